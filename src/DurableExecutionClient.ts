@@ -1,0 +1,190 @@
+/**
+ * The two calls that an execution makes to AWS, as a port. Swap its layer and the same workflow runs on
+ * Lambda (`layer`), on a client of your own (`layerClient`), or on the local engine.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as decode from "./internal/decode.ts"
+import type * as Protocol from "./Protocol.ts"
+
+// ---- errors --------------------------------------------------------------------------------------
+
+/**
+ * A call to the service failed after the client's own retries.
+ *
+ * `scope` says what the failure ends: `"execution"` when no later invocation could do better (a request
+ * that is refused for what it contains, a missing permission, a lost encryption key), `"invocation"` when
+ * the service should simply invoke again (throttling, 5xx, network, a stale token).
+ */
+export class ServiceCallFailed extends Schema.TaggedError<ServiceCallFailed>()("ServiceCallFailed", {
+  call: Schema.Literals(["CheckpointDurableExecution", "GetDurableExecutionState"]),
+  scope: Schema.Literals(["execution", "invocation"]),
+  /** The service's name of the error, for example `TooManyRequestsException`. */
+  errorName: Schema.String,
+  /** HTTP status, where there was a response. */
+  status: Schema.optionalKey(Schema.Number),
+  reason: Schema.String,
+  /** Worth sending again with the same ClientToken (throttling, 5xx, network). */
+  transient: Schema.Boolean
+}) {
+  override get message() {
+    const status = this.status === undefined ? "" : ` (HTTP ${this.status})`
+    return `${this.call} failed: ${this.errorName}${status}: ${this.reason}`
+  }
+}
+
+const KMS_ERRORS: ReadonlySet<string> = new Set([
+  "KMSAccessDeniedException",
+  "KMSDisabledException",
+  "KMSInvalidStateException",
+  "KMSNotFoundException"
+])
+
+const field = (value: unknown, key: string): unknown =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined
+
+/**
+ * Classifies what `@aws-sdk/client-lambda`, or anything shaped like it, throws. Status first and name
+ * second, because emulators and proxies send errors without a name. The first rule that fits decides.
+ *
+ * **Example** (The one 4xx that is not final)
+ *
+ * ```ts import.meta.vitest
+ * import { DurableExecutionClient } from "effect-durable-lambda"
+ *
+ * const stale = { message: "Invalid checkpoint token", $metadata: { httpStatusCode: 400 } }
+ * DurableExecutionClient.classify("CheckpointDurableExecution", stale).scope // => "invocation"
+ * ```
+ */
+export const classify = (call: ServiceCallFailed["call"], cause: unknown): ServiceCallFailed => {
+  if (cause instanceof ServiceCallFailed) return cause // the transport states its own scope
+  const rawStatus = field(field(cause, "$metadata"), "httpStatusCode")
+  const status = typeof rawStatus === "number" ? rawStatus : undefined
+  const rawName = field(cause, "name")
+  const errorName = typeof rawName === "string" ? rawName : "UnknownError"
+  const rawMessage = field(cause, "message")
+  const reason = typeof rawMessage === "string" ? rawMessage : String(cause)
+  const refused = status !== undefined && status >= 400 && status < 500
+  const stale = refused && reason.toLowerCase().startsWith("invalid checkpoint token")
+  const throttled = status === 429
+  const scope = stale || throttled
+    ? "invocation"
+    : KMS_ERRORS.has(errorName) || refused
+    ? "execution"
+    : "invocation"
+  return new ServiceCallFailed({
+    call,
+    scope,
+    errorName,
+    ...(status === undefined ? undefined : { status }),
+    reason,
+    transient: scope === "invocation" && !stale
+  })
+}
+
+// ---- the port ------------------------------------------------------------------------------------
+
+/** The calls as plain promises, undecoded: what `fromCalls` turns into the service. */
+export interface Calls {
+  readonly checkpoint: (request: Protocol.CheckpointRequest) => Promise<unknown>
+  readonly getExecutionState: (request: Protocol.ExecutionStateRequest) => Promise<unknown>
+}
+
+/**
+ * `CheckpointDurableExecution` and `GetDurableExecutionState`, decoded and with classified errors.
+ */
+export class DurableExecutionClient extends Context.Service<DurableExecutionClient, {
+  readonly checkpoint: (request: Protocol.CheckpointRequest) => Effect.Effect<Protocol.CheckpointResponse, ServiceCallFailed>
+  readonly getExecutionState: (
+    request: Protocol.ExecutionStateRequest
+  ) => Effect.Effect<Protocol.ExecutionStateResponse, ServiceCallFailed>
+}>()("effect-durable-lambda/DurableExecutionClient") {}
+
+/**
+ * A client from two promise functions: decodes what they answer and classifies what they throw. An answer
+ * that cannot be read ends the invocation, not the execution: what was recorded stays recorded.
+ */
+export const fromCalls = (calls: Calls): DurableExecutionClient["Service"] => {
+  const run = <Request, Response>(
+    call: ServiceCallFailed["call"],
+    send: (request: Request) => Promise<unknown>,
+    read: (response: unknown) => Effect.Effect<Response, Schema.SchemaError>
+  ) =>
+  (request: Request): Effect.Effect<Response, ServiceCallFailed> =>
+    Effect.flatMap(
+      Effect.tryPromise({ try: () => send(request), catch: (cause) => classify(call, cause) }),
+      (response) =>
+        Effect.mapError(read(response), (error) =>
+          new ServiceCallFailed({
+            call,
+            scope: "invocation",
+            errorName: "UnreadableResponse",
+            reason: error.message,
+            transient: false
+          }))
+    )
+  return {
+    checkpoint: run("CheckpointDurableExecution", calls.checkpoint, decode.decodeCheckpointResponse),
+    getExecutionState: run("GetDurableExecutionState", calls.getExecutionState, decode.decodeExecutionState)
+  }
+}
+
+// ---- Lambda --------------------------------------------------------------------------------------
+
+/** What we need of a `LambdaClient`: anything that can send its commands. */
+export interface CommandSender {
+  // The commands are AWS's classes; naming their types here would load AWS's declarations into every user's build.
+  readonly send: (command: any) => Promise<unknown>
+}
+
+/** The one place where the SDK tower loads AWS's client: lazily, so that tests and other layers never pay for it. */
+const loadAws = Effect.tryPromise({
+  try: () => import("@aws-sdk/client-lambda"),
+  catch: (cause) =>
+    new ServiceCallFailed({
+      call: "CheckpointDurableExecution",
+      scope: "execution",
+      errorName: "AwsClientNotFound",
+      reason:
+        `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
+        "Add it to the function: npm install @aws-sdk/client-lambda, and do not mark it as external when bundling, " +
+        "or keep it external and rely on the copy in Lambda's Node.js runtime (it must be 3.943 or later to know durable functions).",
+      transient: false
+    })
+})
+
+const fromSender = (sender: (aws: typeof import("@aws-sdk/client-lambda")) => CommandSender): Effect.Effect<DurableExecutionClient["Service"]> =>
+  Effect.map(
+    Effect.cached(Effect.map(loadAws, (aws) => {
+      const client = sender(aws)
+      return fromCalls({
+        checkpoint: (request) => client.send(new aws.CheckpointDurableExecutionCommand(request as any)), // readonly arrays
+        getExecutionState: (request) => client.send(new aws.GetDurableExecutionStateCommand(request))
+      })
+    })),
+    (loaded): DurableExecutionClient["Service"] => ({
+      checkpoint: (request) => Effect.flatMap(loaded, (client) => client.checkpoint(request)),
+      getExecutionState: (request) => Effect.flatMap(loaded, (client) => client.getExecutionState(request))
+    })
+  )
+
+/**
+ * AWS Lambda, through `@aws-sdk/client-lambda`, loaded when the first call is made. Endpoint, region and
+ * credentials come from the environment (`AWS_ENDPOINT_URL_LAMBDA` included). Time-outs: 5 s to connect,
+ * 50 s without a byte, 55 s for a request; three attempts, as AWS's own SDKs.
+ */
+export const layer: Layer.Layer<DurableExecutionClient> = Layer.effect(
+  DurableExecutionClient,
+  fromSender((aws) =>
+    new aws.LambdaClient({
+      customUserAgent: [["effect-durable-lambda"]],
+      requestHandler: { connectionTimeout: 5_000, socketTimeout: 50_000, requestTimeout: 55_000, throwOnRequestTimeout: true }
+    })
+  )
+)
+
+/** AWS Lambda, through a `LambdaClient` of your own (other region, credentials, middleware). */
+export const layerClient = (client: CommandSender): Layer.Layer<DurableExecutionClient> =>
+  Layer.effect(DurableExecutionClient, fromSender(() => client))

@@ -1,0 +1,87 @@
+/**
+ * The history of an execution, as `GetDurableExecutionHistory` returns it: one event per thing that
+ * happened, numbered from 1. The local engine writes it, tests and tools read it.
+ */
+import * as Schema from "effect/Schema"
+import * as Protocol from "./Protocol.ts"
+
+const key = Schema.optionalKey
+
+/** A payload in the history; `Truncated` when the service kept only a part of it, or data was not asked for. */
+export const EventInput = Schema.Struct({ Payload: key(Schema.String), Truncated: key(Schema.Boolean) })
+/** A result in the history. */
+export const EventResult = Schema.Struct({ Payload: key(Schema.String), Truncated: key(Schema.Boolean) })
+/** An error in the history. */
+export const EventError = Schema.Struct({ Payload: key(Protocol.ErrorObject), Truncated: key(Schema.Boolean) })
+
+/** Which attempt this was (from 1) and, when another follows, after how many seconds. */
+const RetryDetails = Schema.Struct({ CurrentAttempt: key(Schema.Number), NextAttemptDelaySeconds: key(Schema.Number) })
+
+/** The details of each type of event. The key of an event is its type with `Details` behind it. */
+const details = {
+  ExecutionStarted: Schema.Struct({ Input: EventInput, ExecutionTimeout: Schema.Number }),
+  ExecutionSucceeded: Schema.Struct({ Result: EventResult }),
+  ExecutionFailed: Schema.Struct({ Error: EventError }),
+  ExecutionTimedOut: Schema.Struct({ Error: key(EventError) }),
+  ExecutionStopped: Schema.Struct({ Error: EventError }),
+  ContextStarted: Schema.Struct({}),
+  ContextSucceeded: Schema.Struct({ Result: EventResult }),
+  ContextFailed: Schema.Struct({ Error: EventError }),
+  WaitStarted: Schema.Struct({ Duration: Schema.Number, ScheduledEndTimestamp: Protocol.Timestamp }),
+  WaitSucceeded: Schema.Struct({ Duration: key(Schema.Number) }),
+  WaitCancelled: Schema.Struct({ Error: key(EventError) }),
+  StepStarted: Schema.Struct({}),
+  StepSucceeded: Schema.Struct({ Result: EventResult, RetryDetails }),
+  StepFailed: Schema.Struct({ Error: EventError, RetryDetails }),
+  ChainedInvokeStarted: Schema.Struct({
+    FunctionName: Schema.String,
+    TenantId: key(Schema.String),
+    Input: key(EventInput),
+    ExecutedVersion: key(Schema.String),
+    DurableExecutionArn: key(Schema.String)
+  }),
+  ChainedInvokeSucceeded: Schema.Struct({ Result: EventResult }),
+  ChainedInvokeFailed: Schema.Struct({ Error: EventError }),
+  ChainedInvokeTimedOut: Schema.Struct({ Error: EventError }),
+  ChainedInvokeStopped: Schema.Struct({ Error: EventError }),
+  CallbackStarted: Schema.Struct({
+    CallbackId: Schema.String,
+    HeartbeatTimeout: key(Schema.Number),
+    Timeout: key(Schema.Number)
+  }),
+  CallbackSucceeded: Schema.Struct({ Result: EventResult }),
+  CallbackFailed: Schema.Struct({ Error: EventError }),
+  CallbackTimedOut: Schema.Struct({ Error: EventError }),
+  InvocationCompleted: Schema.Struct({
+    StartTimestamp: Protocol.Timestamp,
+    EndTimestamp: Protocol.Timestamp,
+    RequestId: Schema.String,
+    Error: key(EventError)
+  })
+} as const
+
+type Details = typeof details
+
+/** The 24 types of events. */
+export type EventType = keyof Details
+export const EventType = Schema.Literals(Object.keys(details) as Array<EventType>)
+
+/** The types of events, with what each carries under `<EventType>Details`. */
+type DetailFields = { readonly [K in EventType as `${K}Details`]: Schema.optionalKey<Details[K]> }
+
+const detailFields = Object.fromEntries(
+  Object.entries(details).map(([type, schema]) => [`${type}Details`, key(schema as Schema.Constraint)])
+) as unknown as DetailFields
+
+/** One event of the history. */
+export const Event = Schema.Struct({
+  EventType,
+  EventId: Schema.Number,
+  EventTimestamp: Protocol.Timestamp,
+  Id: key(Schema.String),
+  ParentId: key(Schema.String),
+  Name: key(Schema.String),
+  SubType: key(Schema.String),
+  ...detailFields
+})
+export interface Event extends Schema.Schema.Type<typeof Event> {}
