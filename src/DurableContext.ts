@@ -1,0 +1,20 @@
+/**
+ * The service that every durable operation needs. The core provides it to a workflow's body, and marks it in
+ * steps, so that an operation that cannot work where it is says so.
+ */
+import * as Context from "effect/Context"
+import type { Core } from "./internal/core/Core.ts"
+import type { Place } from "./internal/core/world.ts"
+
+/**
+ * A running workflow. It stands in the requirements of every durable operation; `DurableHandler` and the test
+ * kit discharge it. There is nothing to call on it.
+ */
+export class DurableContext extends Context.Service<DurableContext, {
+  /** @internal */
+  readonly core: Core
+  /** @internal */
+  readonly place: Place
+  /** Name of the step that this fiber runs, when it runs one. */
+  readonly step: string | undefined
+}>()("effect-durable-lambda/DurableContext") {}

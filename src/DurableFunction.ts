@@ -1,0 +1,59 @@
+/**
+ * The definition of a durable function: its name and the schemas of what goes in and comes out. One value,
+ * shared by the handler, by workflows that invoke it, by clients and by tests.
+ */
+import * as Schema from "effect/Schema"
+
+/** A durable function as others see it. */
+export interface DurableFunction<
+  out P extends Schema.Constraint,
+  out SA extends Schema.Constraint,
+  out SE extends Schema.Constraint
+> {
+  readonly name: string
+  readonly payload: P
+  readonly success: SA
+  readonly error: SE
+}
+
+/** Any definition. */
+export interface Any extends DurableFunction<Schema.Constraint, Schema.Constraint, Schema.Constraint> {}
+
+/**
+ * Defines a durable function.
+ *
+ * **Details**
+ *
+ * `payload` is required; without `success` the function gives nothing, without `error` it fails only with
+ * errors of its operations. Input and output travel as the plain JSON of these schemas, without an envelope,
+ * so any Lambda client can call the function. List your own errors only: failures of operations (`StepFailed`
+ * and the like) are always encodable and need no declaration.
+ *
+ * **Example** (An order)
+ *
+ * ```ts
+ * import { DurableFunction } from "effect-durable-lambda"
+ * import { Schema } from "effect"
+ *
+ * class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { reason: Schema.String }) {}
+ *
+ * export const ProcessOrder = DurableFunction.make("process-order", {
+ *   payload: Schema.Struct({ id: Schema.String, items: Schema.Array(Schema.String) }),
+ *   success: Schema.Struct({ chargeId: Schema.String }),
+ *   error: CardDeclined
+ * })
+ * ```
+ */
+export const make = <
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint = typeof Schema.Void,
+  SE extends Schema.Constraint = typeof Schema.Never
+>(
+  name: string,
+  options: { readonly payload: P; readonly success?: SA; readonly error?: SE }
+): DurableFunction<P, SA, SE> => ({
+  name,
+  payload: options.payload,
+  success: (options.success ?? Schema.Void) as SA, // the default of SA
+  error: (options.error ?? Schema.Never) as SE // the default of SE
+})

@@ -1,0 +1,329 @@
+/**
+ * The Lambda handler of a durable function: from the event of one invocation to its answer.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as CheckpointService from "./CheckpointService.ts"
+import { CurrentExecution } from "./CurrentExecution.ts"
+import type { DurableContext } from "./DurableContext.ts"
+import * as DurableError from "./DurableError.ts"
+import * as DurableExecutionClient from "./DurableExecutionClient.ts"
+import type * as DurableFunction from "./DurableFunction.ts"
+import * as DurableLogger from "./DurableLogger.ts"
+import type { Outcome } from "./internal/core/Core.ts"
+import type { OrderPolicy } from "./internal/core/order.ts"
+import { run } from "./internal/core/run.ts"
+import { decodeInvocationEvent } from "./internal/decode.ts"
+import * as failures from "./internal/failure.ts"
+import { operationId } from "./internal/operationId.ts"
+import type { CurrentStep } from "./operations/step.ts"
+import type * as Protocol from "./Protocol.ts"
+import { Limits } from "./Protocol.ts"
+import * as Serdes from "./Serdes.ts"
+import type { First, StepServices, StepServicesIn } from "./StepServices.ts"
+
+// ---- the checks of the body's type ---------------------------------------------------------------------
+
+type KeyOf<S> = S extends { readonly key: infer K extends string } ? K : "?"
+type TagOf<E> = E extends { readonly _tag: infer T extends string } ? T : E extends string ? E : "(untagged)"
+/** Services that a body may not use outside of steps. */
+type Raw<R> = Exclude<R, DurableContext | CurrentExecution | StepServices<any> | Scope.Scope>
+
+/** The body uses services only inside of steps. */
+export type OnlySteps<R> = Extract<R, CurrentStep> extends never
+  ? [Raw<R>] extends [never] ? unknown
+  : `The service \`${KeyOf<Raw<R>>}\` is used outside a step. Use it inside Durable.step.`
+  : "CurrentStep exists only inside a step."
+
+/** The body gives what the definition declares. */
+export type Returns<A, SA extends Schema.Constraint> = [A] extends [SA["Type"]] ? unknown
+  : "The body's value is not what the definition's `success` schema declares."
+
+/** The body fails only with what the definition declares, or with failures of operations. */
+export type Declares<E, SE extends Schema.Constraint> = [Exclude<E, SE["Type"] | DurableError.Operation>] extends [never]
+  ? unknown
+  : `The error \`${TagOf<
+    Exclude<E, SE["Type"] | DurableError.Operation>
+  >}\` is not declared: add it to the definition's \`error\` schema, or handle it.`
+
+/** The layer provides what the steps need. */
+export type Provides<R, ROut> = [Exclude<R, ROut>] extends [never] ? unknown
+  : `The layer does not provide \`${KeyOf<Exclude<R, ROut>>}\`, which a step needs.`
+
+/** A body that a handler, or a test, can run: services only in steps, value and errors as declared. */
+export type Body<P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint, A, E, R> = (
+  payload: P["Type"]
+) => Effect.Effect<A, E, R> & First<[OnlySteps<R>, Returns<A, SA>, Declares<E, SE>]>
+
+// ---- options ---------------------------------------------------------------------------------------------
+
+/** How invocations are run. The defaults suit AWS Lambda. */
+export interface RunOptions {
+  /**
+   * Who defines the order in which completions reach the body. `"markers"` (default) trusts the service for
+   * little and writes a small step where an outside completion met other waiting operations of the same
+   * context; `"timestamps"` trusts the service's clock and writes nothing; `"log"` writes every choice.
+   */
+  readonly order?: OrderPolicy | undefined
+  /** Milliseconds between requests whose order matters; a network round trip usually takes longer anyway. Default: 1. */
+  readonly pace?: number | undefined
+  /**
+   * How long the START of an at-least-once step may wait for another reason to send. Steps that take less
+   * cost one call instead of two. Default: 50 ms; 0 sends it at once.
+   */
+  readonly startDelay?: Duration.Input | undefined
+  /**
+   * Recorded operations that the code no longer asks for: `"fail"` (default) ends the execution with
+   * `NonDeterministic`, `"ignore"` logs a warning and goes on.
+   */
+  readonly unvisited?: "fail" | "ignore" | undefined
+  /** How long finalizers may take when an invocation suspends or ends, before it answers without them. Default: 250 ms. */
+  readonly finalizerGrace?: Duration.Input | undefined
+}
+
+/** Options of `make`. */
+export interface Options<ROut, LE> extends RunOptions {
+  /** The services of the steps. Built once per sandbox, at the first invocation; disposed on SIGTERM. */
+  readonly layer?: Layer.Layer<ROut, LE> | undefined
+  /** Where checkpoints go. Default: AWS Lambda (`DurableExecutionClient.layer`). */
+  readonly client?: Layer.Layer<DurableExecutionClient.DurableExecutionClient> | undefined
+  /** How checkpoints are batched. Default: `CheckpointService.layer`. */
+  readonly checkpoints?:
+    | Layer.Layer<CheckpointService.CheckpointService, never, DurableExecutionClient.DurableExecutionClient>
+    | undefined
+}
+
+type HandlerOptions<R, ROut, LE> = [R] extends [never] ? [options?: Options<ROut, LE>]
+  : [options: Options<ROut, LE> & { readonly layer: Layer.Layer<ROut, LE> & Provides<R, ROut> }]
+
+/** What of Lambda's context object is used. Everything is optional, so that any emulator will do. */
+export interface LambdaContext {
+  readonly awsRequestId?: string | undefined
+  readonly tenantId?: string | undefined
+  readonly getRemainingTimeInMillis?: (() => number) | undefined
+}
+
+/** A Lambda handler. */
+export type LambdaHandler = (event: unknown, context?: LambdaContext) => Promise<Protocol.InvocationOutput>
+
+// ---- one invocation --------------------------------------------------------------------------------------
+
+const MAX_LAMBDA_MILLIS = 900_000
+
+const describeExecution = (
+  event: Protocol.InvocationEvent,
+  operations: ReadonlyArray<Protocol.Operation>,
+  execution: Protocol.Operation,
+  lambda: LambdaContext | undefined
+): CurrentExecution["Service"] => ({
+  arn: event.DurableExecutionArn,
+  name: execution.Name ?? event.DurableExecutionArn.split("/").at(-2) ?? execution.Id,
+  startTime: execution.StartTimestamp ?? 0,
+  requestId: lambda?.awsRequestId ?? "",
+  tenantId: lambda?.tenantId,
+  isFirstInvocation: operations.length === 1,
+  remainingTime: Effect.sync(() => Duration.millis(lambda?.getRemainingTimeInMillis?.() ?? MAX_LAMBDA_MILLIS)),
+  lambdaContext: lambda
+})
+
+/** No input is `{}`, as for AWS's SDKs; a function that declares no payload takes whatever comes. */
+const decodePayload = (definition: DurableFunction.Any, input: string | undefined) => {
+  const codec = Serdes.payloadCodec(definition.payload)
+  const decoded = input === undefined || input === "" || input === "null"
+    ? Effect.catch(codec.decode(undefined), () => codec.decode("{}"))
+    : input === "{}"
+    ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
+    : codec.decode(input)
+  return Effect.mapError(decoded, (reason) => new DurableError.InvalidPayload({ function: definition.name, reason }))
+}
+
+/**
+ * One invocation as an Effect: loads the state, runs the body, answers. Fails with what must be thrown to
+ * Lambda, so that it invokes again. `DurableHandler.make` and the test kit stand on it.
+ */
+export const invocation = <R>(
+  definition: DurableFunction.Any,
+  body: (payload: any) => Effect.Effect<unknown, unknown, R>,
+  options: RunOptions,
+  rawEvent: unknown,
+  lambda: LambdaContext | undefined
+): Effect.Effect<
+  Protocol.InvocationOutput,
+  DurableError.Fatal,
+  Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
+> =>
+  Effect.gen(function*() {
+    const event = yield* Effect.mapError(decodeInvocationEvent(rawEvent), (error) => malformed(error.message))
+    const service = yield* CheckpointService.CheckpointService
+    const checkpoints = yield* service.open({
+      executionArn: event.DurableExecutionArn,
+      checkpointToken: event.CheckpointToken,
+      operations: event.InitialExecutionState?.Operations ?? [],
+      nextMarker: event.InitialExecutionState?.NextMarker
+    })
+    const execution = checkpoints.operations.find((operation) => operation.Type === "EXECUTION")
+    if (execution === undefined) {
+      return yield* malformed("its state holds no EXECUTION operation, on no page")
+    }
+    const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
+    const current = describeExecution(event, checkpoints.operations, execution, lambda)
+    const outcome = yield* run(
+      Effect.provideService(Effect.scoped(Effect.suspend(() => body(payload))), CurrentExecution, current),
+      checkpoints,
+      { arn: event.DurableExecutionArn, startTimestamp: current.startTime },
+      {
+        order: options.order ?? "markers",
+        pace: options.pace ?? 1,
+        startDelay: Duration.toMillis(Duration.fromInputUnsafe(options.startDelay ?? 50)),
+        unvisited: options.unvisited ?? "fail",
+        finalizerGrace: Duration.fromInputUnsafe(options.finalizerGrace ?? 250)
+      }
+    )
+    return yield* answer(definition, checkpoints, outcome)
+  }).pipe(
+    Effect.scoped,
+    Effect.catch((error) => answerFatal(error))
+  ) as any // what the body requires beyond R is provided above
+
+const malformed = (reason: string) =>
+  new DurableError.MalformedEvent({
+    reason: `This is not an event of Lambda's durable execution service: ${reason}. ` +
+      "Invoke the function through Lambda with durable execution enabled (DurableConfig), or through the local engine."
+  })
+
+/** Answers with a fatal error, or fails with it when Lambda should invoke again. */
+const answerFatal = (error: DurableError.Fatal): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal> => {
+  const scope = DurableError.scopeOf(error)
+  return scope === "invocation"
+    ? Effect.fail(error)
+    : scope === "suspend"
+    ? Effect.succeed({ Status: "PENDING" })
+    : Effect.succeed({
+      Status: "FAILED",
+      Error: { ErrorType: failures.typeOf(error), ErrorMessage: failures.messageOf(error) }
+    })
+}
+
+/** Everything is durable before the invocation answers; whether it became durable decides the answer. */
+const answer = (
+  definition: DurableFunction.Any,
+  checkpoints: CheckpointService.Checkpoints,
+  outcome: Outcome
+): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> => {
+  switch (outcome._tag) {
+    case "Suspended":
+      return Effect.as(checkpoints.drain, { Status: "PENDING" })
+    case "Fatal":
+      return outcome.error._tag === "CheckpointFailed"
+        ? Effect.fail(outcome.error)
+        : Effect.andThen(checkpoints.drain, Effect.fail(outcome.error))
+    case "Completed":
+      return Effect.andThen(
+        checkpoints.drain,
+        Exit.isSuccess(outcome.exit)
+          ? succeeded(definition, checkpoints, outcome.exit.value)
+          : Effect.map(
+            failures.encodeFailure(outcome.exit.cause, {
+              operation: definition.name,
+              schema: definition.error,
+              Wrapper: DurableError.ChildContextFailed
+            }),
+            (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
+          )
+      )
+  }
+}
+
+/** A result that is too large for a function's answer is recorded by a checkpoint instead. */
+const succeeded = (
+  definition: DurableFunction.Any,
+  checkpoints: CheckpointService.Checkpoints,
+  value: unknown
+): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> =>
+  Effect.gen(function*() {
+    const result = yield* Effect.mapError(
+      Serdes.payloadCodec(definition.success).encode(value),
+      (reason) => new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "encode", reason })
+    )
+    if (result === undefined) return { Status: "SUCCEEDED" }
+    if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
+    yield* checkpoints.commit({
+      Id: operationId("", "execution", definition.name, 1),
+      Type: "EXECUTION",
+      Action: "SUCCEED",
+      Payload: result
+    })
+    return { Status: "SUCCEEDED", Result: "" }
+  })
+
+/** Drops the data of an error that no answer could carry; type and message always fit. */
+const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
+  if (Buffer.byteLength(JSON.stringify(error)) <= Limits.payloadBytes) return error
+  const { ErrorData: _, ...rest } = error
+  return { ...rest, ErrorMessage: `${rest.ErrorMessage ?? ""} (its data is larger than the service records)` }
+}
+
+// ---- the handler -----------------------------------------------------------------------------------------
+
+/**
+ * Makes the Lambda handler of a durable function.
+ *
+ * **Details**
+ *
+ * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. Log
+ * lines go through `DurableLogger` (one JSON line each, silent while replaying) unless the layer brings other
+ * loggers.
+ *
+ * Answers `SUCCEEDED` or `FAILED` when the body has ended, `PENDING` when it waits for the service. A bad
+ * payload is `FAILED` before anything runs. What a new invocation may cure (a stale token, throttling, an
+ * unreachable service, a layer that does not build) is thrown, and Lambda invokes again.
+ *
+ * **Example** (A function with one step)
+ *
+ * ```ts
+ * import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+ * import { Effect, Schema } from "effect"
+ *
+ * const Greet = DurableFunction.make("greet", { payload: Schema.String, success: Schema.String })
+ *
+ * export const handler = DurableHandler.make(Greet, (name) => Durable.step("greet", Effect.succeed(`Hello, ${name}!`)))
+ * ```
+ */
+export const make = <
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint,
+  SE extends Schema.Constraint,
+  A,
+  E,
+  R,
+  ROut = never,
+  LE = never
+>(
+  definition: DurableFunction.DurableFunction<P, SA, SE>,
+  body: Body<P, SA, SE, A, E, R>,
+  ...rest: HandlerOptions<StepServicesIn<R>, ROut, LE>
+): LambdaHandler => {
+  const options: Options<ROut, LE> = rest[0] ?? {}
+  let runtime: ManagedRuntime.ManagedRuntime<CheckpointService.CheckpointService, LE> | undefined
+  const start = () => {
+    const checkpoints = (options.checkpoints ?? CheckpointService.layer).pipe(
+      Layer.provide(options.client ?? DurableExecutionClient.layer)
+    )
+    const base = Layer.merge(DurableLogger.layer, checkpoints)
+    const made = ManagedRuntime.make(
+      options.layer === undefined ? base : Layer.merge(base, options.layer) as Layer.Layer<CheckpointService.CheckpointService, LE>
+    )
+    // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
+    if (process.env.AWS_LAMBDA_RUNTIME_API !== undefined) process.once("SIGTERM", () => void made.dispose())
+    return made
+  }
+  return (event, context) =>
+    (runtime ??= start()).runPromise(
+      invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context) // the layer has R
+    )
+}

@@ -1,0 +1,169 @@
+/**
+ * How values become payload text and back.
+ *
+ * A codec is a Schema, written as JSON text, or `text(schema)` of a schema that encodes to a string, which
+ * is then the payload verbatim. Without a schema a value must be plain JSON. "No value" is an absent
+ * payload; absent, `""` and `null` all read as no value.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+
+// ---- the layer --------------------------------------------------------------------------------------
+
+/** What a payload belongs to, for layers that need to know (a key per execution, a path in a store). */
+export interface PayloadContext {
+  readonly executionArn: string
+  /** Wire id of the operation. */
+  readonly operationId: string
+  /** Name of the operation. */
+  readonly operation: string
+}
+
+/** Transforms payload text on its way to the service and back. `reverse(apply(text))` must be `text`. */
+export interface Transform {
+  readonly encode: (text: string, context: PayloadContext) => Effect.Effect<string, string>
+  readonly decode: (text: string, context: PayloadContext) => Effect.Effect<string, string>
+}
+
+/**
+ * What happens to the text of results and errors of operations between a codec and the wire: nothing by
+ * default. Compress, encrypt or offload by providing a transform in the handler's layer. The execution's own
+ * input and output stay plain JSON, so that any client can call the function.
+ */
+export const Serdes: Context.Reference<Transform | undefined> = Context.Reference("effect-durable-lambda/Serdes", {
+  defaultValue: (): Transform | undefined => undefined
+})
+
+// ---- codecs ------------------------------------------------------------------------------------------
+
+const TEXT = "~effect-durable-lambda/text"
+
+/**
+ * Takes a schema that encodes to a string, and makes that string the payload, without JSON quotes around it.
+ *
+ * **Example** (A payload that is not JSON)
+ *
+ * ```ts
+ * import { Durable } from "effect-durable-lambda"
+ * import { Effect, Schema } from "effect"
+ *
+ * // the record holds `42`, not `"42"`
+ * const program = Durable.step("count", Effect.succeed(42), { success: Durable.text(Schema.NumberFromString) })
+ * ```
+ */
+export const text = <S extends Schema.Codec<any, string, any, any>>(schema: S): S =>
+  schema.annotate({ [TEXT]: true }) as S // annotating keeps the schema's type
+
+/** Writes and reads one payload. `encode` may give no text: no value. Failures are readable sentences. */
+export interface PayloadCodec {
+  readonly encode: (value: unknown) => Effect.Effect<string | undefined, string, any>
+  readonly decode: (payload: string | undefined) => Effect.Effect<unknown, string, any>
+}
+
+const isNothing = (payload: string | undefined) => payload === undefined || payload === "" || payload === "null"
+
+const parse = (payload: string): Effect.Effect<unknown, string> =>
+  Effect.try({
+    try: () => JSON.parse(payload) as unknown,
+    catch: () => `it is not JSON: ${payload.length > 60 ? `${payload.slice(0, 60)}…` : payload}`
+  })
+
+const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
+  const codec = schema as Schema.Codec<unknown, any, any, any>
+  const explain = (error: Schema.SchemaError) => error.message
+  if (Schema.resolveAnnotations(codec)?.[TEXT] === true) {
+    const encode = Schema.encodeEffect(codec)
+    const decode = Schema.decodeUnknownEffect(codec)
+    return {
+      encode: (value) => Effect.mapError(encode(value), explain),
+      decode: (payload) => Effect.mapError(decode(payload ?? ""), explain)
+    }
+  }
+  const json = Schema.toCodecJson(codec)
+  const encode = Schema.encodeEffect(json)
+  const decode = Schema.decodeUnknownEffect(json)
+  return {
+    // a void schema would write `null`: AWS's SDKs leave the payload out
+    encode: (value) =>
+      value === undefined
+        ? Effect.as(Effect.mapError(encode(value), explain), undefined)
+        : Effect.map(Effect.mapError(encode(value), explain), (encoded) => JSON.stringify(encoded)),
+    decode: (payload) =>
+      isNothing(payload)
+        ? Effect.mapError(Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error))), explain)
+        : Effect.flatMap(parse(payload!), (value) => Effect.mapError(decode(value), explain))
+  }
+}
+
+const codecs = new WeakMap<object, PayloadCodec>()
+
+/** The codec of a schema, built once per schema; without a schema, that of plain JSON. */
+export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCodec => {
+  if (schema === undefined) return plainJson
+  const known = codecs.get(schema)
+  if (known !== undefined) return known
+  const made = fromSchema(schema)
+  codecs.set(schema, made)
+  return made
+}
+
+// ---- plain JSON --------------------------------------------------------------------------------------
+
+const isPlainPrototype = (prototype: unknown) => prototype === Object.prototype || prototype === null
+
+const at = (path: string) => (path === "" ? "it" : `\`${path}\``)
+
+/**
+ * Says what in a value is not plain JSON, or nothing. `undefined` is allowed where JSON leaves it out (as a
+ * property), because the value read back is the same to every program that uses optional keys.
+ */
+const fault = (value: unknown, path: string, parents: ReadonlyArray<object>): string | undefined => {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return undefined
+    case "number":
+      return Number.isFinite(value) ? undefined : `${at(path)} is ${value}`
+    case "undefined":
+      return `${at(path)} is undefined`
+    case "object": {
+      if (value === null) return undefined
+      if (parents.includes(value)) return `${at(path)} contains itself`
+      const inner = [...parents, value]
+      if (Array.isArray(value)) {
+        for (let i = 0; i < value.length; i++) {
+          const found = fault(value[i], `${path}[${i}]`, inner)
+          if (found !== undefined) return found
+        }
+        return undefined
+      }
+      if (!isPlainPrototype(Object.getPrototypeOf(value))) {
+        return `${at(path)} is an instance of ${value.constructor?.name || "a class"}`
+      }
+      for (const key of Object.keys(value)) {
+        const member = (value as Record<string, unknown>)[key]
+        if (member === undefined) continue
+        const found = fault(member, path === "" ? key : `${path}.${key}`, inner)
+        if (found !== undefined) return found
+      }
+      return undefined
+    }
+    default:
+      return `${at(path)} is a ${typeof value}`
+  }
+}
+
+/** What in a value is not plain JSON, in the words of the compile-time message; `undefined` when it is plain. */
+export const plainJsonFault = (value: unknown): string | undefined => (value === undefined ? undefined : fault(value, "", []))
+
+const plainJson: PayloadCodec = {
+  encode: (value) => {
+    const found = plainJsonFault(value)
+    return found !== undefined
+      ? Effect.fail(`its value is not plain JSON: ${found}. Give it a \`success\` schema.`)
+      : Effect.succeed(value === undefined ? undefined : JSON.stringify(value))
+  },
+  decode: (payload) => (payload === undefined || payload === "" ? Exit.void : parse(payload))
+}

@@ -1,0 +1,57 @@
+import type * as Fiber from "effect/Fiber"
+import type * as Scheduler from "effect/Scheduler"
+
+/**
+ * Runs the tasks of all body fibers from one queue that the core drains by hand: an empty queue is
+ * quiescence, and no task of the body ever runs behind the core's back.
+ */
+export class BodyScheduler implements Scheduler.Scheduler {
+  readonly executionMode = "async" as const
+  private buckets: Array<[priority: number, tasks: Array<() => void>]> = []
+  private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
+
+  /** `onMove` is called for every operation of a body fiber and for every task. */
+  constructor(onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void) {
+    this.onMove = onMove
+  }
+
+  /**
+   * Never yield by operation count: the count after a resumption differs between a live and a finished child
+   * context, and between versions of the code and of Effect, and with it would the interleaving.
+   */
+  shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    this.onMove(fiber)
+    return false
+  }
+
+  /** One dispatcher for all fibers: one order. */
+  makeDispatcher(): Scheduler.SchedulerDispatcher {
+    return this.dispatcher
+  }
+
+  private readonly dispatcher: Scheduler.SchedulerDispatcher = {
+    scheduleTask: (task, priority) => this.schedule(task, priority),
+    flush: () => this.drain()
+  }
+
+  schedule(task: () => void, priority: number): void {
+    const { buckets } = this
+    let i = 0
+    while (i < buckets.length && buckets[i]![0] < priority) i++
+    if (i < buckets.length && buckets[i]![0] === priority) buckets[i]![1].push(task)
+    else buckets.splice(i, 0, [priority, [task]])
+    this.onMove(undefined)
+  }
+
+  get idle(): boolean {
+    return this.buckets.length === 0
+  }
+
+  drain(): void {
+    while (this.buckets.length > 0) {
+      const { buckets } = this
+      this.buckets = []
+      for (const [, tasks] of buckets) for (const task of tasks) task()
+    }
+  }
+}

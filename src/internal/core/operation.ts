@@ -1,0 +1,252 @@
+/**
+ * What all durable operations share: finding the workflow they run in, parking on an outcome, and the
+ * transform that a `Serdes` layer applies to payloads.
+ */
+import type * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
+import type * as Schema from "effect/Schema"
+import * as Scheduler from "effect/Scheduler"
+import { DurableContext } from "../../DurableContext.ts"
+import { type Fatal, InvalidOperation, SerdesFailed } from "../../DurableError.ts"
+import type * as Protocol from "../../Protocol.ts"
+import { isTerminal, Limits } from "../../Protocol.ts"
+import { payloadCodec, Serdes } from "../../Serdes.ts"
+import * as failures from "../failure.ts"
+import { seededRandom } from "../random.ts"
+import type { Core } from "./Core.ts"
+import type { Decode, Op, Place, Spec } from "./world.ts"
+
+/** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
+export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
+
+/** Where an operation finds itself. */
+export interface Here {
+  readonly core: Core
+  readonly place: Place
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+}
+
+/** Runs an operation where it stands, or says why it cannot run there. */
+export const withHere = <A, E>(
+  call: string,
+  name: string,
+  f: (here: Here) => Effect.Effect<A, E, any>
+): Effect.Effect<A, E, DurableContext> =>
+  Effect.withFiber((fiber) => {
+    const current = Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
+    if (current === undefined) {
+      return Effect.die(
+        new InvalidOperation({
+          reason: `Durable.${call}("${name}") was run outside of a workflow. Durable operations work in the body that ` +
+            "DurableHandler.make, or TestRunner in a test, runs."
+        })
+      )
+    }
+    const { core, place, step } = current
+    if (step !== undefined) {
+      return invalid(
+        core,
+        `Durable.${call}("${name}") was run inside the step "${step}". What a step does is not replayed, so no durable ` +
+          "operation can work in it. Move it out of the step, or use Durable.childContext instead of Durable.step."
+      )
+    }
+    return f({ core, place, fiber })
+  }) as Effect.Effect<A, E, DurableContext> // what else f needs, its operation declares
+
+/** Ends the execution: the program is wrong, and user code cannot catch it. */
+export const invalid = (core: Core, reason: string): Effect.Effect<never> => {
+  core.fail(new InvalidOperation({ reason }))
+  return halt
+}
+
+const NAME = /^[\x20-\x7E]+$/
+
+/** Opens an operation. `undefined`: nothing durable can happen here any more (the caller halts). */
+export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op | undefined => {
+  const { name } = spec
+  if (typeof name !== "string" || name.length > Limits.nameLength || !NAME.test(name)) {
+    const shown = typeof name === "string" ? `"${name.slice(0, 60)}${name.length > 60 ? "…" : ""}"` : String(name)
+    core.fail(
+      new InvalidOperation({
+        reason: `Durable.${call}: the name ${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} ` +
+          `printable ASCII characters; this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
+      })
+    )
+    return undefined
+  }
+  return core.open(place, spec, fiber)
+}
+
+/** Parks the fiber until the event is delivered. */
+export const park = <A, E>(
+  core: Core,
+  op: Op,
+  event: "created" | "ended",
+  decode: Decode,
+  onParked?: () => (() => void) | undefined
+): Effect.Effect<A, E> =>
+  Effect.callback<A, E>((resume) => {
+    const waiter = core.park(op, event, resume, decode)
+    const leave = onParked?.()
+    return Effect.sync(() => {
+      core.unpark(waiter)
+      leave?.()
+    })
+  })
+
+// ---- outcomes ----------------------------------------------------------------------------------------
+
+/** Result and error of a finished record, whatever its type. */
+export const detailsOf = (record: Protocol.Operation): {
+  readonly Result?: string | undefined
+  readonly Error?: Protocol.ErrorObject | undefined
+} => record.StepDetails ?? record.ContextDetails ?? record.CallbackDetails ?? record.ChainedInvokeDetails ?? {}
+
+/** An outcome that no program of ours brings about: someone stopped, cancelled or timed out the operation itself. */
+export const terminated = (op: Op, record: Protocol.Operation): Exit.Exit<never> =>
+  Exit.die(new Error(`${op} ended with status ${record.Status}: ${detailsOf(record).Error?.ErrorMessage ?? "no reason was given"}`))
+
+/** Whether the operation has ended by something else than its own success or failure. */
+export const isTerminated = (record: Protocol.Operation): boolean =>
+  isTerminal(record.Status) && record.Status !== "SUCCEEDED" && record.Status !== "FAILED"
+
+// ---- payload transforms --------------------------------------------------------------------------------
+
+/** Applies the `Serdes` layer, if there is one, to a payload of this operation. */
+export const transform = (
+  action: "encode" | "decode",
+  core: Core,
+  op: Op,
+  text: string | undefined
+): Effect.Effect<string | undefined, SerdesFailed> =>
+  text === undefined
+    ? Effect.succeed(text)
+    : Effect.withFiber((fiber) => {
+      const layer = fiber.getRef(Serdes)
+      if (layer === undefined) return Effect.succeed(text)
+      const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name }
+      return Effect.mapError(
+        layer[action](text, context),
+        (reason) => new SerdesFailed({ operation: op.toString(), action, reason: `the Serdes layer failed: ${reason}` })
+      )
+    })
+
+/** Applies the `Serdes` layer to the data of an error. */
+export const transformError = (
+  action: "encode" | "decode",
+  core: Core,
+  op: Op,
+  error: Protocol.ErrorObject | undefined
+): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed> =>
+  error?.ErrorData === undefined
+    ? Effect.succeed(error)
+    : Effect.map(transform(action, core, op, error.ErrorData), (data) => ({ ...error, ...(data === undefined ? undefined : { ErrorData: data }) }))
+
+// ---- services --------------------------------------------------------------------------------------------
+
+/** What a step sees in place of the body's clock, scheduler and random numbers. */
+export const outsideOf = (context: Context.Context<never>): Context.Context<never> =>
+  Context.empty().pipe(
+    Context.add(Scheduler.Scheduler, Context.get(context, Scheduler.Scheduler)),
+    Context.add(Clock.Clock, Context.get(context, Clock.Clock)),
+    Context.add(Random.Random, Context.get(context, Random.Random))
+  )
+
+/** The services of a body that stands at `place`. */
+export const bodyContext = (context: Context.Context<never>, core: Core, place: Place): Context.Context<DurableContext> =>
+  Context.merge(
+    context,
+    Context.empty().pipe(
+      Context.add(Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler),
+      Context.add(Clock.Clock, worldClock(place)),
+      Context.add(Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`)),
+      Context.add(DurableContext, { core, place, step: undefined })
+    )
+  )
+
+/** The clock of a body stands still between deliveries, and its sleep is a durable wait. */
+const worldClock = ({ world }: Place): Clock.Clock => {
+  const millis = () => Math.trunc(world.time)
+  const nanos = () => BigInt(millis()) * BigInt(1_000_000)
+  return {
+    currentTimeMillisUnsafe: millis,
+    currentTimeMillis: Effect.sync(millis),
+    currentTimeNanosUnsafe: nanos,
+    currentTimeNanos: Effect.sync(nanos),
+    monotonicTimeNanosUnsafe: nanos,
+    monotonicTimeNanos: Effect.sync(nanos),
+    sleep: (duration) =>
+      Duration.toMillis(duration) <= 0
+        ? Effect.yieldNow // records nothing, so retry({ times }) costs nothing extra
+        : Duration.isFinite(duration)
+        // the fibers that see this clock have a DurableContext
+        ? withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>
+        : halt
+  }
+}
+
+/** A durable wait. A fraction of a second rounds up. */
+export const waitHere = (here: Here, call: string, name: string, duration: Duration.Duration): Effect.Effect<void> => {
+  const seconds = Math.ceil(Duration.toSeconds(duration))
+  if (!(seconds >= 1 && seconds <= Limits.durationSeconds)) {
+    return invalid(
+      here.core,
+      `Durable.${call}("${name}"): the service waits 1 second to 366 days (${Limits.durationSeconds} seconds), not ` +
+        `${Duration.toMillis(duration)} ms. Leave the wait out when there is nothing to wait for.`
+    )
+  }
+  const op = open(here, call, { type: "WAIT", subType: "Wait", name })
+  if (op === undefined) return halt
+  op.start = { WaitOptions: { WaitSeconds: seconds } }
+  // a cancelled wait has ended like any other
+  return park<void, never>(
+    here.core,
+    op,
+    "ended",
+    (op, record) => isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void
+  )
+}
+
+// ---- reading and writing outcomes --------------------------------------------------------------------
+
+/** How an operation writes and reads its value and its failures. */
+export interface OutcomeCodec {
+  readonly success: Schema.Constraint | undefined
+  readonly failure: failures.FailureCodec
+}
+
+const serdesFailed = (op: Op, action: "encode" | "decode") => (reason: string) =>
+  new SerdesFailed({ operation: op.toString(), action, reason })
+
+/** The text of a value, before the `Serdes` layer. */
+export const encodeValue = (op: Op, codec: OutcomeCodec, value: unknown): Effect.Effect<string | undefined, SerdesFailed, any> =>
+  Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op, "encode"))
+
+/** The value of a text, after the `Serdes` layer. */
+export const decodeValue = (op: Op, codec: OutcomeCodec, text: string | undefined): Effect.Effect<unknown, SerdesFailed, any> =>
+  Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op, "decode"))
+
+/** The error object of a failure, as it is recorded. */
+export const encodeError = (
+  core: Core,
+  op: Op,
+  codec: OutcomeCodec,
+  cause: Cause.Cause<unknown>
+): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed, any> =>
+  Effect.flatMap(failures.encodeFailure(cause, codec.failure), (error) => transformError("encode", core, op, error))
+
+/** A decoder of finished records, for the core. It runs with the services of the fiber that asked. */
+export const decoder = (core: Core, context: Context.Context<never>, codec: OutcomeCodec): Decode => (op, record) => {
+  if (isTerminated(record)) return terminated(op, record)
+  const { Error: error, Result: result } = detailsOf(record)
+  const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
+    ? Effect.flatMap(transformError("decode", core, op, error), (error) => failures.decodeFailure(error, codec.failure))
+    : Effect.flatMap(transform("decode", core, op, result), (text) => Effect.map(decodeValue(op, codec, text), Exit.succeed))
+  return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
+}

@@ -1,0 +1,79 @@
+/**
+ * Runs one invocation: the body until its outcome is decided, then the teardown of what is left of it.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type { Checkpoints } from "../../CheckpointService.ts"
+import { DurableContext } from "../../DurableContext.ts"
+import { Core, type Options, type Outcome } from "./Core.ts"
+import { bodyContext, halt, outsideOf } from "./operation.ts"
+
+/**
+ * Calls back when every microtask has run: a macrotask. The simulations of the test suite replace it by a
+ * step of their own event loop.
+ */
+export const Settle: Context.Reference<(f: () => void) => void> = Context.Reference("effect-durable-lambda/internal/Settle", {
+  defaultValue: () => (f: () => void) => {
+    setImmediate(f)
+  }
+})
+
+export interface RunOptions extends Options {
+  /** How long finalizers of a body that was torn down may take before the invocation answers without them. */
+  readonly finalizerGrace: Duration.Duration
+}
+
+/** Runs a body over the recorded state, up to the outcome of this invocation. Nothing of it runs afterwards. */
+export const run = <A, E, R>(
+  body: Effect.Effect<A, E, R>,
+  checkpoints: Checkpoints,
+  execution: { readonly arn: string; readonly startTimestamp: number },
+  options: RunOptions
+): Effect.Effect<Outcome, never, Exclude<R, DurableContext>> =>
+  Effect.gen(function*() {
+    const context = (yield* Effect.context<never>()) as Context.Context<never>
+    const clock = Context.get(context, Clock.Clock)
+    const core = new Core(
+      { clock, outside: outsideOf(context), fork: Effect.runForkWith(context), settle: Context.get(context, Settle) },
+      options,
+      checkpoints,
+      execution
+    )
+    let root: Fiber.Fiber<A, E> | undefined
+    const outcome = yield* Effect.callback<Outcome>((resume) => {
+      core.start(
+        () => {
+          const services = bodyContext(context, core, core.root.place)
+          root = Effect.runForkWith(services)(body as Effect.Effect<A, E, DurableContext>) // R is in `context`
+          return root
+        },
+        (outcome) => resume(Effect.succeed(outcome))
+      )
+      return Effect.suspend(() => {
+        core.abort()
+        return tearDown(core, root, options.finalizerGrace)
+      })
+    })
+    yield* tearDown(core, root, options.finalizerGrace)
+    return outcome
+  })
+
+/**
+ * Interrupts what still runs and waits a bounded time for its finalizers. Ordinary finalizers release
+ * resources; durable operations reached from them do nothing any more.
+ */
+const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, grace: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const fibers = [...core.working, ...core.bodies]
+    if (root !== undefined) fibers.push(root)
+    for (const fiber of fibers) fiber.interruptUnsafe()
+    core.release(halt)
+    core.scheduler.drain()
+    const left = fibers.filter((fiber) => fiber.pollUnsafe() === undefined)
+    return left.length === 0
+      ? Effect.void
+      : Effect.asVoid(Effect.timeoutOption(Effect.forEach(left, (fiber) => Fiber.await(fiber), { discard: true }), grace))
+  })

@@ -1,0 +1,220 @@
+/**
+ * The things the core moves: operations, the fibers parked on them, and the worlds they happen in.
+ *
+ * A *world* is a context with its own order of deliveries, clock and random numbers: the execution's root,
+ * a child context, a branch. Worlds exchange values, not memory, so the order of deliveries matters only
+ * within one. A *place* is where operations get their ids: each world has one, a virtual context adds one
+ * to the world it stands in.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type { Fatal } from "../../DurableError.ts"
+import type * as Protocol from "../../Protocol.ts"
+import { isTerminal } from "../../Protocol.ts"
+import { operationId } from "../operationId.ts"
+import { Heap } from "./heap.ts"
+
+/** What an operation is, and what it is called. */
+export interface Spec {
+  readonly type: Protocol.OperationType
+  readonly subType: string
+  readonly name: string
+}
+
+/** Where operations get their ids. */
+export class Place {
+  /** Prefix of everything that is hashed into an id here. */
+  readonly path: string
+  /** `ParentId` of the operations: the nearest context that has a record. */
+  readonly parentId: string | undefined
+  readonly world: World
+  private readonly occurrences = new Map<string, number>()
+
+  constructor(path: string, parentId: string | undefined, world: World) {
+    this.path = path
+    this.parentId = parentId
+    this.world = world
+  }
+
+  /** The id of the next operation of this kind and name. Taken when the operation is asked for. */
+  nextId(spec: Spec): string {
+    const key = `${spec.subType}:${spec.name}`
+    const occurrence = (this.occurrences.get(key) ?? 0) + 1
+    this.occurrences.set(key, occurrence)
+    return operationId(this.path, spec.subType, spec.name, occurrence)
+  }
+
+  /** How often this kind and name was asked for. */
+  asked(spec: Spec): number {
+    return this.occurrences.get(`${spec.subType}:${spec.name}`) ?? 0
+  }
+}
+
+/** A durable operation that the body has asked for in this invocation. */
+export class Op {
+  readonly id: string
+  readonly place: Place
+  readonly spec: Spec
+  /** The how-manieth request of the body: breaks ties, the same in every replay. */
+  readonly seq: number
+  record: Protocol.Operation | undefined
+  readonly waiters: Array<Waiter> = []
+  waits = 0
+  /** What its START carries besides the common fields. */
+  start: Partial<Protocol.OperationUpdate> | undefined
+  /** START is acknowledged before the body runs. */
+  atMostOnce = false
+  launched = false
+  /** Last attempt begun in this invocation. */
+  attempt = 0
+  /** One attempt of a step: runs outside the body and says what to record. */
+  run: ((attempt: Attempt) => Effect.Effect<Ending, Fatal>) | undefined
+  /** Interrupts the attempt that runs. */
+  cancel: (() => void) | undefined
+  /** The outcome of a context that is known before its record: its body has just ended. */
+  outcome: Exit.Exit<unknown, unknown> | undefined
+
+  constructor(id: string, place: Place, spec: Spec, record: Protocol.Operation | undefined, seq: number) {
+    this.id = id
+    this.place = place
+    this.spec = spec
+    this.record = record
+    this.seq = seq
+  }
+
+  /** The fields that every update of this operation repeats. */
+  update(action: Protocol.OperationAction, more?: Partial<Protocol.OperationUpdate>): Protocol.OperationUpdate {
+    const { parentId } = this.place
+    const { name, subType, type } = this.spec
+    return {
+      Id: this.id,
+      ...(parentId === undefined ? undefined : { ParentId: parentId }),
+      Name: name,
+      Type: type,
+      SubType: subType,
+      Action: action,
+      ...more
+    }
+  }
+
+  /** For messages: what it is, its name and its id. */
+  toString(): string {
+    return `${describeSpec(this.spec)} (${this.id})`
+  }
+}
+
+export const describeSpec = (spec: Spec): string => `${spec.type} "${spec.name}"`
+
+/** What an attempt of a step is told. */
+export interface Attempt {
+  /** From 1. */
+  readonly number: number
+  /** When the first attempt started, epoch milliseconds; absent while the service has not said. */
+  readonly startedAt: number | undefined
+  /** An earlier invocation started this attempt and died; the step runs at most once per attempt. */
+  readonly interrupted: boolean
+}
+
+/** What an attempt of a step, or the body of a context, ends with. */
+export type Ending = Pick<Protocol.OperationUpdate, "Action" | "Payload" | "Error" | "StepOptions" | "ContextOptions">
+
+/** Turns a finished record into what the waiting fiber goes on with. */
+export type Decode = (op: Op, record: Protocol.Operation) => Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, Fatal>
+
+/** A body fiber parked on an operation. */
+export interface Waiter {
+  readonly op: Op
+  readonly world: World
+  /** `created`: the operation exists at the service; `ended`: it has its outcome. */
+  readonly event: "created" | "ended"
+  /** The how-manieth wait for this operation. */
+  readonly nth: number
+  readonly seq: number
+  readonly resume: (effect: Effect.Effect<any, any>) => void
+  readonly decode: Decode
+  parked: boolean
+  /** When the event happened is known. */
+  known: boolean
+  /** Its outcome is at hand (false while a finished context is rebuilt from its children). */
+  ready: boolean
+  time: number
+  /** 0: brought about by our own checkpoint, 1: by the outside world. Our own come first in a tie. */
+  rank: 0 | 1
+}
+
+/** One entry of the recorded order: this outside completion was delivered here. */
+export interface Recorded {
+  readonly id: string
+  readonly nth: number
+  /** When the marker that holds it was written. */
+  readonly time: number
+}
+
+/** A root, child context or branch: its own order, clock and random numbers. */
+export class World {
+  /** For messages: `the workflow`, or `child context "x"`. */
+  readonly title: string
+  readonly parent: World | undefined
+  readonly place: Place
+  /** Its context is finished, and its body runs again only to rebuild the result: nothing new may be recorded. */
+  readonly rebuilding: boolean
+  /** The clock of its body: time of its last delivery. */
+  time: number
+  /** `lost`: interrupted by its parent (a race, a timeout); `ended`: its body has returned. */
+  state: "open" | "lost" | "ended" = "open"
+  /** Number of fibers parked here. */
+  parked = 0
+  /** Completions at hand, by who brought them about. */
+  readonly own = new Heap<Waiter>(earlier)
+  readonly outside = new Heap<Waiter>(earlier)
+  /** Parked waits whose end only the service will know. */
+  unknownOutside = 0
+  /** Recorded operations that this invocation's body has not asked for yet. */
+  unvisited: Set<string> | undefined
+  /** Stands in the core's list of worlds that may have something to deliver. */
+  queued = false
+  /** The delivery that last allowed fibers of this world to move. */
+  movedAt = 0
+  /** The last operations asked for here, for messages. */
+  readonly trail: Array<Op> = []
+
+  readonly script: Array<Recorded> = []
+  scriptAt = 0
+  markers = 0
+  /** Deliveries with a choice that no marker records yet. */
+  unrecorded: Array<readonly [id: string, nth: number]> = []
+
+  constructor(title: string, path: string, id: string | undefined, parent: World | undefined, time: number, rebuilding: boolean) {
+    this.title = title
+    this.parent = parent
+    this.place = new Place(path, id, this)
+    this.time = time
+    this.rebuilding = rebuilding
+  }
+
+  remember(op: Op): void {
+    if (this.trail.push(op) > 5) this.trail.shift()
+  }
+}
+
+/** Order of completions: earliest first; in a tie our own before the outside's, then by order of request. */
+export function earlier(a: Waiter, b: Waiter): boolean {
+  return a.time !== b.time ? a.time < b.time : a.rank !== b.rank ? a.rank < b.rank : a.seq < b.seq
+}
+
+/** The first waiter that is still parked; those delivered or interrupted are dropped lazily. */
+export const top = (heap: Heap<Waiter>): Waiter | undefined => {
+  while (heap.peek()?.parked === false) heap.pop()
+  return heap.peek()
+}
+
+/** Whether it ends at an instant that only the service knows. */
+export const isOutside = (waiter: Waiter): boolean =>
+  waiter.event === "ended" && (waiter.op.spec.type === "CALLBACK" || waiter.op.spec.type === "CHAINED_INVOKE")
+
+/** Whether the operation is one that the service will bring about: what an invocation may answer PENDING for. */
+export const waitsForService = (op: Op): boolean => {
+  const { record } = op
+  if (record === undefined || isTerminal(record.Status) || record.Type === "CONTEXT") return false
+  return record.Type !== "STEP" || record.Status === "PENDING"
+}

@@ -1,0 +1,184 @@
+/**
+ * Failures across the wire: a Cause becomes an error object, and the error object becomes, live and on
+ * replay alike, what the waiting fiber fails with.
+ *
+ * `ErrorType` is the failure's tag, `ErrorMessage` readable, `ErrorData` one of
+ * - the failure, encoded by the operation's `error` schema (or by its own, for the library's operation errors);
+ * - a wrapper (`StepFailed`, `ChildContextFailed`) with what is known of a failure that no schema covers;
+ * - `{"~defect": …}` or `{"~interrupted": true}`, which stay what they are.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import { ChildContextFailed, Operation, SerdesFailed, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
+import type * as Protocol from "../Protocol.ts"
+import * as Serdes from "../Serdes.ts"
+
+/** Characters of a message, and of a wrapper's data, that are recorded: the service accepts errors of 32 KB. */
+const MESSAGE_LENGTH = 8 * 1024
+const DATA_LENGTH = 16 * 1024
+
+/** How an operation writes and reads its failures. */
+export interface FailureCodec {
+  /** Name of the operation. */
+  readonly operation: string
+  readonly schema: Schema.Constraint | undefined
+  /** Stands for failures that nothing covers. */
+  readonly Wrapper: typeof StepFailed | typeof ChildContextFailed
+}
+
+// ---- what a failure is called -----------------------------------------------------------------------
+
+const property = (value: unknown, key: string): unknown =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined
+
+/** The tag of a failure, else the name of its class. Never a minified name where there is a tag. */
+export const typeOf = (failure: unknown): string => {
+  const tag = property(failure, "_tag")
+  if (typeof tag === "string" && tag !== "") return tag
+  const name = property(failure, "name")
+  if (failure instanceof Error && typeof name === "string" && name !== "") return name
+  return "Failure"
+}
+
+/** A failure in words, cut to what an error object may hold. */
+export const messageOf = (failure: unknown): string => {
+  const message = property(failure, "message")
+  const text = typeof message === "string"
+    ? message
+    : typeof failure === "string"
+    ? failure
+    : Serdes.plainJsonFault(failure) === undefined
+    ? JSON.stringify(failure) ?? "undefined"
+    : String(failure)
+  return text.length > MESSAGE_LENGTH ? `${text.slice(0, MESSAGE_LENGTH)}… (${text.length} characters)` : text
+}
+
+const NOT_DATA: ReadonlySet<string> = new Set(["_tag", "name", "message", "stack", "cause"])
+
+/** A failure's own fields, where they are plain JSON and small. */
+const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
+  if (typeof failure !== "object" || failure === null) return {}
+  const entries = Object.entries(failure).filter(([key]) => !NOT_DATA.has(key))
+  if (entries.length === 0) return {}
+  const data = Object.fromEntries(entries)
+  if (Serdes.plainJsonFault(data) !== undefined) return {}
+  const text = JSON.stringify(data)
+  return text.length > DATA_LENGTH ? {} : { data: JSON.parse(text) as Schema.Json }
+}
+
+// ---- writing -------------------------------------------------------------------------------------------
+
+const encodeOperation = Schema.encodeEffect(Schema.toCodecJson(Operation))
+const encodeDefect = Schema.encodeEffect(Schema.toCodecJson(Schema.Defect()))
+
+/** Errors of the library that an operation lets through as they are. */
+const keeps = (codec: FailureCodec, failure: unknown): failure is Operation =>
+  failure instanceof StepFailed || failure instanceof StepInterrupted || failure instanceof StepTimedOut ||
+  (codec.Wrapper === ChildContextFailed && failure instanceof ChildContextFailed)
+
+const predicates = new WeakMap<object, (failure: unknown) => boolean>()
+
+/** Whether the operation's `error` schema accepts this failure. */
+const covers = (schema: Schema.Constraint | undefined, failure: unknown): boolean => {
+  if (schema === undefined) return false
+  let is = predicates.get(schema)
+  if (is === undefined) {
+    is = Schema.is(schema as Schema.Codec<unknown>)
+    predicates.set(schema, is)
+  }
+  return is(failure)
+}
+
+/** What a Cause counts as: a defect if there is one, else its first failure, else an interruption. */
+export const reasonOf = (cause: Cause.Cause<unknown>) =>
+  cause.reasons.find((reason) => reason._tag === "Die") ?? cause.reasons.find((reason) => reason._tag === "Fail")
+
+/** The error object of a failure. Fails when the `error` schema cannot write what it accepts. */
+export const encodeFailure = (
+  cause: Cause.Cause<unknown>,
+  codec: FailureCodec
+): Effect.Effect<Protocol.ErrorObject, SerdesFailed, any> => {
+  const reason = reasonOf(cause)
+  const failed = (reason: string) => new SerdesFailed({ operation: codec.operation, action: "encode", reason })
+  if (reason === undefined) {
+    return Effect.succeed({
+      ErrorType: "Interrupted",
+      ErrorMessage: "The effect interrupted itself.",
+      ErrorData: JSON.stringify({ "~interrupted": true })
+    })
+  }
+  if (reason._tag === "Die") {
+    return Effect.match(encodeDefect(reason.defect), {
+      onSuccess: (defect) => ({ ...named(reason.defect), ErrorData: JSON.stringify({ "~defect": defect }) }),
+      onFailure: () => named(reason.defect)
+    })
+  }
+  const failure = reason.error
+  if (keeps(codec, failure)) {
+    return Effect.mapError(
+      Effect.map(encodeOperation(failure), (encoded) => ({ ...named(failure), ErrorData: JSON.stringify(encoded) })),
+      (error) => failed(error.message)
+    )
+  }
+  if (covers(codec.schema, failure)) {
+    return Effect.mapError(
+      Effect.map(Serdes.payloadCodec(codec.schema).encode(failure), (data) => ({
+        ...named(failure),
+        ...(data === undefined ? undefined : { ErrorData: data })
+      })),
+      failed
+    )
+  }
+  const wrapper = new codec.Wrapper({
+    operation: codec.operation,
+    type: typeOf(failure),
+    message: messageOf(failure),
+    ...dataOf(failure)
+  })
+  return Effect.mapError(
+    Effect.map(encodeOperation(wrapper), (encoded) => ({ ...named(failure), ErrorData: JSON.stringify(encoded) })),
+    (error) => failed(error.message)
+  )
+}
+
+const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage: messageOf(failure) })
+
+// ---- reading -------------------------------------------------------------------------------------------
+
+const decodeOperation = Schema.decodeUnknownEffect(Schema.toCodecJson(Operation))
+const decodeDefect = Schema.decodeUnknownEffect(Schema.toCodecJson(Schema.Defect()))
+const OPERATION_TAGS: ReadonlySet<unknown> = new Set(["StepFailed", "StepInterrupted", "StepTimedOut", "ChildContextFailed"])
+
+const parse = (text: string): unknown =>
+  Effect.runSync(Effect.orElseSucceed(Effect.try({ try: () => JSON.parse(text) as unknown, catch: () => undefined }), () => undefined))
+
+/** What an error object stands for. Fails when the `error` schema cannot read what it once wrote. */
+export const decodeFailure = (
+  error: Protocol.ErrorObject | undefined,
+  codec: FailureCodec
+): Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed, any> => {
+  const text = error?.ErrorData
+  const data = text === undefined ? undefined : parse(text)
+  const failed = (reason: string) => new SerdesFailed({ operation: codec.operation, action: "decode", reason })
+  if (property(data, "~interrupted") === true) return Effect.succeed(Exit.interrupt())
+  const defect = property(data, "~defect")
+  if (defect !== undefined) {
+    return Effect.mapError(Effect.map(decodeDefect(defect), Exit.die), (error) => failed(error.message))
+  }
+  if (OPERATION_TAGS.has(property(data, "_tag"))) {
+    return Effect.mapError(Effect.map(decodeOperation(data), Exit.fail), (error) => failed(error.message))
+  }
+  if (codec.schema !== undefined && text !== undefined) {
+    return Effect.mapError(Effect.map(Serdes.payloadCodec(codec.schema).decode(text), Exit.fail), failed)
+  }
+  return Effect.succeed(Exit.fail(
+    new codec.Wrapper({
+      operation: codec.operation,
+      type: error?.ErrorType ?? "Failure",
+      message: error?.ErrorMessage ?? "It failed without a message.",
+      ...(data === undefined ? undefined : { data: data as Schema.Json })
+    })
+  ))
+}

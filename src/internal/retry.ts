@@ -1,0 +1,118 @@
+/**
+ * Retries are decided by any `Schedule`, in whatever process happens to run the attempt that failed.
+ *
+ * A schedule is a fold over (time, error) pairs, and the service keeps only the number of the attempt. So
+ * the schedule's state is rebuilt by replaying the fold from its start: attempt 1's failure is taken to have
+ * happened when the step started, each later one its recorded delay after the one before. Exact for every
+ * stock schedule; one that counts *which* errors happened sees the current error in their place.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as Random from "effect/Random"
+import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
+import { Limits } from "../Protocol.ts"
+import { seededRandom } from "./random.ts"
+
+/** The three forms in which a retry policy can be given, as to `Effect.retry`. */
+export type Policy =
+  | Schedule.Schedule<any, any, never, any>
+  | (($: <A>(schedule: A) => A) => Schedule.Schedule<any, any, never, any>)
+  | Options
+
+/** The options form of a policy. */
+export interface Options {
+  readonly times?: number | undefined
+  readonly while?: ((error: any) => boolean | Effect.Effect<boolean, never, any>) | undefined
+  readonly until?: ((error: any) => boolean | Effect.Effect<boolean, never, any>) | undefined
+  readonly schedule?: Schedule.Schedule<any, any, never, any> | undefined
+}
+
+const predicate = (f: (error: any) => boolean | Effect.Effect<boolean, never, any>, wanted: boolean) =>
+(
+  { input }: { readonly input: unknown }
+): Effect.Effect<boolean, never, any> => {
+  const result = f(input)
+  return Effect.isEffect(result) ? Effect.map(result, (value) => value === wanted) : Effect.succeed(result === wanted)
+}
+
+/** Turns each form of a policy into the schedule it stands for. */
+export const toSchedule = (policy: Policy): Schedule.Schedule<any, any, never, any> => {
+  if (typeof policy === "function") return policy((schedule) => schedule)
+  if (Schedule.isSchedule(policy)) return policy
+  const { schedule, times, until, while: while_ } = policy
+  let result: Schedule.Schedule<any, any, never, any> = schedule ?? Schedule.forever
+  if (while_ !== undefined) result = Schedule.while(result, predicate(while_, true))
+  if (until !== undefined) result = Schedule.while(result, predicate(until, false))
+  if (times !== undefined) result = Schedule.upTo(result, { times })
+  return result
+}
+
+/**
+ * AWS's default: 6 attempts, 5 s before the second, twice as long before each further one up to 60 s, with
+ * full jitter (a random part of the delay).
+ */
+export const defaultPolicy: Schedule.Schedule<unknown, unknown> = Schedule.min([
+  Schedule.exponential("5 seconds", 2),
+  Schedule.spaced("60 seconds")
+]).pipe(
+  Schedule.modifyDelay(({ duration }) => Effect.map(Random.next, (random) => Duration.times(duration, random))),
+  Schedule.upTo({ times: 5 })
+)
+
+/** What is known about the attempt that has just failed. */
+export interface Input {
+  /** Number of the attempt, from 1. */
+  readonly attempt: number
+  readonly error: unknown
+  /** When it failed, epoch milliseconds. */
+  readonly now: number
+  /** When attempt 1 started, epoch milliseconds. */
+  readonly startedAt: number
+  /** Makes jitter the same in every process: execution and operation. */
+  readonly seed: string
+}
+
+/** Seconds until the next attempt, or `undefined`: give up. */
+export type Decision = number | undefined
+
+/** The service takes whole seconds, at least 1, at most 366 days; a fraction of a second is rounded up. */
+export const toDelaySeconds = (delay: Duration.Duration): number =>
+  Math.min(Math.max(1, Math.ceil(Duration.toSeconds(delay))), Limits.durationSeconds)
+
+/** User callbacks of a schedule see the time that is being replayed. */
+const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => ({
+  currentTimeMillisUnsafe: () => millis,
+  currentTimeMillis: Effect.succeed(millis),
+  currentTimeNanosUnsafe: () => BigInt(Math.trunc(millis)) * BigInt(1_000_000),
+  currentTimeNanos: Effect.succeed(BigInt(Math.trunc(millis)) * BigInt(1_000_000)),
+  monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+  monotonicTimeNanos: clock.monotonicTimeNanos,
+  sleep: (duration) => clock.sleep(duration)
+})
+
+/** Asks a schedule once, when an attempt has failed: retry after how many seconds, or give up? */
+export const decide: (policy: Policy, input: Input) => Effect.Effect<Decision, never, any> = Effect.fnUntraced(
+  function*(policy: Policy, input: Input): Effect.fn.Return<Decision, never, any> {
+    const clock = yield* Clock.Clock
+    const step = yield* Schedule.toStep(toSchedule(policy))
+    const ask = (now: number) =>
+      Pull.matchEffect(step(now, input.error), {
+        onSuccess: ([, delay]) => Effect.succeed<Decision>(toDelaySeconds(delay)),
+        onFailure: Effect.failCause,
+        onDone: () => Effect.succeed<Decision>(undefined)
+      }).pipe(Effect.provideService(Clock.Clock, frozen(clock, now)))
+
+    let failedAt = input.startedAt
+    for (let attempt = 1; attempt < input.attempt; attempt++) {
+      // what a schedule logs (Schedule.tap) was logged when that attempt failed
+      const delay = yield* Effect.provideService(ask(Math.min(failedAt, input.now)), References.MinimumLogLevel, "None")
+      if (delay === undefined) return undefined
+      failedAt += delay * 1000
+    }
+    return yield* ask(input.now)
+  },
+  (effect, _policy, input) => Effect.provideService(effect, Random.Random, seededRandom(input.seed))
+)

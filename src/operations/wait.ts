@@ -1,0 +1,62 @@
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { DurableContext } from "../DurableContext.ts"
+import * as core from "../internal/core/operation.ts"
+
+/** Says which input it was before Duration makes it a zero. */
+const isNotANumber = (input: unknown) => typeof input === "number" && Number.isNaN(input)
+
+/**
+ * Waits without running: the service wakes the workflow when the time has come.
+ *
+ * **Details**
+ *
+ * 1 second to 366 days; a fraction of a second rounds up. In the body `Effect.sleep`, and with it `timeout`,
+ * `delay`, `retry(Schedule)` and `repeat(Schedule)`, is the same operation under the name `sleep`.
+ *
+ * Suspends. Billed: one operation; no compute while it waits. A wait cannot be cancelled at the service: one
+ * that lost a race stays open, may cause one further invocation, and delays nothing.
+ *
+ * Zero, negative, `NaN` and longer durations end the execution with `InvalidOperation`, before anything is sent.
+ *
+ * **Example** (A cooling-off period)
+ *
+ * ```ts
+ * import { Durable } from "effect-durable-lambda"
+ *
+ * const program = Durable.wait("cooling-off", "14 days")
+ * ```
+ */
+export const wait = (name: string, duration: Duration.Input): Effect.Effect<void, never, DurableContext> =>
+  core.withHere("wait", name, (here) => {
+    const parsed = isNotANumber(duration) ? Option.none<Duration.Duration>() : Duration.fromInput(duration)
+    return Option.isSome(parsed)
+      ? core.waitHere(here, "wait", name, parsed.value)
+      : core.invalid(here.core, `Durable.wait("${name}"): ${String(duration)} is not a duration. Write "3 days", or Duration.days(3).`)
+  })
+
+/**
+ * Waits until an instant. One that is not in the future, by the workflow's own clock, is no wait and records
+ * nothing.
+ *
+ * Suspends. Billed: one operation.
+ *
+ * **Example** (The first of the month)
+ *
+ * ```ts
+ * import { Durable } from "effect-durable-lambda"
+ * import { DateTime, Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const now = yield* DateTime.now // the workflow's clock: the same in every replay
+ *   yield* Durable.waitUntil("first-of-month", DateTime.add(DateTime.startOf(now, "month"), { months: 1 }))
+ * })
+ * ```
+ */
+export const waitUntil = (name: string, dateTime: DateTime.DateTime): Effect.Effect<void, never, DurableContext> =>
+  core.withHere("waitUntil", name, (here) => {
+    const millis = DateTime.toEpochMillis(dateTime) - here.place.world.time
+    return millis > 0 ? core.waitHere(here, "waitUntil", name, Duration.millis(millis)) : Effect.void
+  })

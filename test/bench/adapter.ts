@@ -1,0 +1,119 @@
+/**
+ * This library as a system of ../shared/bench: the programs that every system runs, written as a user would.
+ * What each must do: .bench/adapters/official.shared.mjs.
+ */
+import { Durable, DurableExecutionClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+
+interface Hooks {
+  readonly firstNew: () => void
+  readonly probe: () => void
+  attempts: number
+}
+
+interface System {
+  readonly client: DurableExecutionClient.Calls
+  readonly hooks: Hooks
+}
+
+/** Needs `map` and `parallel`, which this version does not have yet. */
+const NOT_YET: ReadonlySet<string> = new Set(["mapItems", "parallelSWS", "bigMap"])
+export const skip = (workload: { readonly program: string }): boolean => NOT_YET.has(workload.program)
+
+const io = Effect.callback<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+export const createHandlers = ({ client, hooks }: System) => {
+  const wrap = <A, E>(program: (input: any) => Effect.Effect<A, E, Durable.Requires>) =>
+    DurableHandler.make(
+      DurableFunction.make("bench", { payload: Schema.Any, success: Schema.Any, error: Schema.Any }),
+      program,
+      { client: Layer.succeed(DurableExecutionClient.DurableExecutionClient, DurableExecutionClient.fromCalls(client)) }
+    )
+
+  const after = Durable.step(
+    "after",
+    Effect.sync(() => {
+      hooks.firstNew()
+      return 1
+    })
+  )
+  const one = Durable.step("s", Effect.succeed(1))
+  const nested = (depth: number): Effect.Effect<number, any, Durable.Requires> =>
+    Effect.gen(function*() {
+      const r = yield* one
+      return depth === 1 ? r : r + (yield* Durable.childContext("n", nested(depth - 1)))
+    })
+  const item = (i: number) => Effect.succeed({ i, ok: true })
+
+  return {
+    oneStep: wrap(() => Durable.step("one", Effect.succeed({ ok: true }))),
+    seqSteps: wrap((input: { n: number; io?: boolean }) =>
+      Effect.gen(function*() {
+        let k = 0
+        for (let i = 0; i < input.n; i++) {
+          const r = yield* Durable.step("s", input.io ? Effect.andThen(io, item(i)) : item(i))
+          if (r.ok) k++
+        }
+        return k
+      })
+    ),
+    replaySteps: wrap((input: { n: number }) =>
+      Effect.gen(function*() {
+        let k = 0
+        for (let i = 0; i < input.n; i++) if ((yield* Durable.step("s", item(i))).ok) k++
+        yield* Durable.wait("w", "1 hour")
+        yield* after
+        return k
+      })
+    ),
+    nested: wrap((input: { depth: number }) => nested(input.depth)),
+    bigSteps: wrap((input: { n: number; size: number; wait?: boolean }) =>
+      Effect.gen(function*() {
+        let total = 0
+        for (let i = 0; i < input.n; i++) {
+          total += (yield* Durable.step("s", Effect.sync(() => "x".repeat(input.size)))).length
+        }
+        if (input.wait) {
+          yield* Durable.wait("w", "1 hour")
+          yield* after
+        }
+        hooks.probe()
+        return total
+      })
+    ),
+    bigResult: wrap((input: { size: number }) =>
+      Effect.gen(function*() {
+        yield* one
+        hooks.probe()
+        return "x".repeat(input.size)
+      })
+    ),
+    retry: wrap((input: { fails: number }) =>
+      Durable.step(
+        "r",
+        Effect.suspend(() => {
+          hooks.attempts = (hooks.attempts ?? 0) + 1
+          return hooks.attempts <= input.fails ? Effect.fail(new Error("boom")) : Effect.succeed(hooks.attempts)
+        }),
+        { retry: Schedule.spaced("1 hour").pipe(Schedule.upTo({ times: input.fails })) }
+      )
+    ),
+    logs: wrap((input: { steps: number; lines: number }) =>
+      Effect.gen(function*() {
+        let k = 0
+        for (let i = 0; i < input.steps; i++) {
+          k += yield* one
+          for (let j = 0; j < input.lines; j++) yield* Effect.logInfo("processed item", { i, j, state: "done" })
+        }
+        yield* Durable.wait("w", "1 hour")
+        yield* after
+        return k
+      })
+    )
+  }
+}

@@ -1,0 +1,95 @@
+import { assert, beforeAll, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { promisify } from "node:util"
+import { gzipSync } from "node:zlib"
+import { build, type Metafile } from "esbuild"
+
+const root = path.resolve(import.meta.dirname, "..")
+const entry = path.join(root, "test/fixtures/one-step-handler.ts")
+const outfile = path.join(root, ".tmp/bundle/handler.mjs")
+
+/** KB = 1,000 bytes. What a user's smallest handler may weigh, Effect included, AWS's client not. */
+const budget = { minified: 130, gzip: 42 }
+
+const contributors = (metafile: Metafile): string => {
+  const sizes = new Map<string, number>()
+  for (const output of Object.values(metafile.outputs)) {
+    for (const [input, { bytesInOutput }] of Object.entries(output.inputs)) {
+      const name = input.replace(/^.*node_modules\//, "")
+      sizes.set(name, (sizes.get(name) ?? 0) + bytesInOutput)
+    }
+  }
+  return [...sizes]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 25)
+    .map(([name, size]) => `  ${(size / 1000).toFixed(1).padStart(6)} KB  ${name}`)
+    .join("\n")
+}
+
+describe("the bundle of a handler with one step", () => {
+  let metafile: Metafile
+  let code: Buffer
+
+  beforeAll(async () => {
+    if (!fs.existsSync(entry)) {
+      throw new Error("test/fixtures/one-step-handler.ts is missing: a module that exports the smallest `handler`")
+    }
+    const result = await build({
+      entryPoints: [entry],
+      outfile,
+      absWorkingDir: root,
+      bundle: true,
+      minify: true,
+      platform: "node",
+      target: "node22",
+      format: "esm",
+      conditions: ["@effect-durable-lambda/source", "module"],
+      external: ["@aws-sdk/client-lambda"],
+      metafile: true,
+      logLevel: "silent"
+    })
+    metafile = result.metafile
+    code = fs.readFileSync(outfile)
+  })
+
+  it("stays within its budget", () => {
+    const minified = code.length / 1000
+    const gzip = gzipSync(code, { level: 9 }).length / 1000
+    const sizes = `${minified.toFixed(1)} KB minified (at most ${budget.minified}), ${gzip.toFixed(1)} KB gzip (at most ${budget.gzip})`
+    assert.isTrue(
+      minified <= budget.minified && gzip <= budget.gzip,
+      `${sizes}; the biggest contributors:\n${contributors(metafile)}\n`
+    )
+  })
+
+  it("does not contain Effect's barrel", () => {
+    const barrels = Object.keys(metafile.inputs).filter((input) =>
+      /node_modules\/effect\/(?:dist|src)\/index\.[jt]s$/.test(input)
+    )
+    const importers = Object.entries(metafile.inputs)
+      .filter(([, { imports }]) => imports.some(({ path }) => barrels.includes(path)))
+      .map(([input]) => input)
+    assert.deepStrictEqual(barrels, [], `imported by ${importers.join(", ")}`)
+  })
+
+  it("does not load AWS's client when it is imported", { timeout: 30_000 }, async () => {
+    const script = `
+      import { registerHooks } from "node:module"
+      const loaded = []
+      registerHooks({
+        resolve: (specifier, context, next) => {
+          loaded.push(specifier)
+          return next(specifier, context)
+        }
+      })
+      const { handler } = await import(${JSON.stringify(`file://${outfile}`)})
+      console.log(JSON.stringify({ handler: typeof handler, aws: loaded.filter((name) => name.startsWith("@aws-sdk/")) }))
+      process.exit(0)`
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], {
+      cwd: root
+    })
+    assert.deepStrictEqual(JSON.parse(stdout), { handler: "function", aws: [] })
+  })
+})

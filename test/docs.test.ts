@@ -1,0 +1,36 @@
+import { assert, describe, it } from "@effect/vitest"
+import { extract, typeErrors, withAssertions } from "../scripts/doc-examples.ts"
+
+const examples = extract()
+
+describe("documentation", () => {
+  it("the examples compile", { timeout: 60_000 }, async () => {
+    const errors = await typeErrors(examples)
+    assert.isTrue(errors.length === 0, `\n${errors.map((error) => `  ${error}`).join("\n")}\n`)
+  })
+
+  for (const example of examples.filter(({ run }) => run)) {
+    it(`${example.file}:${example.line} gives what it says`, () => import(/* @vite-ignore */ example.path))
+  }
+})
+
+describe("assertions in examples", () => {
+  const transform = (code: string) => withAssertions({ code, file: "x.md", line: 5 })
+
+  it("an expression", () => {
+    assert.strictEqual(transform("f(1) // => 2"), '__equal(f(1), 2, "x.md:5")')
+  })
+  it("an expression over several lines", () => {
+    assert.strictEqual(transform("a\n  .b({\n    c\n  }) // => 2"), '__equal(a\n  .b({\n    c\n  }), 2, "x.md:8")')
+  })
+  it("a constant", () => {
+    assert.strictEqual(transform("  const a: A = b // => 2"), '  const a: A = b; __equal(a, 2, "x.md:5")')
+  })
+  it("a returned value", () => {
+    assert.strictEqual(transform("return yield* a // => [1]"), 'return __equal(yield* a, [1], "x.md:5")')
+  })
+  it("not inside strings and other comments", () => {
+    const code = 'f("x // => 1")\n// a // => 2\n// => 3'
+    assert.strictEqual(transform(code), code)
+  })
+})

@@ -1,0 +1,99 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { promisify } from "node:util"
+import { walk } from "../scripts/source.ts"
+
+const run = promisify(execFile)
+const root = path.resolve(import.meta.dirname, "..")
+const manifest = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"))
+
+/** A folder of a user, who has installed the package as it would be published. */
+const user = path.join(root, ".tmp/package")
+const installed = path.join(user, "node_modules/effect-durable-lambda")
+
+const install = async () => {
+  fs.rmSync(user, { recursive: true, force: true })
+  fs.mkdirSync(installed, { recursive: true })
+  fs.writeFileSync(path.join(user, "package.json"), "{}") // not a part of this project any more
+  fs.copyFileSync(path.join(root, "package.json"), path.join(installed, "package.json"))
+  await run(process.execPath, [path.join(root, "scripts/build.mjs"), path.join(installed, "dist")]).catch((error) => {
+    throw new Error(`the build failed: ${error.stderr}\n${error.stdout}`)
+  })
+}
+
+/** Imports each specifier in a process of its own, as a user would; gives "ok" or the error's code. */
+const importAll = async (specifiers: ReadonlyArray<string>): Promise<Record<string, string>> => {
+  const script = `
+    const results = {}
+    for (const specifier of ${JSON.stringify(specifiers)}) {
+      results[specifier] = await import(specifier).then(() => "ok", (error) =>
+        error.code === "ERR_PACKAGE_PATH_NOT_EXPORTED" ? error.code : String(error.stack))
+    }
+    console.log(JSON.stringify(results))
+    process.exit(0)`
+  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: user })
+  return JSON.parse(stdout.trim().split("\n").at(-1)!)
+}
+
+const subpaths = (folder: string, extension: string): ReadonlyArray<string> =>
+  walk(folder)
+    .filter((file) => file.endsWith(extension) && !file.endsWith(`.d${extension}`))
+    .map((file) => path.relative(folder, file).slice(0, -extension.length))
+
+const closed = /^internal\/|^operations\/|^index$|\/index$/
+
+describe("package", () => {
+  it("asks for effect and AWS's client, and for nothing else", () => {
+    assert.deepStrictEqual(Object.keys(manifest.peerDependencies).sort(), ["@aws-sdk/client-lambda", "effect"])
+    for (const kind of ["dependencies", "optionalDependencies", "bundledDependencies"])
+      assert.notProperty(manifest, kind)
+  })
+
+  it("pins its dev dependencies", () => {
+    for (const [name, version] of Object.entries(manifest.devDependencies))
+      assert.match(`${name}@${version}`, /@\d[\w.-]+$/)
+  })
+
+  it("opens every public module and closes the others", { timeout: 60_000 }, async () => {
+    await install()
+    const modules = subpaths(path.join(installed, "dist"), ".js")
+    const open = ["effect-durable-lambda/testing", "effect-durable-lambda/engine", "effect-durable-lambda"]
+    const expected = Object.fromEntries([
+      ...open.map((specifier) => [specifier, "ok"]),
+      ...[...modules, "operations/any"].map((name) => [
+        `effect-durable-lambda/${name}`,
+        closed.test(name) ? "ERR_PACKAGE_PATH_NOT_EXPORTED" : "ok"
+      ])
+    ])
+    // Programs do something when they are imported.
+    for (const program of ["cli", "bin"]) delete expected[`effect-durable-lambda/${program}`]
+    assert.deepStrictEqual(await importAll(Object.keys(expected)), expected)
+    assert.isAbove(Object.values(expected).filter((result) => result !== "ok").length, 1)
+  })
+
+  it("publishes dist, src and the documents", { timeout: 60_000 }, async () => {
+    const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root })
+    const [{ files }] = JSON.parse(stdout) as [{ files: ReadonlyArray<{ path: string }> }]
+    const roots = new Set(files.map((file) => file.path.split("/")[0]))
+    const expected = ["CHANGELOG.md", "LICENSE", "README.md", "dist", "package.json", "src"]
+    assert.deepStrictEqual(
+      [...roots].filter((name) => !expected.includes(name!)),
+      []
+    )
+    for (const name of subpaths(path.join(root, "src"), ".ts")) {
+      assert.isTrue(
+        files.some((file) => file.path === `src/${name}.ts`),
+        `src/${name}.ts is not in the package`
+      )
+    }
+  })
+
+  it("has a condition for the sources in every export", () => {
+    for (const [name, value] of Object.entries<Record<string, string> | string | null>(manifest.exports)) {
+      if (value === null || typeof value === "string") continue
+      assert.deepStrictEqual(Object.keys(value), ["@effect-durable-lambda/source", "types", "default"], name)
+    }
+  })
+})

@@ -1,0 +1,17 @@
+import { defaultServerConditions } from "vite"
+import { defineConfig } from "vitest/config"
+
+// Lets `import … from "effect-durable-lambda"` mean src/*.ts, see "exports" in package.json.
+const conditions = ["@effect-durable-lambda/source", ...defaultServerConditions]
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    include: ["test/**/*.test.ts"],
+    setupFiles: ["./vitest.setup.ts"],
+    sequence: { concurrent: true },
+    // .ci/run counts the tests in this file.
+    reporters: process.env.CI ? ["default", ["json", { outputFile: ".tmp/vitest.json" }]] : ["default"]
+  }
+})
