@@ -104,7 +104,10 @@ export class CheckpointService extends Context.Service<CheckpointService, {
 
 interface Entry {
   readonly update: Protocol.OperationUpdate
-  readonly bytes: number
+  /** UTF-8 bytes of its JSON, at most. */
+  bytes: number
+  /** `bytes` is the very number: it is counted only where the bound could split a batch. */
+  exact: boolean
   readonly lazy: boolean
   /** Someone waits for this very update. */
   readonly done: Deferred.Deferred<void, CheckpointFailed> | undefined
@@ -115,6 +118,19 @@ const ENVELOPE_BYTES = 100
 
 /** Part of a limit from which on a warning is logged. */
 const WARN_FROM = 0.8
+
+/** Bytes of the fields around payload and error: ids, names and options have limits of their own. */
+const FIELDS_BYTES = 256
+/** Up to this bound an update is taken at it: a full batch of such updates still fits a request. */
+const SMALL_BYTES = 2_048
+
+/** JSON text doubles at most when it is quoted; any other text may need six bytes for a character. */
+const boundOf = (update: Protocol.OperationUpdate): number => {
+  const { Error: error, Payload: payload } = update
+  return FIELDS_BYTES + 6 * (
+    (payload?.length ?? 0) + (error?.ErrorMessage?.length ?? 0) + (error?.ErrorData?.length ?? 0) + (error?.ErrorType?.length ?? 0)
+  )
+}
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
 
@@ -234,7 +250,10 @@ class Queue implements Checkpoints {
     const refused = update.Type === "EXECUTION" ? undefined : this.refuse(update)
     if (refused !== undefined) return refused
     const lazy = options?.lazy === true
-    const entry: Entry = { update, bytes: Buffer.byteLength(JSON.stringify(update)), lazy, done }
+    const bound = boundOf(update)
+    const entry: Entry = bound <= SMALL_BYTES
+      ? { update, bytes: bound, exact: true, lazy, done }
+      : { update, bytes: Buffer.byteLength(update.Payload ?? "") * 2 + boundOf({ ...update, Payload: "" }), exact: false, lazy, done }
     if (!lazy) this.eager++
     if (options?.first === true) this.entries.unshift(entry)
     else this.entries.push(entry)
@@ -294,8 +313,11 @@ class Queue implements Checkpoints {
     let n = 0
     for (; n < entries.length && n < limits.batchUpdates; n++) {
       const entry = entries[n]!
-      if (n > 0 && (bytes + entry.bytes > limits.batchBytes || conflicts(actions, entry.update))) break
-      if (n === 0) conflicts(actions, entry.update)
+      if (!entry.exact && bytes + entry.bytes > limits.batchBytes) {
+        entry.bytes = Buffer.byteLength(JSON.stringify(entry.update))
+        entry.exact = true
+      }
+      if (conflicts(actions, entry.update) || (n > 0 && bytes + entry.bytes > limits.batchBytes)) break
       bytes += entry.bytes
       if (!entry.lazy) this.eager--
     }
@@ -312,8 +334,7 @@ class Queue implements Checkpoints {
       // the same for every resend of this batch, and no other: the service then answers what it answered before
       ClientToken: operationId(checkpointToken, "batch", "", ++this.requests)
     }).pipe(
-      Effect.retry({ while: (error) => error.transient, schedule: this.resend }),
-      Effect.mapError(failedCall),
+      (call) => resending(call, this.resend),
       Effect.flatMap(({ CheckpointToken: token, NewExecutionState: state }) => {
         const operations = state?.Operations ?? []
         return token === undefined || !state?.NextMarker
@@ -373,6 +394,22 @@ const toFailure = (cause: Cause.Cause<CheckpointFailed>): CheckpointFailed => {
     : new CheckpointFailed({ scope: "invocation", reason: `The checkpoint could not be sent: ${String(error)}` })
 }
 
+/** Sends again what failed for a passing reason. The schedule is not even built for a call that succeeds. */
+const resending = <A>(
+  call: Effect.Effect<A, ServiceCallFailed>,
+  schedule: Schedule.Schedule<unknown, ServiceCallFailed>
+): Effect.Effect<A, CheckpointFailed> =>
+  Effect.catch(call, (first) => {
+    let pending: ServiceCallFailed | undefined = first
+    const again = Effect.suspend(() => {
+      if (pending === undefined) return call
+      const error = pending
+      pending = undefined
+      return Effect.fail(error)
+    })
+    return Effect.mapError(Effect.retry(again, { while: (error) => error.transient, schedule }), failedCall)
+  })
+
 /** All further pages of a state, in order. Reading pages does not use up the token. */
 const loadPages = (
   client: DurableExecutionClient["Service"],
@@ -385,14 +422,14 @@ const loadPages = (
     const operations: Array<Protocol.Operation> = []
     let next: string | undefined = marker
     while (next) {
-      const page: Protocol.ExecutionStateResponse = yield* client.getExecutionState({
-        DurableExecutionArn: executionArn,
-        CheckpointToken: token,
-        Marker: next,
-        MaxItems: Limits.pageItems
-      }).pipe(
-        Effect.retry({ while: (error) => error.transient, schedule: resend }),
-        Effect.mapError(failedCall)
+      const page: Protocol.ExecutionStateResponse = yield* resending(
+        client.getExecutionState({
+          DurableExecutionArn: executionArn,
+          CheckpointToken: token,
+          Marker: next,
+          MaxItems: Limits.pageItems
+        }),
+        resend
       )
       operations.push(...page.Operations ?? [])
       next = page.NextMarker

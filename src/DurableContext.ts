@@ -15,6 +15,6 @@ export class DurableContext extends Context.Service<DurableContext, {
   readonly core: Core
   /** @internal */
   readonly place: Place
-  /** Name of the step that this fiber runs, when it runs one. */
-  readonly step: string | undefined
+  /** This fiber runs a step. */
+  readonly inStep: boolean
 }>()("effect-durable-lambda/DurableContext") {}

@@ -22,7 +22,7 @@ export interface Options {
  * again yet, or is finished and only being rebuilt. Steps run only when they have not run before.
  */
 const isReplay = (current: DurableContext["Service"] | undefined): boolean => {
-  if (current === undefined || current.step !== undefined) return false
+  if (current === undefined || current.inStep) return false
   const { world } = current.place
   return world.rebuilding || (world.unvisited?.size ?? 0) > 0
 }
@@ -49,7 +49,7 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
     const current = Context.getOrUndefined(context, DurableContext)
     if (options?.replay !== true && isReplay(current)) return undefined
     const execution = Context.getOrUndefined(context, CurrentExecution)
-    const step = current?.step === undefined ? undefined : Context.getOrUndefined(context, CurrentStep)
+    const step = current?.inStep !== true ? undefined : Context.getOrUndefined(context, CurrentStep)
     const { annotations, level, message } = Logger.formatStructured.log(entry)
     const clock = current?.core.host.clock
     return JSON.stringify({

@@ -7,7 +7,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 
 // ---- the layer --------------------------------------------------------------------------------------
@@ -64,11 +64,7 @@ export interface PayloadCodec {
 
 const isNothing = (payload: string | undefined) => payload === undefined || payload === "" || payload === "null"
 
-const parse = (payload: string): Effect.Effect<unknown, string> =>
-  Effect.try({
-    try: () => JSON.parse(payload) as unknown,
-    catch: () => `it is not JSON: ${payload.length > 60 ? `${payload.slice(0, 60)}…` : payload}`
-  })
+const notJson = (payload: string) => `it is not JSON: ${payload.length > 60 ? `${payload.slice(0, 60)}…` : payload}`
 
 const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
   const codec = schema as Schema.Codec<unknown, any, any, any>
@@ -93,7 +89,7 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
     decode: (payload) =>
       isNothing(payload)
         ? Effect.mapError(Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error))), explain)
-        : Effect.flatMap(parse(payload!), (value) => Effect.mapError(decode(value), explain))
+        : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), (value) => Effect.mapError(decode(value), explain))
   }
 }
 
@@ -158,12 +154,21 @@ const fault = (value: unknown, path: string, parents: ReadonlyArray<object>): st
 /** What in a value is not plain JSON, in the words of the compile-time message; `undefined` when it is plain. */
 export const plainJsonFault = (value: unknown): string | undefined => (value === undefined ? undefined : fault(value, "", []))
 
+/** Writes a plain value. Fails with what in it is not plain JSON. */
+export const writePlainJson = (value: unknown): Result.Result<string | undefined, string> => {
+  const found = plainJsonFault(value)
+  return found !== undefined
+    ? Result.fail(`its value is not plain JSON: ${found}. Give it a \`success\` schema.`)
+    : Result.succeed(value === undefined ? undefined : JSON.stringify(value))
+}
+
+/** Reads a plain value; no payload is no value. */
+export const readPlainJson = (payload: string | undefined): Result.Result<unknown, string> =>
+  payload === undefined || payload === ""
+    ? Result.succeed(undefined)
+    : Result.try({ try: () => JSON.parse(payload) as unknown, catch: () => notJson(payload) })
+
 const plainJson: PayloadCodec = {
-  encode: (value) => {
-    const found = plainJsonFault(value)
-    return found !== undefined
-      ? Effect.fail(`its value is not plain JSON: ${found}. Give it a \`success\` schema.`)
-      : Effect.succeed(value === undefined ? undefined : JSON.stringify(value))
-  },
-  decode: (payload) => (payload === undefined || payload === "" ? Exit.void : parse(payload))
+  encode: (value) => Effect.fromResult(writePlainJson(value)),
+  decode: (payload) => Effect.fromResult(readPlainJson(payload))
 }

@@ -29,42 +29,58 @@ const copyTimestamps = (from: Raw, to: Record<string, unknown>, keys: ReadonlyAr
   }
 }
 
-const STRINGS = ["ParentId", "Name", "SubType"]
-const RESULT = ["Result"]
-const ENDS = ["StartTimestamp", "EndTimestamp"]
-const NEXT = ["NextAttemptTimestamp"]
-const SCHEDULED = ["ScheduledEndTimestamp"]
-const ATTEMPT = ["Attempt"]
 const TYPES: ReadonlySet<unknown> = new Set(Protocol.OperationType.literals)
 const STATUSES: ReadonlySet<unknown> = new Set(Protocol.OperationStatus.literals)
+const STRINGS = ["ParentId", "Name", "SubType"]
+const ENDS = ["StartTimestamp", "EndTimestamp"]
+const ERROR = ["ErrorMessage", "ErrorType", "ErrorData"]
+const NONE: ReadonlyArray<string> = []
+
+interface Details {
+  readonly key: string
+  readonly strings: ReadonlyArray<string>
+  readonly numbers?: ReadonlyArray<string>
+  readonly booleans?: ReadonlyArray<string>
+  readonly timestamps?: ReadonlyArray<string>
+}
+const DETAILS: ReadonlyArray<Details> = [
+  { key: "StepDetails", strings: ["Result"], numbers: ["Attempt"], timestamps: ["NextAttemptTimestamp"] },
+  { key: "ContextDetails", strings: ["Result"], booleans: ["ReplayChildren"] },
+  { key: "WaitDetails", strings: NONE, timestamps: ["ScheduledEndTimestamp"] },
+  { key: "CallbackDetails", strings: ["Result", "CallbackId"] },
+  { key: "ChainedInvokeDetails", strings: ["Result"] },
+  { key: "ExecutionDetails", strings: ["InputPayload"] }
+]
+
+const readDetails = (from: Raw, details: Details): Record<string, unknown> | undefined => {
+  const to: Record<string, unknown> = {}
+  if (!copy(from, to, details.strings, "string")) return undefined
+  if (details.numbers !== undefined && !copy(from, to, details.numbers, "number")) return undefined
+  if (details.booleans !== undefined && !copy(from, to, details.booleans, "boolean")) return undefined
+  if (details.timestamps !== undefined) copyTimestamps(from, to, details.timestamps)
+  const error = from.Error
+  if (isAbsent(error)) return to
+  const read: Record<string, unknown> = {}
+  if (!isRaw(error) || !isAbsent(error.StackTrace) || !copy(error, read, ERROR, "string")) return undefined
+  to.Error = read
+  return to
+}
 
 /**
- * Steps and waits are nearly all of a long state, and reading them decides how fast a replay starts
- * (the schema takes 3 us each, this 0.3 us). Anything that is not plainly well formed is left to the schema.
+ * Reading a long state decides how fast a replay starts (the schema takes 3 us for an operation, this 0.5 us).
+ * Anything that is not plainly well formed is left to the schema, which says what is wrong with it.
  */
-const readCommon = (input: unknown): Protocol.Operation | undefined => {
+const readOperation = (input: unknown): Protocol.Operation | undefined => {
   if (!isRaw(input) || typeof input.Id !== "string" || !TYPES.has(input.Type) || !STATUSES.has(input.Status)) return undefined
-  const step = input.StepDetails
-  const wait = input.WaitDetails
-  if (
-    !isAbsent(input.ExecutionDetails) || !isAbsent(input.ContextDetails) || !isAbsent(input.CallbackDetails) ||
-    !isAbsent(input.ChainedInvokeDetails)
-  ) return undefined
   const operation: Record<string, unknown> = { Id: input.Id, Type: input.Type, Status: input.Status }
   if (!copy(input, operation, STRINGS, "string")) return undefined
   copyTimestamps(input, operation, ENDS)
-  if (!isAbsent(step)) {
-    if (!isRaw(step) || !isAbsent(step.Error)) return undefined
-    const details: Record<string, unknown> = {}
-    if (!copy(step, details, RESULT, "string") || !copy(step, details, ATTEMPT, "number")) return undefined
-    copyTimestamps(step, details, NEXT)
-    operation.StepDetails = details
-  }
-  if (!isAbsent(wait)) {
-    if (!isRaw(wait)) return undefined
-    const details: Record<string, unknown> = {}
-    copyTimestamps(wait, details, SCHEDULED)
-    operation.WaitDetails = details
+  for (const details of DETAILS) {
+    const from = input[details.key]
+    if (isAbsent(from)) continue
+    const read = isRaw(from) ? readDetails(from, details) : undefined
+    if (read === undefined) return undefined
+    operation[details.key] = read
   }
   return operation as unknown as Protocol.Operation
 }
@@ -79,7 +95,7 @@ export const decodeOperations = (input: unknown): Effect.Effect<ReadonlyArray<Pr
     const operations: Array<Protocol.Operation> = []
     const odd: Array<number> = []
     for (let i = 0; i < input.length; i++) {
-      const operation = readCommon(input[i])
+      const operation = readOperation(input[i])
       if (operation === undefined) odd.push(i)
       operations.push(operation!)
     }

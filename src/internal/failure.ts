@@ -10,6 +10,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { ChildContextFailed, Operation, SerdesFailed, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
 import type * as Protocol from "../Protocol.ts"
@@ -151,16 +152,13 @@ const decodeOperation = Schema.decodeUnknownEffect(Schema.toCodecJson(Operation)
 const decodeDefect = Schema.decodeUnknownEffect(Schema.toCodecJson(Schema.Defect()))
 const OPERATION_TAGS: ReadonlySet<unknown> = new Set(["StepFailed", "StepInterrupted", "StepTimedOut", "ChildContextFailed"])
 
-const parse = (text: string): unknown =>
-  Effect.runSync(Effect.orElseSucceed(Effect.try({ try: () => JSON.parse(text) as unknown, catch: () => undefined }), () => undefined))
-
 /** What an error object stands for. Fails when the `error` schema cannot read what it once wrote. */
 export const decodeFailure = (
   error: Protocol.ErrorObject | undefined,
   codec: FailureCodec
 ): Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed, any> => {
   const text = error?.ErrorData
-  const data = text === undefined ? undefined : parse(text)
+  const data = Result.getOrUndefined(Serdes.readPlainJson(text))
   const failed = (reason: string) => new SerdesFailed({ operation: codec.operation, action: "decode", reason })
   if (property(data, "~interrupted") === true) return Effect.succeed(Exit.interrupt())
   const defect = property(data, "~defect")

@@ -2,6 +2,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import type { DurableContext } from "../DurableContext.ts"
 import { ChildContextFailed, type Fatal, NonDeterministic, type Operation } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
@@ -9,6 +10,7 @@ import {
   bodyContext,
   decoder,
   decodeValue,
+  encodePlain,
   encodeValue,
   halt,
   type Here,
@@ -16,14 +18,15 @@ import {
   open,
   type OutcomeCodec,
   park,
+  succeeded,
   transform,
   transformError,
   withHere
 } from "../internal/core/operation.ts"
-import { type Ending, type Op, Place, type World } from "../internal/core/world.ts"
+import { type Closing, type Ending, type Op, Place, type World } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { Limits } from "../Protocol.ts"
-import * as Serdes from "../Serdes.ts"
+import { plainJsonFault, readPlainJson } from "../Serdes.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
 /** Options of a child context. */
@@ -174,20 +177,36 @@ const start = (
     core.bodies.add(fiber)
     fiber.addObserver((exit) => {
       core.bodies.delete(fiber!)
-      core.finish(op, world, Effect.provideContext(endingOf(core, op, exit, options, codec), context as Context.Context<any>))
+      core.finish(op, world, () => closePlain(op, context, exit, codec) ??
+        Effect.provideContext(close(core, op, exit, options, codec), context as Context.Context<any>))
     })
   }, 0)
   return { interrupt: () => fiber?.interruptUnsafe() }
 }
 
+/** The common case, a small plain value, without running an effect. */
+const closePlain = (
+  op: Op,
+  context: Context.Context<never>,
+  exit: Exit.Exit<unknown, unknown>,
+  codec: OutcomeCodec
+): Closing | undefined => {
+  if (Exit.isFailure(exit)) return undefined
+  const text = encodePlain(op, context, codec, exit.value)
+  if (text === undefined || Result.isFailure(text)) return undefined
+  const payload = text.success
+  if (payload !== undefined && payload.length > Limits.inlineResultBytes / 4) return undefined
+  return { ending: succeeded(payload), outcome: Result.getOrThrow(Result.map(readPlainJson(payload), Exit.succeed)) }
+}
+
 /** What to record of a body that has ended, and what its parent goes on with: the same as on replay. */
-const endingOf = (
+const close = (
   core: Core,
   op: Op,
   exit: Exit.Exit<unknown, unknown>,
   options: AnyOptions,
   codec: OutcomeCodec
-): Effect.Effect<{ readonly ending: Ending; readonly outcome: Exit.Exit<unknown, unknown> }, Fatal, any> =>
+): Effect.Effect<Closing, Fatal, any> =>
   Effect.gen(function*() {
     if (Exit.isFailure(exit)) {
       if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
@@ -207,12 +226,12 @@ const endingOf = (
       outcome
     })
     // no codec: the value is what the body gives when it runs again over its recorded operations
-    if (options.success === undefined && Serdes.plainJsonFault(exit.value) !== undefined) return rebuilt(exit)
+    if (options.success === undefined && plainJsonFault(exit.value) !== undefined) return rebuilt(exit)
     const text = yield* encodeValue(op, codec, exit.value)
     const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
     const payload = yield* transform("encode", core, op, text)
     if (payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes) return rebuilt(outcome)
-    return { ending: { Action: "SUCCEED", ...(payload === undefined ? undefined : { Payload: payload }) } satisfies Ending, outcome }
+    return { ending: succeeded(payload), outcome }
   })
 
 const notRebuilt = (op: Op) =>

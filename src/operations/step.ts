@@ -4,26 +4,30 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { CurrentExecution } from "../CurrentExecution.ts"
-import { DurableContext } from "../DurableContext.ts"
+import type { DurableContext } from "../DurableContext.ts"
 import { type Fatal, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
 import {
   decoder,
   encodeError,
+  encodePlain,
   encodeValue,
   halt,
   invalid,
   open,
   type OutcomeCodec,
   park,
+  stepContext,
+  succeeded,
   transform,
   withHere
 } from "../internal/core/operation.ts"
-import type { Attempt, Ending, Op } from "../internal/core/world.ts"
+import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { operationId } from "../internal/operationId.ts"
 import * as retries from "../internal/retry.ts"
@@ -221,37 +225,43 @@ interface AnyOptions {
 
 const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effect<unknown, unknown, DurableContext> =>
   withHere("step", name, (here) => {
-    const { core, fiber } = here
+    const { core } = here
     const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
     if (timeout !== undefined && !(Duration.toMillis(timeout) > 0)) {
       return invalid(core, `Durable.step("${name}"): its timeout is ${Duration.toMillis(timeout)} ms. Give it a positive one, or none.`)
     }
     const op = open(here, "step", { type: "STEP", subType: "Step", name })
     if (op === undefined) return halt
-    const context = Context.merge(fiber.context, core.host.outside).pipe(
-      Context.add(DurableContext, { core, place: here.place, step: name })
-    )
+    const context = stepContext(here)
     const codec: OutcomeCodec = {
       success: options.success,
       failure: { operation: name, schema: options.error, Wrapper: StepFailed }
     }
     op.atMostOnce = options.semantics === "AtMostOncePerRetry"
-    op.run = (attempt) =>
-      Effect.provideContext(attemptOf(core, op, effect, timeout, options, codec, attempt), context as Context.Context<any>)
+    op.run = (attempt) => attemptOf(core, op, context, effect, timeout, options, codec, attempt)
     return park(core, op, "ended", decoder(core, context, codec))
   })
 
-/** One attempt: runs the effect and says what to record of it. */
+/** One attempt: what to run, and what to record of how it ends. */
 const attemptOf = (
   core: Core,
   op: Op,
+  services: Context.Context<never>,
   effect: AnyEffect,
   timeout: Duration.Duration | undefined,
   options: AnyOptions,
   codec: OutcomeCodec,
   attempt: Attempt
-): Effect.Effect<Ending, Fatal, any> => {
+): Run => {
   const { name } = op.spec
+  const context = Context.add(services, CurrentStep, {
+    attempt: attempt.number,
+    get idempotencyKey() {
+      return operationId(core.executionArn, "step", op.id, 1)
+    },
+    operationId: op.id,
+    name
+  })
   const limited: AnyEffect = attempt.interrupted
     ? Effect.fail(new StepInterrupted({ operation: name }))
     : timeout === undefined
@@ -260,28 +270,22 @@ const attemptOf = (
       duration: timeout,
       orElse: () => Effect.fail(new StepTimedOut({ operation: name, timeoutMillis: Duration.toMillis(timeout) }))
     })
-  return Effect.flatMap(Clock.currentTimeMillis, (began) =>
-    Effect.scoped(limited).pipe(
-      Effect.provideService(CurrentStep, {
-        attempt: attempt.number,
-        idempotencyKey: operationId(core.executionArn, "step", op.id, 1),
-        operationId: op.id,
-        name
-      }),
-      Effect.exit,
-      Effect.flatMap((exit) =>
-        Exit.isSuccess(exit)
-          ? succeed(core, op, exit.value, codec)
-          : fail(core, op, exit.cause, options, codec, attempt, attempt.startedAt ?? began)
-      )
-    ))
+  const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
+  const provided = <A, E>(effect: Effect.Effect<A, E, any>) => Effect.provideContext(effect, context as Context.Context<any>)
+  return {
+    effect: Effect.scoped(limited),
+    context,
+    ending: (exit) => {
+      if (Exit.isFailure(exit)) return provided(fail(core, op, exit.cause, options, codec, attempt, began))
+      const plain = encodePlain(op, context, codec, exit.value)
+      if (plain === undefined) return provided(succeed(core, op, exit.value, codec))
+      return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
+    }
+  }
 }
 
 const succeed = (core: Core, op: Op, value: unknown, codec: OutcomeCodec): Effect.Effect<Ending, Fatal, any> =>
-  Effect.map(
-    Effect.flatMap(encodeValue(op, codec, value), (text) => transform("encode", core, op, text)),
-    (payload): Ending => ({ Action: "SUCCEED", ...(payload === undefined ? undefined : { Payload: payload }) })
-  )
+  Effect.map(Effect.flatMap(encodeValue(op, codec, value), (text) => transform("encode", core, op, text)), succeeded)
 
 /** The schedule is asked once, now: what it decides is what is recorded. */
 const fail = (

@@ -28,7 +28,7 @@ import * as explain from "./explain.ts"
 import { Heap } from "./heap.ts"
 import * as Order from "./order.ts"
 import {
-  type Attempt,
+  type Closing,
   type Decode,
   earlier,
   type Ending,
@@ -58,8 +58,8 @@ export interface Host {
   readonly clock: Clock.Clock
   /** What steps see in place of the body's clock, scheduler and random numbers. */
   readonly outside: Context.Context<never>
-  /** Runs an effect outside the body: on the real scheduler and clock. */
-  readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Runs an effect outside the body: on the real scheduler and clock, with the invocation's services or others. */
+  readonly fork: <A, E>(effect: Effect.Effect<A, E, any>, context?: Context.Context<never>) => Fiber.Fiber<A, E>
   /** Calls `f` when all microtasks have run. */
   readonly settle: (f: () => void) => void
 }
@@ -82,6 +82,8 @@ export class Core {
   closed = false
   /** Fibers that run outside the body on its behalf (attempts of steps), awaited before the answer. */
   readonly working = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** What steps see, by what the fibers that ask for them see. */
+  readonly stepContexts = new WeakMap<Context.Context<never>, Context.Context<never>>()
   /** Root fibers of child contexts. */
   readonly bodies = new Set<Fiber.Fiber<unknown, unknown>>()
 
@@ -100,6 +102,7 @@ export class Core {
   private seq = 0
   private delivery = 0
   private phase: "idle" | "running" | "waiting" = "idle"
+  /** Nothing has moved since the microtask queue was last seen empty. */
   private settled = false
   private pumpSoon = false
   /** The body moved by itself while nothing durable was in flight, so any of its worlds may move. */
@@ -120,10 +123,12 @@ export class Core {
 
   // work and wire
   /** What to do at the next live edge, in the order in which the body asked for it. */
-  private fresh: Array<readonly [op: Op, act: () => void]> = []
+  private fresh: Array<Fresh> = []
   private running = 0
   private ambiguous = false
-  private lastReceived: number
+  /** When a delivery with a choice last made the order of timestamps matter; when the last response came. */
+  private lastChoice = 0
+  private lastReceived = 0
   private readonly unwritten = new Set<World>()
 
   // one timer for all needs, armed for the earliest
@@ -145,7 +150,6 @@ export class Core {
     this.checkpoints = checkpoints
     this.executionArn = execution.arn
     this.maxSeen = execution.startTimestamp
-    this.lastReceived = this.now()
     for (const record of checkpoints.operations) {
       if (record.Type === "EXECUTION") continue
       this.records.set(record.Id, record)
@@ -165,7 +169,7 @@ export class Core {
   }
 
   /** Milliseconds of a clock that never runs backwards, with fractions. */
-  private now(): number {
+  private monotonic(): number {
     return Number(this.host.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
@@ -194,7 +198,7 @@ export class Core {
     this.opened.set(id, op)
     world.remember(op)
     this.lastAsked.set(fiber, op)
-    if (record === undefined || !isTerminal(record.Status)) this.fresh.push([op, () => this.launch(op)])
+    if (record === undefined || !isTerminal(record.Status)) this.fresh.push({ op, act: "launch" })
     return op
   }
 
@@ -235,40 +239,38 @@ export class Core {
   child(op: Op, title: string): World {
     const { place } = op
     const rebuilding = place.world.rebuilding || this.rebuilds(op)
-    return this.openWorld(title, `${place.path}/${op.id}`, op.id, place.world, place.world.time, rebuilding)
+    return this.openWorld(title, op.id, op.id, place.world, place.world.time, rebuilding)
   }
 
   /**
    * The body of a context has returned. `encode` says how to record it, and what its parent goes on with. No
    * operation of the context is sent any more, not even while its result is being encoded.
    */
-  finish(
-    op: Op,
-    world: World,
-    encode: Effect.Effect<{ readonly ending: Ending; readonly outcome: Exit.Exit<unknown, unknown> }, Fatal>
-  ): void {
+  finish(op: Op, world: World, encode: () => Closing | Effect.Effect<Closing, Fatal>): void {
     this.leave(world, "ended")
     if (this.closed || op.waiters.length === 0) return
-    const fiber = this.host.fork(encode)
+    const closing = encode()
+    if (!Effect.isEffect(closing)) return this.finished(op, closing)
+    const fiber = this.host.fork(closing)
     const encoded = fiber.pollUnsafe()
-    if (encoded !== undefined) return this.finished(op, encoded)
+    if (encoded !== undefined) return this.encoded(op, encoded)
     this.running++
     this.working.add(fiber)
     fiber.addObserver((encoded) => {
       this.running--
       this.working.delete(fiber)
       if (this.closed) return
-      this.finished(op, encoded)
+      this.encoded(op, encoded)
       this.pump()
     })
   }
 
-  private finished(
-    op: Op,
-    encoded: Exit.Exit<{ readonly ending: Ending; readonly outcome: Exit.Exit<unknown, unknown> }, Fatal>
-  ): void {
-    if (Exit.isFailure(encoded)) return this.fail(fatalOf(encoded))
-    const { ending, outcome } = encoded.value
+  private encoded(op: Op, encoded: Exit.Exit<Closing, Fatal>): void {
+    if (Exit.isSuccess(encoded)) this.finished(op, encoded.value)
+    else this.fail(fatalOf(encoded))
+  }
+
+  private finished(op: Op, { ending, outcome }: Closing): void {
     const parent = op.place.world
     const recorded = op.record !== undefined && isTerminal(op.record.Status)
     if (recorded || parent.parked === op.waiters.length) {
@@ -279,11 +281,9 @@ export class Core {
         if (!waiter.known) this.know(waiter, this.maxSeen, 0)
       }
       this.wake(parent)
-      if (!recorded) this.fresh.push([op, () => this.offer(op, ending)])
+      if (!recorded) this.fresh.push({ op, act: "record", ending })
     } else {
-      this.fresh.push([op, () => {
-        if (op.waiters.length > 0) this.offer(op, ending)
-      }])
+      this.fresh.push({ op, act: "recordIfAwaited", ending })
     }
   }
 
@@ -385,7 +385,7 @@ export class Core {
       }
       if (chosen === "hold") {
         this.held = true
-        this.ambiguous = true
+        this.choice()
         this.checkpoints.poll()
       }
       this.ready.shift()
@@ -394,9 +394,15 @@ export class Core {
     return undefined
   }
 
+  /** The next request must be stamped later than what has just been delivered. */
+  private choice(): void {
+    this.ambiguous = true
+    this.lastChoice = this.monotonic()
+  }
+
   private deliver(waiter: Waiter): void {
     const { op, world } = waiter
-    if (world.parked > 1) this.ambiguous = true
+    if (world.parked > 1) this.choice()
     this.forget(waiter)
     world.movedAt = ++this.delivery
     this.unguarded = false
@@ -439,9 +445,9 @@ export class Core {
           this.pump()
         })
       }
-      this.settled = false
       const waiter = this.next()
       if (waiter === undefined) break
+      this.settled = false
       this.deliver(waiter)
       if (this.phase !== "running") return
     }
@@ -455,8 +461,8 @@ export class Core {
       if (!this.allVisited()) return
       const { fresh } = this
       this.fresh = []
-      for (const [, act] of fresh) {
-        act()
+      for (const item of fresh) {
+        this.act(item)
         if (this.closed) return
       }
     }
@@ -485,7 +491,7 @@ export class Core {
   /** The body has ended. Contexts that ended with it go on record, work that it did not wait for does not begin. */
   private completed(exit: Exit.Exit<unknown, unknown>): void {
     if ((this.root.unvisited?.size ?? 0) > 0 && !this.allVisited()) return
-    for (const [op, act] of this.fresh) if (op.spec.type === "CONTEXT") act()
+    for (const item of this.fresh) if (item.op.spec.type === "CONTEXT") this.act(item)
     this.end({ _tag: "Completed", exit })
   }
 
@@ -506,6 +512,7 @@ export class Core {
       return this.fail(new UntrackedAsync({ reason: explain.untracked(this.root, waiting, last) }))
     }
     this.unguarded = true
+    this.settled = false
     this.pumpSoon = true
     this.host.settle(() => {
       this.pumpSoon = false
@@ -514,6 +521,21 @@ export class Core {
   }
 
   // ---- work -------------------------------------------------------------------------------------------
+
+  private act({ act, ending, op }: Fresh): void {
+    switch (act) {
+      case "launch":
+        return this.launch(op)
+      case "attempt":
+        return this.attempt(op)
+      case "begin":
+        return op.waiters.length > 0 ? this.begin(op, false) : undefined
+      case "record":
+        return this.offer(op, ending!)
+      case "recordIfAwaited":
+        return op.waiters.length > 0 ? this.offer(op, ending!) : undefined
+    }
+  }
 
   private launch(op: Op): void {
     if (op.launched || (op.waiters.length === 0 && op.spec.type !== "CONTEXT")) return // lost a race before it began
@@ -533,7 +555,7 @@ export class Core {
   /** START of an at-least-once step rides with the next request; alone it is sent only when the body takes long. */
   private offerLazily(op: Op): void {
     this.offerUpdate(op.update("START"), true)
-    if (this.needs.start === Infinity) this.need("start", this.now() + this.options.startDelay)
+    if (this.needs.start === Infinity) this.need("start", this.host.clock.currentTimeMillisUnsafe() + this.options.startDelay)
   }
 
   private attempt(op: Op): void {
@@ -545,13 +567,25 @@ export class Core {
       if (op.atMostOnce) return this.offerUpdate(op.update("START")) // the body runs when it is acknowledged
       this.offerLazily(op)
     }
-    this.begin(op, { number, startedAt: op.record?.StartTimestamp, interrupted: op.atMostOnce && status === "STARTED" })
+    this.begin(op, op.atMostOnce && status === "STARTED")
   }
 
-  private begin(op: Op, attempt: Attempt): void {
-    op.attempt = attempt.number
+  private begin(op: Op, interrupted: boolean): void {
+    const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
+    op.attempt = number
+    const { context, effect, ending } = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
     this.running++
-    const fiber = this.host.fork(op.run!(attempt))
+    this.work(op, this.host.fork(effect, context), (exit) => {
+      const ended = ending(exit)
+      if (!Effect.isEffect(ended)) return this.ended(op, ended)
+      this.work(op, this.host.fork(ended), (exit) => Exit.isSuccess(exit) ? this.ended(op, exit.value) : this.fail(fatalOf(exit)))
+    })
+  }
+
+  /** Follows a fiber that works for an attempt. What a cancelled one still produces: its place in the race is lost. */
+  private work<A, E>(op: Op, fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return done(exit)
     let cancelled = false
     op.cancel = () => {
       cancelled = true
@@ -560,15 +594,18 @@ export class Core {
     this.working.add(fiber)
     fiber.addObserver((exit) => {
       this.working.delete(fiber)
-      this.running--
       op.cancel = undefined
       if (this.closed) return
-      // whatever a cancelled attempt still produced: its place in the race is lost
-      if (Exit.isSuccess(exit)) {
-        if (!cancelled) this.offer(op, exit.value)
-      } else if (!cancelled) return this.fail(fatalOf(exit))
+      if (!cancelled) return done(exit)
+      this.running--
       this.pump()
     })
+  }
+
+  private ended(op: Op, ending: Ending): void {
+    this.running--
+    this.offer(op, ending)
+    this.pump()
   }
 
   // ---- wire -------------------------------------------------------------------------------------------
@@ -589,18 +626,19 @@ export class Core {
     if (!checkpoints.urgent()) {
       if (this.running > 0 || checkpoints.queued() === 0) return
     }
-    const since = this.now() - this.lastReceived
-    if (this.ambiguous && since < this.options.pace) return this.need("pace", this.now() + this.options.pace - since)
+    if (this.ambiguous) {
+      const early = this.options.pace - (this.monotonic() - this.lastChoice)
+      if (early > 0) return this.need("pace", this.host.clock.currentTimeMillisUnsafe() + early)
+    }
     this.needs.pace = Infinity
-    const before = this.maxSeen
-    const paced = since >= this.options.pace
+    this.needs.start = Infinity
     const marked = this.unwritten.size > 0
     for (const world of this.unwritten) {
-      for (const update of [...Order.writeMarker(world)].reverse()) this.checkpoints.offer(update, { first: true })
+      for (const update of [...Order.writeMarker(world)].reverse()) checkpoints.offer(update, { first: true })
     }
     this.unwritten.clear()
-    this.needs.start = Infinity
-    this.beforeResponse = { marked, complete: paced ? before : -Infinity }
+    const paced = this.options.order === "timestamps" && this.monotonic() - this.lastReceived >= this.options.pace
+    this.beforeResponse = { marked, complete: paced ? this.maxSeen : -Infinity }
     checkpoints.send({ force: true })
   }
 
@@ -610,8 +648,9 @@ export class Core {
   private responded(operations: ReadonlyArray<Protocol.Operation>, acknowledged: ReadonlyArray<Protocol.OperationUpdate>): void {
     if (this.closed) return
     const { complete, marked } = this.beforeResponse
-    this.ambiguous = marked // what follows a marker must be stamped later than the marker
-    this.lastReceived = this.now()
+    if (this.options.order === "timestamps") this.lastReceived = this.monotonic()
+    this.ambiguous = false
+    if (marked) this.choice() // what follows a marker must be stamped later than the marker
     for (const record of operations) this.merge(record)
     for (const update of acknowledged) this.acknowledged(update)
     this.horizon.complete = Math.max(this.horizon.complete, this.maxSeen - 1, complete)
@@ -635,7 +674,7 @@ export class Core {
     if (op === undefined) return
     op.record = record
     for (const waiter of op.waiters) this.refresh(waiter)
-    if (record.Status === "READY") this.fresh.push([op, () => this.attempt(op)])
+    if (record.Status === "READY") this.fresh.push({ op, act: "attempt" })
   }
 
   /** Our own update is durable. */
@@ -644,10 +683,7 @@ export class Core {
     if (op === undefined) return
     if (op.record === undefined || !reflects(op.record, update)) this.merge(recordOf(op, update, this.maxSeen))
     if (update.Action === "START" && op.atMostOnce && op.waiters.length > 0) {
-      const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
-      this.fresh.push([op, () => {
-        if (op.waiters.length > 0) this.begin(op, { number, startedAt: op.record?.StartTimestamp, interrupted: false })
-      }])
+      this.fresh.push({ op, act: "begin" })
     }
   }
 
@@ -664,7 +700,7 @@ export class Core {
     this.disarm = undefined
     this.armedFor = Math.min(this.needs.start, this.needs.pace, this.needs.poll)
     if (this.armedFor === Infinity || this.closed) return
-    const fiber = this.host.fork(this.host.clock.sleep(Duration.millis(Math.max(0, this.armedFor - this.now()))))
+    const fiber = this.host.fork(this.host.clock.sleep(Duration.millis(Math.max(0, this.armedFor - this.host.clock.currentTimeMillisUnsafe()))))
     this.disarm = () => fiber.interruptUnsafe()
     fiber.addObserver((exit) => {
       if (this.closed || Exit.isFailure(exit)) return
@@ -675,7 +711,7 @@ export class Core {
   }
 
   private alarm(): void {
-    const now = this.now()
+    const now = this.host.clock.currentTimeMillisUnsafe()
     const due = (what: "start" | "pace" | "poll") => {
       if (this.needs[what] > now) return false
       this.needs[what] = Infinity
@@ -692,14 +728,13 @@ export class Core {
   /** Steps keep the invocation alive: look whether something that the body waits for is due by now. */
   private look(now: number): void {
     if (this.running === 0) return
-    const wall = this.host.clock.currentTimeMillisUnsafe()
     let due = false
     let earliest = Infinity
     for (const { op } of this.parked) {
       if (!waitsForService(op)) continue
       const at = op.record?.WaitDetails?.ScheduledEndTimestamp ?? op.record?.StepDetails?.NextAttemptTimestamp
-      if (at === undefined || at <= wall) due = true
-      else earliest = Math.min(earliest, at - wall)
+      if (at === undefined || at <= now) due = true
+      else earliest = Math.min(earliest, at - now)
     }
     if (due) {
       this.polls++
@@ -725,7 +760,7 @@ export class Core {
     const { checkpoints } = this
     if (this.closed || this.phase !== "idle" || checkpoints.inFlight() || this.needs.pace !== Infinity) return
     if (this.running > 0) {
-      if (this.parked.size > this.running && this.needs.poll === Infinity) this.need("poll", this.now() + POLL_FIRST)
+      if (this.parked.size > this.running && this.needs.poll === Infinity) this.need("poll", this.host.clock.currentTimeMillisUnsafe() + POLL_FIRST)
       return
     }
     if (checkpoints.queued() > 0 || checkpoints.urgent()) return
@@ -770,6 +805,13 @@ export class Core {
       waiter.resume(effect)
     }
   }
+}
+
+/** What to do for an operation at the next live edge. */
+interface Fresh {
+  readonly op: Op
+  readonly act: "launch" | "attempt" | "begin" | "record" | "recordIfAwaited"
+  readonly ending?: Ending
 }
 
 /** Whether the record already shows what this update of ours did. */

@@ -10,17 +10,18 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, InvalidOperation, SerdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal, Limits } from "../../Protocol.ts"
-import { payloadCodec, Serdes } from "../../Serdes.ts"
+import { payloadCodec, readPlainJson, Serdes, writePlainJson } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { seededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
-import type { Decode, Op, Place, Spec } from "./world.ts"
+import type { Decode, Ending, Op, Place, Spec } from "./world.ts"
 
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
@@ -48,11 +49,11 @@ export const withHere = <A, E>(
         })
       )
     }
-    const { core, place, step } = current
-    if (step !== undefined) {
+    const { core, inStep, place } = current
+    if (inStep) {
       return invalid(
         core,
-        `Durable.${call}("${name}") was run inside the step "${step}". What a step does is not replayed, so no durable ` +
+        `Durable.${call}("${name}") was run inside a step. What a step does is not replayed, so no durable ` +
           "operation can work in it. Move it out of the step, or use Durable.childContext instead of Durable.step."
       )
     }
@@ -158,17 +159,27 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
     Context.add(Random.Random, Context.get(context, Random.Random))
   )
 
+/**
+ * The services of the steps that a body fiber with these services asks for. Kept per context: merging is what a
+ * step costs most.
+ */
+export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> => {
+  const known = core.stepContexts.get(fiber.context)
+  if (known !== undefined) return known
+  const made = Context.merge(fiber.context, core.host.outside).pipe(Context.add(DurableContext, { core, place, inStep: true }))
+  core.stepContexts.set(fiber.context, made)
+  return made
+}
+
 /** The services of a body that stands at `place`. */
 export const bodyContext = (context: Context.Context<never>, core: Core, place: Place): Context.Context<DurableContext> =>
-  Context.merge(
-    context,
-    Context.empty().pipe(
-      Context.add(Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler),
+  (Context.get(context, Scheduler.Scheduler) === core.scheduler
+    ? context
+    : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)).pipe(
       Context.add(Clock.Clock, worldClock(place)),
       Context.add(Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`)),
-      Context.add(DurableContext, { core, place, step: undefined })
+      Context.add(DurableContext, { core, place, inStep: false })
     )
-  )
 
 /** The clock of a body stands still between deliveries, and its sleep is a durable wait. */
 const worldClock = ({ world }: Place): Clock.Clock => {
@@ -245,8 +256,27 @@ export const encodeError = (
 export const decoder = (core: Core, context: Context.Context<never>, codec: OutcomeCodec): Decode => (op, record) => {
   if (isTerminated(record)) return terminated(op, record)
   const { Error: error, Result: result } = detailsOf(record)
+  if (record.Status === "SUCCEEDED" && codec.success === undefined && Context.get(context, Serdes) === undefined) {
+    const value = readPlainJson(result)
+    return Result.isSuccess(value) ? Exit.succeed(value.success) : Effect.fail(serdesFailed(op, "decode")(value.failure))
+  }
   const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
     ? Effect.flatMap(transformError("decode", core, op, error), (error) => failures.decodeFailure(error, codec.failure))
     : Effect.flatMap(transform("decode", core, op, result), (text) => Effect.map(decodeValue(op, codec, text), Exit.succeed))
   return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
 }
+
+/** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */
+export const encodePlain = (
+  op: Op,
+  context: Context.Context<never>,
+  codec: OutcomeCodec,
+  value: unknown
+): Result.Result<string | undefined, SerdesFailed> | undefined =>
+  codec.success !== undefined || Context.get(context, Serdes) !== undefined
+    ? undefined
+    : Result.mapError(writePlainJson(value), serdesFailed(op, "encode"))
+
+/** What to record of a success. */
+export const succeeded = (payload: string | undefined): Ending =>
+  payload === undefined ? { Action: "SUCCEED" } : { Action: "SUCCEED", Payload: payload }

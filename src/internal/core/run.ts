@@ -37,7 +37,7 @@ export const run = <A, E, R>(
     const context = (yield* Effect.context<never>()) as Context.Context<never>
     const clock = Context.get(context, Clock.Clock)
     const core = new Core(
-      { clock, outside: outsideOf(context), fork: Effect.runForkWith(context), settle: Context.get(context, Settle) },
+      { clock, outside: outsideOf(context), fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect), settle: Context.get(context, Settle) },
       options,
       checkpoints,
       execution

@@ -6,6 +6,7 @@
  * within one. A *place* is where operations get their ids: each world has one, a virtual context adds one
  * to the world it stands in.
  */
+import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { Fatal } from "../../DurableError.ts"
@@ -67,8 +68,8 @@ export class Op {
   launched = false
   /** Last attempt begun in this invocation. */
   attempt = 0
-  /** One attempt of a step: runs outside the body and says what to record. */
-  run: ((attempt: Attempt) => Effect.Effect<Ending, Fatal>) | undefined
+  /** One attempt of a step. */
+  run: ((attempt: Attempt) => Run) | undefined
   /** Interrupts the attempt that runs. */
   cancel: (() => void) | undefined
   /** The outcome of a context that is known before its record: its body has just ended. */
@@ -115,8 +116,22 @@ export interface Attempt {
   readonly interrupted: boolean
 }
 
+/** An attempt that is about to run, outside of the body. */
+export interface Run {
+  readonly effect: Effect.Effect<unknown, unknown, any>
+  readonly context: Context.Context<never>
+  /** What to record of its exit. Retry schedules and codecs may need time and services. */
+  readonly ending: (exit: Exit.Exit<unknown, unknown>) => Ending | Effect.Effect<Ending, Fatal>
+}
+
 /** What an attempt of a step, or the body of a context, ends with. */
 export type Ending = Pick<Protocol.OperationUpdate, "Action" | "Payload" | "Error" | "StepOptions" | "ContextOptions">
+
+/** How the body of a context ends: what to record of it, and what its parent goes on with. */
+export interface Closing {
+  readonly ending: Ending
+  readonly outcome: Exit.Exit<unknown, unknown>
+}
 
 /** Turns a finished record into what the waiting fiber goes on with. */
 export type Decode = (op: Op, record: Protocol.Operation) => Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, Fatal>
