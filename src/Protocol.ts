@@ -14,10 +14,21 @@ import * as SchemaGetter from "effect/SchemaGetter"
 /** Numbers from here on are milliseconds, below it seconds (1e11 s is the year 5138, 1e11 ms is 1973). */
 const MILLISECONDS_FROM = 1e11
 
+/** Fractions of a second, where a text has more digits than JavaScript's dates keep. */
+const FRACTION = /\.(\d{4,})/
+
+const parseText = (text: string): number => {
+  const iso = text.includes("T") ? text : text.replace(" ", "T")
+  const digits = FRACTION.exec(iso)?.[1]
+  if (digits === undefined) return Date.parse(iso)
+  return Date.parse(iso.replace(FRACTION, "")) + Number(`0.${digits}`) * 1000
+}
+
 /**
  * Reads a timestamp in any format seen on this wire: epoch milliseconds (Lambda events), epoch seconds
  * with or without a fraction (API responses), an ISO-8601 or space-separated string, or a `Date`
- * (`@aws-sdk/client-lambda`). Gives epoch milliseconds, or `undefined` for what is none of these.
+ * (`@aws-sdk/client-lambda`). Gives epoch milliseconds, with the fraction where there is one (the order of
+ * completions may depend on it), or `undefined` for what is none of these.
  *
  * **Example** (Formats)
  *
@@ -26,21 +37,20 @@ const MILLISECONDS_FROM = 1e11
  *
  * Protocol.parseTimestamp(1767356934930) // => 1767356934930
  * Protocol.parseTimestamp(1767356934.93) // => 1767356934930
- * Protocol.parseTimestamp("2025-12-18 10:53:45.863776+00:00") // => 1766055225863
+ * Protocol.parseTimestamp("2025-12-18 10:53:45.863776+00:00") // => 1766055225863.776
  * Protocol.parseTimestamp("soon") // => undefined
  * ```
  */
 export const parseTimestamp = (input: unknown): number | undefined => {
-  if (typeof input === "number") {
-    if (!Number.isFinite(input)) return undefined
-    return Math.abs(input) >= MILLISECONDS_FROM ? Math.trunc(input) : Math.round(input * 1000)
-  }
-  const millis = input instanceof Date
+  const millis = typeof input === "number"
+    // seconds times 1,000 is rounded to the microsecond, where floating point ends
+    ? Math.abs(input) >= MILLISECONDS_FROM ? input : Math.round(input * 1e6) / 1e3
+    : input instanceof Date
     ? input.getTime()
     : typeof input === "string"
-    ? Date.parse(input.includes("T") ? input : input.replace(" ", "T"))
+    ? parseText(input)
     : NaN
-  return Number.isNaN(millis) ? undefined : millis
+  return Number.isFinite(millis) ? millis : undefined
 }
 
 /** A timestamp key: an unreadable value counts as absent, since no operation may be lost for it. */

@@ -1,0 +1,246 @@
+/**
+ * Functions as the engine sees them: how they are named, what they are called with, how they fail.
+ */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import * as Protocol from "../Protocol.ts"
+
+// ---- failures ------------------------------------------------------------------------------------
+
+/** An invocation that ended without an answer: it threw, crashed or ran out of time. The service invokes again. */
+export class InvocationError extends Schema.TaggedError<InvocationError>()("InvocationError", {
+  /** The wire's ErrorType: the thrown error's name, `Runtime.ExitError`, `Sandbox.Timedout`. */
+  errorType: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return this.reason
+  }
+}
+
+/** The invocation error that something thrown stands for. */
+export const fromThrown = (thrown: unknown): InvocationError =>
+  thrown instanceof InvocationError
+    ? thrown
+    : thrown instanceof Error
+      ? new InvocationError({ errorType: thrown.name, reason: thrown.message })
+      : new InvocationError({ errorType: "Error", reason: String(thrown) })
+
+/** A runtime that exited before it answered. */
+export const exited = (status = 1): InvocationError =>
+  new InvocationError({
+    errorType: "Runtime.ExitError",
+    reason: `Error: Runtime exited with error: exit status ${status}`
+  })
+
+/** A function that took longer than it may. */
+export const timedOut = (seconds: number): InvocationError =>
+  new InvocationError({
+    errorType: "Sandbox.Timedout",
+    reason: `Error: Task timed out after ${seconds.toFixed(2)} seconds`
+  })
+
+/** The error object of an invocation error, as the history shows it. */
+export const errorObject = (error: InvocationError): Protocol.ErrorObject => ({
+  ErrorType: error.errorType,
+  ErrorMessage: error.reason
+})
+
+/** Why an invocation failed, whatever way it did. One that was interrupted is a runtime that exited. */
+export const fromCause = (cause: Cause.Cause<InvocationError>): InvocationError =>
+  Option.getOrElse(Cause.findErrorOption(cause), () =>
+    Cause.hasInterruptsOnly(cause) ? exited() : fromThrown(Cause.squash(cause))
+  )
+
+// ---- functions -----------------------------------------------------------------------------------
+
+/** What Lambda hands to a function beside the event: a plain object. */
+export interface InvocationContext {
+  readonly awsRequestId: string
+  readonly functionName: string
+  readonly functionVersion: string
+  readonly invokedFunctionArn: string
+  readonly memoryLimitInMB: string
+  readonly logGroupName: string
+  readonly logStreamName: string
+  callbackWaitsForEmptyEventLoop: boolean
+  readonly tenantId?: string | undefined
+  readonly getRemainingTimeInMillis: () => number
+}
+
+/** Runs one invocation: gets the event as plain JSON and gives what the function answers. */
+export type Executor<R = never> = (
+  event: unknown,
+  context: InvocationContext
+) => Effect.Effect<unknown, InvocationError, R>
+
+/**
+ * An executor from a Lambda handler. What the handler throws, or what its promise is rejected with, ends
+ * the invocation as an error of that name.
+ */
+export const fromHandler =
+  (handler: (event: unknown, context: InvocationContext) => unknown): Executor =>
+  (event, context) =>
+    Effect.tryPromise({ try: () => Promise.resolve(handler(event, context)), catch: fromThrown })
+
+/** Settings of a registered function. */
+export interface FunctionOptions {
+  /** ExecutionTimeout in seconds. Default 366 days, the longest that the service allows. */
+  readonly executionTimeoutSeconds?: number | undefined
+  /** How long one invocation may take, in seconds of the engine's clock. Default 900. */
+  readonly invocationTimeoutSeconds?: number | undefined
+  /** The version that `$LATEST` and aliases stand for. Default `$LATEST`. */
+  readonly version?: string | undefined
+}
+
+/** A function that the engine can run. */
+export interface Registered {
+  readonly name: string
+  readonly durable: boolean
+  readonly executor: Executor
+  readonly options: FunctionOptions
+}
+
+/** Longest execution, in seconds: what a function has that names no timeout. */
+export const MAX_EXECUTION_SECONDS: number = Protocol.Limits.durationSeconds
+
+/** Longest invocation, in seconds. */
+export const MAX_INVOCATION_SECONDS = 900
+
+// ---- names ---------------------------------------------------------------------------------------
+
+/** A function's name as callers write it: bare, partial or full ARN, with or without a qualifier. */
+export interface FunctionReference {
+  readonly name: string
+  /** A version or an alias. */
+  readonly qualifier?: string | undefined
+}
+
+const REFERENCE = /^(?:(?:arn:[^:]+:lambda:[^:]*:)?(?:\d{12}:)?function:|\d{12}:)?([^:]+)(?::([^:]+))?$/
+
+/** Reads a function's name; one that cannot be read counts as a bare name. */
+export const parseReference = (text: string): FunctionReference => {
+  const [, name, qualifier] = REFERENCE.exec(text) ?? []
+  return name === undefined ? { name: text } : { name, ...(qualifier === undefined ? undefined : { qualifier }) }
+}
+
+/** The version that runs: numbers and `$LATEST` stand for themselves, an alias for the registered one. */
+export const resolveVersion = (reference: FunctionReference, options: FunctionOptions): string =>
+  reference.qualifier !== undefined && /^(\$LATEST|[0-9]+)$/.test(reference.qualifier)
+    ? reference.qualifier
+    : (options.version ?? "$LATEST")
+
+/** The service's text for a durable function that is named without a version or alias. */
+export const UNQUALIFIED = "You cannot invoke a durable function using an unqualified ARN."
+
+/** Where the engine pretends to be. */
+export interface Place {
+  readonly region: string
+  readonly accountId: string
+}
+
+/** The ARN of a function, qualified when a version is given. */
+export const functionArn = (place: Place, name: string, version?: string | undefined): string =>
+  `arn:aws:lambda:${place.region}:${place.accountId}:function:${name}${version === undefined ? "" : `:${version}`}`
+
+/** The ARN of an execution. */
+export const executionArn = (place: Place, name: string, version: string, executionName: string, id: string): string =>
+  `${functionArn(place, name, version)}/durable-execution/${executionName}/${id}`
+
+/** The context of an invocation. `deadline` and `now` are epoch milliseconds. */
+export const makeContext = (options: {
+  readonly requestId: string
+  readonly name: string
+  readonly version: string
+  readonly place: Place
+  readonly tenantId: string | undefined
+  readonly deadline: number
+  readonly now: () => number
+}): InvocationContext => ({
+  awsRequestId: options.requestId,
+  functionName: options.name,
+  functionVersion: options.version,
+  invokedFunctionArn: functionArn(options.place, options.name, options.version),
+  memoryLimitInMB: "128",
+  logGroupName: `/aws/lambda/${options.name}`,
+  logStreamName: "local",
+  callbackWaitsForEmptyEventLoop: false,
+  ...(options.tenantId === undefined ? undefined : { tenantId: options.tenantId }),
+  getRemainingTimeInMillis: () => Math.max(options.deadline - options.now(), 0)
+})
+
+/** Runs a plain function once: JSON text in, JSON text out. No payload is `null`, no result too. */
+export const callPlain = (
+  registered: Registered,
+  payload: string | undefined,
+  options: Omit<Parameters<typeof makeContext>[0], "name" | "deadline">
+): Effect.Effect<string, InvocationError> =>
+  Effect.suspend(() => {
+    const seconds = registered.options.invocationTimeoutSeconds ?? MAX_INVOCATION_SECONDS
+    const deadline = options.now() + seconds * 1000
+    const context = makeContext({ ...options, name: registered.name, deadline })
+    return registered.executor(payload === undefined ? null : JSON.parse(payload), context)
+  }).pipe(Effect.map((result) => JSON.stringify(result ?? null)))
+
+/** A random id in the form of a UUID of version 4, from Effect's `Random`, so that a seed makes it repeatable. */
+export const uuid = (random: Context.Service.Shape<typeof Random.Random>): string => {
+  const bytes = Array.from({ length: 16 }, () => Math.floor(random.nextDoubleUnsafe() * 256))
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("")
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-")
+}
+
+// ---- answers -------------------------------------------------------------------------------------
+
+/** What the service makes of an answer. */
+export type Verdict =
+  | { readonly _tag: "Pending" }
+  | { readonly _tag: "Succeeded"; readonly result: string | undefined }
+  | { readonly _tag: "Failed"; readonly error: Protocol.ErrorObject }
+  | { readonly _tag: "Faulty"; readonly error: InvocationError }
+
+const faulty = (reason: string, errorType = "InvalidParameterValueException"): Verdict => ({
+  _tag: "Faulty",
+  error: new InvocationError({ errorType, reason })
+})
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null
+
+/** Absent members may be null or undefined here. What is no error object counts as one that says nothing. */
+const readError = Schema.decodeUnknownOption(Protocol.ErrorObject)
+
+const isAbsent = (value: unknown) => value === undefined || value === null
+
+/** Judges how an invocation of a durable function ended. `mayBePending`: something is outstanding or unseen. */
+export const judge = (exit: Exit.Exit<unknown, InvocationError>, mayBePending: boolean): Verdict => {
+  if (Exit.isFailure(exit)) return { _tag: "Faulty", error: fromCause(exit.cause) }
+  const answer = exit.value
+  if (!isRecord(answer)) return faulty("Invalid Status in invocation output.")
+  switch (answer.Status) {
+    case "PENDING":
+      return mayBePending ? { _tag: "Pending" } : faulty("Cannot return PENDING status with no pending operations.")
+    case "SUCCEEDED": {
+      if (!isAbsent(answer.Error)) return faulty("Cannot provide an Error for SUCCEEDED status.")
+      if (isAbsent(answer.Result)) return { _tag: "Succeeded", result: undefined }
+      if (typeof answer.Result !== "string") return faulty("Invalid Result in invocation output.")
+      return Buffer.byteLength(answer.Result) > Protocol.Limits.responseBytes
+        ? faulty(
+            "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+            "Function.ResponseSizeTooLarge"
+          )
+        : { _tag: "Succeeded", result: answer.Result }
+    }
+    case "FAILED":
+      if (!isAbsent(answer.Result)) return faulty("Cannot provide a Result for FAILED status.")
+      return { _tag: "Failed", error: Option.getOrElse(readError(answer.Error), () => ({})) }
+    default:
+      return faulty("Invalid Status in invocation output.")
+  }
+}

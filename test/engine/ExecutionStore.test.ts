@@ -1,0 +1,4 @@
+import * as Store from "../../src/engine/ExecutionStore.ts"
+import { suite } from "./ExecutionStoreTest.ts"
+
+suite("memory", Store.layerMemory)
