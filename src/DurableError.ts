@@ -73,6 +73,32 @@ export type Operation = typeof Operation.Type
 /** Whether a failure is one of the library's own operation errors. */
 export const isOperation = Schema.is(Operation)
 
+// ---- how an execution ends ---------------------------------------------------------------------------
+
+const execution = { executionArn: Schema.String }
+
+/**
+ * An execution failed with something that is neither a declared error nor an operation's failure: a fault of
+ * the program (`type` is then one of the fatal errors, such as `NonDeterministic`) or of what it was given.
+ */
+export class ExecutionFailed extends Schema.TaggedError<ExecutionFailed>()("ExecutionFailed", {
+  ...execution,
+  type: Schema.String,
+  message: Schema.String
+}) {}
+
+/** An execution ran longer than its function's execution timeout. No code of it ran at the end. */
+export class ExecutionTimedOut extends Schema.TaggedError<ExecutionTimedOut>()("ExecutionTimedOut", {
+  ...execution,
+  message: Schema.String
+}) {}
+
+/** An execution was stopped from outside. No code of it ran at the end. */
+export class ExecutionStopped extends Schema.TaggedError<ExecutionStopped>()("ExecutionStopped", {
+  ...execution,
+  message: Schema.String
+}) {}
+
 // ---- fatal errors ----------------------------------------------------------------------------------
 
 /**

@@ -68,6 +68,25 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
     })
   })
 
+/**
+ * Keeps a logger of your own silent while a workflow is being replayed, so that each of its lines appears once.
+ *
+ * **Example** (Effect's pretty logger, once per line)
+ *
+ * ```ts
+ * import { DurableLogger } from "effect-durable-lambda"
+ * import { Logger } from "effect"
+ *
+ * const layer = Logger.layer([DurableLogger.replayAware(Logger.consolePretty())])
+ * ```
+ */
+export const replayAware = <Message, Output>(logger: Logger.Logger<Message, Output>): Logger.Logger<Message, Output | undefined> =>
+  Logger.make((entry) =>
+    isReplay(Context.getOrUndefined(entry.fiber.context as Context.Context<DurableContext>, DurableContext))
+      ? undefined
+      : logger.log(entry)
+  )
+
 const toConsole = (logger: Logger.Logger<unknown, string | undefined>): Logger.Logger<unknown, void> =>
   Logger.make((entry) => {
     const line = logger.log(entry)

@@ -85,3 +85,36 @@ export const Event = Schema.Struct({
   ...detailFields
 })
 export interface Event extends Schema.Schema.Type<typeof Event> {}
+
+// ---- in words ------------------------------------------------------------------------------------------
+
+const shorten = (text: string | undefined) =>
+  text === undefined ? "" : text.length > 60 ? ` ${text.slice(0, 57)}...` : ` ${text}`
+
+const failed = (error: typeof EventError.Type | undefined) =>
+  `${error?.Payload?.ErrorType ?? "Error"}: ${error?.Payload?.ErrorMessage ?? ""}`
+
+/** What an event adds to its type and name. */
+const outcome = (event: Event): string => {
+  const { StepFailedDetails: stepFailed } = event
+  if (stepFailed !== undefined) {
+    const delay = stepFailed.RetryDetails.NextAttemptDelaySeconds
+    return ` ${failed(stepFailed.Error)}${delay === undefined ? "" : ` (next attempt in ${delay} s)`}`
+  }
+  if (event.WaitStartedDetails !== undefined) return ` ${event.WaitStartedDetails.Duration} s`
+  if (event.InvocationCompletedDetails !== undefined) {
+    const { Error: error } = event.InvocationCompletedDetails
+    return error === undefined ? "" : ` ${failed(error)}`
+  }
+  const error = event.ExecutionFailedDetails?.Error ?? event.ContextFailedDetails?.Error ?? event.CallbackFailedDetails?.Error ??
+    event.ChainedInvokeFailedDetails?.Error
+  if (error !== undefined) return ` ${failed(error)}`
+  const result = event.ExecutionStartedDetails?.Input ?? event.ExecutionSucceededDetails?.Result ??
+    event.StepSucceededDetails?.Result ?? event.ContextSucceededDetails?.Result ?? event.CallbackSucceededDetails?.Result ??
+    event.ChainedInvokeSucceededDetails?.Result
+  return shorten(result?.Payload)
+}
+
+/** One event as a line of text, payloads cut short: for timelines and failed assertions. */
+export const describe = (event: Event): string =>
+  `${event.EventType}${event.Name === undefined || event.EventType.startsWith("Execution") ? "" : ` "${event.Name}"`}${outcome(event)}`

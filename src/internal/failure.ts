@@ -27,6 +27,8 @@ export interface FailureCodec {
   readonly schema: Schema.Constraint | undefined
   /** Stands for failures that nothing covers. */
   readonly Wrapper: typeof StepFailed | typeof ChildContextFailed
+  /** What a failure without data of ours becomes. Default: the wrapper. */
+  readonly otherwise?: ((type: string, message: string) => unknown) | undefined
 }
 
 // ---- what a failure is called -----------------------------------------------------------------------
@@ -171,11 +173,14 @@ export const decodeFailure = (
   if (codec.schema !== undefined && text !== undefined) {
     return Effect.mapError(Effect.map(Serdes.payloadCodec(codec.schema).decode(text), Exit.fail), failed)
   }
+  const type = error?.ErrorType ?? "Failure"
+  const message = error?.ErrorMessage ?? "It failed without a message."
+  if (codec.otherwise !== undefined) return Effect.succeed(Exit.fail(codec.otherwise(type, message)))
   return Effect.succeed(Exit.fail(
     new codec.Wrapper({
       operation: codec.operation,
-      type: error?.ErrorType ?? "Failure",
-      message: error?.ErrorMessage ?? "It failed without a message.",
+      type,
+      message,
       ...(data === undefined ? undefined : { data: data as Schema.Json })
     })
   ))

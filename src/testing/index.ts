@@ -1,0 +1,4 @@
+/**
+ * The test kit.
+ */
+export * as TestRunner from "./TestRunner.ts"
