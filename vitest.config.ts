@@ -2,7 +2,8 @@ import { defaultServerConditions } from "vite"
 import { defineConfig } from "vitest/config"
 
 // Lets `import … from "effect-durable-lambda"` mean src/*.ts, see "exports" in package.json.
-const conditions = ["@effect-durable-lambda/source", ...defaultServerConditions]
+// Without "module": Node gets these conditions too, and what AWS's packages have under it is for bundlers only.
+const conditions = ["@effect-durable-lambda/source", ...defaultServerConditions.filter((one) => one !== "module")]
 
 export default defineConfig({
   resolve: { conditions },

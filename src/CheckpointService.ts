@@ -9,13 +9,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { CheckpointFailed, OperationLimitExceeded, PayloadTooLarge } from "./DurableError.ts"
 import { DurableExecutionClient, type ServiceCallFailed } from "./DurableExecutionClient.ts"
 import { operationId } from "./internal/operationId.ts"
+import { warn } from "./internal/warn.ts"
 import type * as Protocol from "./Protocol.ts"
-import { Limits } from "./Protocol.ts"
+import { Limits } from "./internal/wire.ts"
 
 // ---- options ---------------------------------------------------------------------------------------
 
@@ -33,13 +33,13 @@ export interface Options {
   /** Default: `Protocol.Limits`. */
   readonly limits?: Partial<CheckpointLimits> | undefined
   /**
-   * When a request that failed for a passing reason (throttling, 5xx, network) is sent again, with the same
-   * ClientToken, on top of the client's own attempts. Default: twice, after 200 and 400 ms, with jitter.
+   * Milliseconds after which a request that failed for a passing reason (throttling, 5xx, network) is sent again,
+   * with the same ClientToken, on top of the client's own attempts. Default: 200 and 400; `[]` = never.
    */
-  readonly retry?: Schedule.Schedule<unknown, ServiceCallFailed> | undefined
+  readonly resendAfter?: ReadonlyArray<number> | undefined
 }
 
-const defaultRetry = Schedule.exponential("200 millis").pipe(Schedule.jittered, Schedule.upTo({ times: 2 }))
+const RESEND_AFTER: ReadonlyArray<number> = [200, 400]
 
 // ---- the queue of one invocation -------------------------------------------------------------------
 
@@ -134,8 +134,6 @@ const boundOf = (update: Protocol.OperationUpdate): number => {
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
 
-const failedCall = (error: ServiceCallFailed) => new CheckpointFailed({ scope: error.scope, reason: error.message })
-
 /** START and what ends that attempt may share a request; anything else of one id closes the batch. */
 const conflicts = (actions: Map<string, Protocol.OperationAction>, update: Protocol.OperationUpdate): boolean => {
   const before = actions.get(update.Id)
@@ -153,7 +151,7 @@ class Queue implements Checkpoints {
   private readonly client: DurableExecutionClient["Service"]
   private readonly context: Context.Context<never>
   private readonly limits: CheckpointLimits
-  private readonly resend: Schedule.Schedule<unknown, ServiceCallFailed>
+  private readonly resendAfter: ReadonlyArray<number>
   private readonly invocation: Invocation
   private token: string
   private requests = 0
@@ -181,7 +179,7 @@ class Queue implements Checkpoints {
     this.client = client
     this.context = context
     this.limits = { ...Limits, ...options.limits }
-    this.resend = options.retry ?? defaultRetry
+    this.resendAfter = options.resendAfter ?? RESEND_AFTER
     this.invocation = invocation
     this.token = invocation.checkpointToken
     this.operations = operations
@@ -263,7 +261,8 @@ class Queue implements Checkpoints {
   /** What the service would refuse, or close the execution for, is refused here, where it can be explained. */
   private refuse(update: Protocol.OperationUpdate): PayloadTooLarge | OperationLimitExceeded | undefined {
     const { known, limits } = this
-    const payload = update.Payload === undefined ? 0 : Buffer.byteLength(update.Payload)
+    const text = update.Payload ?? update.Error?.ErrorData
+    const payload = text === undefined ? 0 : Buffer.byteLength(text)
     if (payload > limits.payloadBytes) {
       return new PayloadTooLarge({ operation: describe(update), bytes: payload, limit: limits.payloadBytes })
     }
@@ -282,10 +281,9 @@ class Queue implements Checkpoints {
   private warn(quantity: "operations" | "bytes", used: number, limit: number): void {
     if (used < limit * WARN_FROM || this.warned.has(quantity)) return
     this.warned.add(quantity)
-    Effect.runForkWith(this.context)(
-      Effect.logWarning(`The execution has used ${used} of the ${limit} ${quantity} that the service allows.`, {
-        executionArn: this.invocation.executionArn
-      })
+    warn(
+      this.context,
+      `${this.invocation.executionArn}: the execution has used ${used} of the ${limit} ${quantity} that the service allows.`
     )
   }
 
@@ -334,12 +332,12 @@ class Queue implements Checkpoints {
       // the same for every resend of this batch, and no other: the service then answers what it answered before
       ClientToken: operationId(checkpointToken, "batch", "", ++this.requests)
     }).pipe(
-      (call) => resending(call, this.resend),
+      (call) => resending(call, this.resendAfter),
       Effect.flatMap(({ CheckpointToken: token, NewExecutionState: state }) => {
         const operations = state?.Operations ?? []
         return token === undefined || !state?.NextMarker
           ? Effect.succeed({ token, operations })
-          : Effect.map(loadPages(this.client, this.resend, executionArn, token, state.NextMarker), (rest) => ({
+          : Effect.map(loadPages(this.client, this.resendAfter, executionArn, token, state.NextMarker), (rest) => ({
             token,
             operations: [...operations, ...rest]
           }))
@@ -394,26 +392,22 @@ const toFailure = (cause: Cause.Cause<CheckpointFailed>): CheckpointFailed => {
     : new CheckpointFailed({ scope: "invocation", reason: `The checkpoint could not be sent: ${String(error)}` })
 }
 
-/** Sends again what failed for a passing reason. The schedule is not even built for a call that succeeds. */
+/** Sends again what failed for a passing reason. */
 const resending = <A>(
   call: Effect.Effect<A, ServiceCallFailed>,
-  schedule: Schedule.Schedule<unknown, ServiceCallFailed>
+  delays: ReadonlyArray<number>
 ): Effect.Effect<A, CheckpointFailed> =>
-  Effect.catch(call, (first) => {
-    let pending: ServiceCallFailed | undefined = first
-    const again = Effect.suspend(() => {
-      if (pending === undefined) return call
-      const error = pending
-      pending = undefined
-      return Effect.fail(error)
-    })
-    return Effect.mapError(Effect.retry(again, { while: (error) => error.transient, schedule }), failedCall)
+  Effect.catch(call, (error) => {
+    const [delay, ...later] = delays
+    return error.transient && delay !== undefined
+      ? Effect.andThen(Effect.sleep(delay), resending(call, later))
+      : Effect.fail(new CheckpointFailed({ scope: error.scope, reason: error.message }))
   })
 
 /** All further pages of a state, in order. Reading pages does not use up the token. */
 const loadPages = (
   client: DurableExecutionClient["Service"],
-  resend: Schedule.Schedule<unknown, ServiceCallFailed>,
+  resendAfter: ReadonlyArray<number>,
   executionArn: string,
   token: string,
   marker: string
@@ -429,7 +423,7 @@ const loadPages = (
           Marker: next,
           MaxItems: Limits.pageItems
         }),
-        resend
+        resendAfter
       )
       operations.push(...page.Operations ?? [])
       next = page.NextMarker
@@ -448,7 +442,7 @@ export const layerWith = (options: Options): Layer.Layer<CheckpointService, neve
         const rest = invocation.nextMarker
           ? yield* loadPages(
             client,
-            options.retry ?? defaultRetry,
+            options.resendAfter ?? RESEND_AFTER,
             invocation.executionArn,
             invocation.checkpointToken,
             invocation.nextMarker

@@ -110,18 +110,18 @@ export const fromCalls = (calls: Calls): DurableExecutionClient["Service"] => {
   const run = <Request, Response>(
     call: ServiceCallFailed["call"],
     send: (request: Request) => Promise<unknown>,
-    read: (response: unknown) => Effect.Effect<Response, Schema.SchemaError>
+    read: (response: unknown) => Effect.Effect<Response, string>
   ) =>
   (request: Request): Effect.Effect<Response, ServiceCallFailed> =>
     Effect.flatMap(
       Effect.tryPromise({ try: () => send(request), catch: (cause) => classify(call, cause) }),
       (response) =>
-        Effect.mapError(read(response), (error) =>
+        Effect.mapError(read(response), (reason) =>
           new ServiceCallFailed({
             call,
             scope: "invocation",
             errorName: "UnreadableResponse",
-            reason: error.message,
+            reason: `it cannot be read: ${reason}`,
             transient: false
           }))
     )
@@ -156,19 +156,21 @@ const loadAws = Effect.tryPromise({
 })
 
 const fromSender = (sender: (aws: typeof import("@aws-sdk/client-lambda")) => CommandSender): Effect.Effect<DurableExecutionClient["Service"]> =>
-  Effect.map(
-    Effect.cached(Effect.map(loadAws, (aws) => {
+  Effect.sync(() => {
+    let made: DurableExecutionClient["Service"] | undefined
+    const load = Effect.suspend(() => made === undefined ? Effect.map(loadAws, make) : Effect.succeed(made))
+    const make = (aws: typeof import("@aws-sdk/client-lambda")) => {
       const client = sender(aws)
-      return fromCalls({
+      return made = fromCalls({
         checkpoint: (request) => client.send(new aws.CheckpointDurableExecutionCommand(request as any)), // readonly arrays
         getExecutionState: (request) => client.send(new aws.GetDurableExecutionStateCommand(request))
       })
-    })),
-    (loaded): DurableExecutionClient["Service"] => ({
-      checkpoint: (request) => Effect.flatMap(loaded, (client) => client.checkpoint(request)),
-      getExecutionState: (request) => Effect.flatMap(loaded, (client) => client.getExecutionState(request))
-    })
-  )
+    }
+    return {
+      checkpoint: (request) => Effect.flatMap(load, (client) => client.checkpoint(request)),
+      getExecutionState: (request) => Effect.flatMap(load, (client) => client.getExecutionState(request))
+    }
+  })
 
 /**
  * AWS Lambda, through `@aws-sdk/client-lambda`, loaded when the first call is made. Endpoint, region and

@@ -1,13 +1,13 @@
 /**
  * The Lambda handler of a durable function: from the event of one invocation to its answer.
  */
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as ManagedRuntime from "effect/ManagedRuntime"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as CheckpointService from "./CheckpointService.ts"
 import { CurrentExecution } from "./CurrentExecution.ts"
 import type { DurableContext } from "./DurableContext.ts"
@@ -23,7 +23,7 @@ import * as failures from "./internal/failure.ts"
 import { operationId } from "./internal/operationId.ts"
 import type { CurrentStep } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
-import { Limits } from "./Protocol.ts"
+import { Limits } from "./internal/wire.ts"
 import * as Serdes from "./Serdes.ts"
 import type { First, StepServices, StepServicesIn } from "./StepServices.ts"
 
@@ -158,7 +158,7 @@ export const invocation = <R>(
   Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
 > =>
   Effect.gen(function*() {
-    const event = yield* Effect.mapError(decodeInvocationEvent(rawEvent), (error) => malformed(error.message))
+    const event = yield* Effect.mapError(decodeInvocationEvent(rawEvent), malformed)
     const service = yield* CheckpointService.CheckpointService
     const checkpoints = yield* service.open({
       executionArn: event.DurableExecutionArn,
@@ -309,21 +309,27 @@ export const make = <
   ...rest: HandlerOptions<StepServicesIn<R>, ROut, LE>
 ): LambdaHandler => {
   const options: Options<ROut, LE> = rest[0] ?? {}
-  let runtime: ManagedRuntime.ManagedRuntime<CheckpointService.CheckpointService, LE> | undefined
-  const start = () => {
-    const checkpoints = (options.checkpoints ?? CheckpointService.layer).pipe(
-      Layer.provide(options.client ?? DurableExecutionClient.layer)
-    )
+  // Built at the first invocation and kept: one set of services per sandbox. A build that failed is tried again.
+  const scope = Scope.makeUnsafe()
+  let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
+  const build = () => {
+    const checkpoints = Layer.provide(options.checkpoints ?? CheckpointService.layer, options.client ?? DurableExecutionClient.layer)
     const base = Layer.merge(DurableLogger.layer, checkpoints)
-    const made = ManagedRuntime.make(
-      options.layer === undefined ? base : Layer.merge(base, options.layer) as Layer.Layer<CheckpointService.CheckpointService, LE>
-    )
+    const all = options.layer === undefined
+      ? base
+      : Layer.merge(base, options.layer) as Layer.Layer<CheckpointService.CheckpointService, LE>
+    const built = Effect.runPromise(Layer.buildWithScope(all, scope))
+    built.catch(() => services = undefined)
     // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
-    if (process.env.AWS_LAMBDA_RUNTIME_API !== undefined) process.once("SIGTERM", () => void made.dispose())
-    return made
+    if (process.env.AWS_LAMBDA_RUNTIME_API !== undefined) {
+      process.once("SIGTERM", () => void Effect.runPromise(Scope.close(scope, Exit.void)))
+    }
+    return built
   }
   return (event, context) =>
-    (runtime ??= start()).runPromise(
-      invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context) // the layer has R
+    (services ??= build()).then((services) =>
+      Effect.runPromiseWith(services)(
+        invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context) // the layer has R
+      )
     )
 }

@@ -5,8 +5,9 @@
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import { CurrentExecution } from "./CurrentExecution.ts"
 import { DurableContext } from "./DurableContext.ts"
 import { CurrentStep } from "./operations/step.ts"
@@ -27,16 +28,24 @@ const isReplay = (current: DurableContext["Service"] | undefined): boolean => {
   return world.rebuilding || (world.unvisited?.size ?? 0) > 0
 }
 
-/** What a failure adds to a line: never more than its type, message and stack. */
+/** What a failure adds to a line: its type, message and stack, never its data. */
 const errorFields = (cause: Cause.Cause<unknown>): Record<string, unknown> => {
   if (cause.reasons.length === 0) return {}
   const error = Cause.squash(cause)
-  return {
-    errorType: error instanceof Error ? error.name : typeof error,
-    errorMessage: error instanceof Error ? error.message : String(error),
-    stackTrace: Cause.pretty(cause).split("\n")
-  }
+  return error instanceof Error
+    ? { errorType: error.name, errorMessage: error.message, stackTrace: error.stack?.split("\n") }
+    : { errorType: typeof error, errorMessage: String(error) }
 }
+
+/** An error among the arguments of a log call is shown by type and message. */
+const readable = (value: unknown): unknown => value instanceof Error ? `${value.name}: ${value.message}` : value
+
+const messageOf = (message: unknown): unknown =>
+  Array.isArray(message) ? message.length === 1 ? readable(message[0]) : message.map(readable) : readable(message)
+
+/** What cannot be JSON is shown as text: a log line never fails. */
+const replacer = (_key: string, value: unknown): unknown =>
+  typeof value === "bigint" || typeof value === "symbol" || typeof value === "function" ? String(value) : value
 
 /**
  * A logger that writes `{ level, timestamp, executionArn, requestId, tenantId?, operationId?, operationName?,
@@ -50,10 +59,9 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
     if (options?.replay !== true && isReplay(current)) return undefined
     const execution = Context.getOrUndefined(context, CurrentExecution)
     const step = current?.inStep !== true ? undefined : Context.getOrUndefined(context, CurrentStep)
-    const { annotations, level, message } = Logger.formatStructured.log(entry)
     const clock = current?.core.host.clock
     return JSON.stringify({
-      level,
+      level: entry.logLevel.toUpperCase(),
       timestamp: (clock === undefined ? entry.date : new Date(clock.currentTimeMillisUnsafe())).toISOString(),
       executionArn: execution?.arn,
       requestId: execution?.requestId,
@@ -62,10 +70,10 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
       operationName: step?.name,
       attempt: step?.attempt,
       parentId: current?.place.parentId,
-      message,
-      ...annotations,
+      message: messageOf(entry.message),
+      ...entry.fiber.getRef(References.CurrentLogAnnotations),
       ...errorFields(entry.cause)
-    })
+    }, replacer)
   })
 
 /**
@@ -93,8 +101,17 @@ const toConsole = (logger: Logger.Logger<unknown, string | undefined>): Logger.L
     if (line !== undefined) entry.fiber.getRef(Console.Console).log(line)
   })
 
-/** The handler's default logger, silent while replaying. */
-export const layer: Layer.Layer<never> = Logger.layer([toConsole(make())])
+/**
+ * The loggers of a fiber, as `Logger.CurrentLoggers`, but without its default: a handler that brings no logger
+ * of its own need not carry Effect's.
+ */
+const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = Context.Reference("effect/Logger/CurrentLoggers", {
+  defaultValue: (): ReadonlySet<Logger.Logger<unknown, any>> => new Set()
+})
 
-/** The handler's logger with other options, for the handler's `layer`. */
-export const layerWith = (options: Options): Layer.Layer<never> => Logger.layer([toConsole(make(options))])
+/** The handler's logger with options, for the handler's `layer`. */
+export const layerWith = (options?: Options): Layer.Layer<never> =>
+  Layer.succeed(CurrentLoggers, new Set([toConsole(make(options))]))
+
+/** The handler's default logger, silent while replaying. */
+export const layer: Layer.Layer<never> = /*#__PURE__*/ layerWith()

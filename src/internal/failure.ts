@@ -16,9 +16,23 @@ import { ChildContextFailed, Operation, SerdesFailed, StepFailed, StepInterrupte
 import type * as Protocol from "../Protocol.ts"
 import * as Serdes from "../Serdes.ts"
 
-/** Characters of a message, and of a wrapper's data, that are recorded: the service accepts errors of 32 KB. */
-const MESSAGE_LENGTH = 8 * 1024
-const DATA_LENGTH = 16 * 1024
+/**
+ * Bytes of JSON that a message, and a wrapper's data, may take. The service accepts errors of 32 KB: the message
+ * stands in them twice, the second time as JSON within JSON, which may double it.
+ */
+const MESSAGE_BYTES = 4 * 1024
+const DATA_BYTES = 16 * 1024
+/** Causes of a defect that are recorded. */
+const MAX_CAUSES = 4
+
+const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
+
+const cut = (text: string): string => {
+  if (text.length * 6 <= MESSAGE_BYTES || (text.length <= MESSAGE_BYTES && jsonBytes(text) <= MESSAGE_BYTES)) return text
+  let end = Math.min(text.length, MESSAGE_BYTES)
+  while (jsonBytes(text.slice(0, end)) > MESSAGE_BYTES) end = Math.floor(end * 0.9)
+  return `${text.slice(0, end)}… (${text.length} characters)`
+}
 
 /** How an operation writes and reads its failures. */
 export interface FailureCodec {
@@ -55,7 +69,7 @@ export const messageOf = (failure: unknown): string => {
     : Serdes.plainJsonFault(failure) === undefined
     ? JSON.stringify(failure) ?? "undefined"
     : String(failure)
-  return text.length > MESSAGE_LENGTH ? `${text.slice(0, MESSAGE_LENGTH)}… (${text.length} characters)` : text
+  return cut(text)
 }
 
 const NOT_DATA: ReadonlySet<string> = new Set(["_tag", "name", "message", "stack", "cause"])
@@ -68,13 +82,12 @@ const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
   const data = Object.fromEntries(entries)
   if (Serdes.plainJsonFault(data) !== undefined) return {}
   const text = JSON.stringify(data)
-  return text.length > DATA_LENGTH ? {} : { data: JSON.parse(text) as Schema.Json }
+  return jsonBytes(text) > DATA_BYTES ? {} : { data: JSON.parse(text) as Schema.Json }
 }
 
 // ---- writing -------------------------------------------------------------------------------------------
 
 const encodeOperation = Schema.encodeEffect(Schema.toCodecJson(Operation))
-const encodeDefect = Schema.encodeEffect(Schema.toCodecJson(Schema.Defect()))
 
 /** Errors of the library that an operation lets through as they are. */
 const keeps = (codec: FailureCodec, failure: unknown): failure is Operation =>
@@ -98,6 +111,15 @@ const covers = (schema: Schema.Constraint | undefined, failure: unknown): boolea
 export const reasonOf = (cause: Cause.Cause<unknown>) =>
   cause.reasons.find((reason) => reason._tag === "Die") ?? cause.reasons.find((reason) => reason._tag === "Fail")
 
+/** A defect as `Schema.Defect` writes it: an error's name, message and cause, never its stack; else plain JSON, else text. */
+const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
+  if (!(defect instanceof Error)) {
+    return Serdes.plainJsonFault(defect) === undefined && defect !== undefined ? defect as Schema.Json : String(defect)
+  }
+  const error = { name: typeOf(defect), message: messageOf(defect) }
+  return defect.cause === undefined || depth === MAX_CAUSES ? error : { ...error, cause: writeDefect(defect.cause, depth + 1) }
+}
+
 /** The error object of a failure. Fails when the `error` schema cannot write what it accepts. */
 export const encodeFailure = (
   cause: Cause.Cause<unknown>,
@@ -113,10 +135,12 @@ export const encodeFailure = (
     })
   }
   if (reason._tag === "Die") {
-    return Effect.match(encodeDefect(reason.defect), {
-      onSuccess: (defect) => ({ ...named(reason.defect), ErrorData: JSON.stringify({ "~defect": defect }) }),
-      onFailure: () => named(reason.defect)
-    })
+    const data = JSON.stringify({ "~defect": writeDefect(reason.defect) })
+    const error = named(reason.defect)
+    // one that is too large keeps what it is called and what it says
+    const { ErrorMessage: message, ErrorType: name } = error
+    const small = jsonBytes(data) <= DATA_BYTES ? data : JSON.stringify({ "~defect": { name, message } })
+    return Effect.succeed({ ...error, ErrorData: small })
   }
   const failure = reason.error
   if (keeps(codec, failure)) {
@@ -151,8 +175,17 @@ const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage:
 // ---- reading -------------------------------------------------------------------------------------------
 
 const decodeOperation = Schema.decodeUnknownEffect(Schema.toCodecJson(Operation))
-const decodeDefect = Schema.decodeUnknownEffect(Schema.toCodecJson(Schema.Defect()))
 const OPERATION_TAGS: ReadonlySet<unknown> = new Set(["StepFailed", "StepInterrupted", "StepTimedOut", "ChildContextFailed"])
+
+const readDefect = (data: unknown): unknown => {
+  const message = property(data, "message")
+  if (typeof message !== "string") return data
+  const cause = property(data, "cause")
+  const error = cause === undefined ? new Error(message) : new Error(message, { cause: readDefect(cause) })
+  const name = property(data, "name")
+  if (typeof name === "string") error.name = name
+  return error
+}
 
 /** What an error object stands for. Fails when the `error` schema cannot read what it once wrote. */
 export const decodeFailure = (
@@ -165,7 +198,7 @@ export const decodeFailure = (
   if (property(data, "~interrupted") === true) return Effect.succeed(Exit.interrupt())
   const defect = property(data, "~defect")
   if (defect !== undefined) {
-    return Effect.mapError(Effect.map(decodeDefect(defect), Exit.die), (error) => failed(error.message))
+    return Effect.succeed(Exit.die(readDefect(defect)))
   }
   if (OPERATION_TAGS.has(property(data, "_tag"))) {
     return Effect.mapError(Effect.map(decodeOperation(data), Exit.fail), (error) => failed(error.message))

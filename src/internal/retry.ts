@@ -13,7 +13,7 @@ import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
-import { Limits } from "../Protocol.ts"
+import { Limits } from "./wire.ts"
 import { seededRandom } from "./random.ts"
 
 /** The three forms in which a retry policy can be given, as to `Effect.retry`. */
@@ -30,37 +30,21 @@ export interface Options {
   readonly schedule?: Schedule.Schedule<any, any, never, any> | undefined
 }
 
-const predicate = (f: (error: any) => boolean | Effect.Effect<boolean, never, any>, wanted: boolean) =>
-(
-  { input }: { readonly input: unknown }
-): Effect.Effect<boolean, never, any> => {
-  const result = f(input)
-  return Effect.isEffect(result) ? Effect.map(result, (value) => value === wanted) : Effect.succeed(result === wanted)
+/** Asks a predicate of the options form, which may be an effect. */
+const holds = (f: (error: any) => boolean | Effect.Effect<boolean, never, any>, error: unknown): Effect.Effect<boolean, never, any> => {
+  const result = f(error)
+  return Effect.isEffect(result) ? result : Effect.succeed(result)
 }
 
-/** Turns each form of a policy into the schedule it stands for. */
-export const toSchedule = (policy: Policy): Schedule.Schedule<any, any, never, any> => {
-  if (typeof policy === "function") return policy((schedule) => schedule)
-  if (Schedule.isSchedule(policy)) return policy
-  const { schedule, times, until, while: while_ } = policy
-  let result: Schedule.Schedule<any, any, never, any> = schedule ?? Schedule.forever
-  if (while_ !== undefined) result = Schedule.while(result, predicate(while_, true))
-  if (until !== undefined) result = Schedule.while(result, predicate(until, false))
-  if (times !== undefined) result = Schedule.upTo(result, { times })
-  return result
-}
+const isSchedule = (policy: Policy): policy is Schedule.Schedule<any, any, never, any> => Schedule.isSchedule(policy)
 
 /**
  * AWS's default: 6 attempts, 5 s before the second, twice as long before each further one up to 60 s, with
- * full jitter (a random part of the delay).
+ * full jitter (a random part of the delay). By hand, so that a handler without schedules does not carry them;
+ * `Durable.defaultRetry` is the same as a Schedule.
  */
-export const defaultPolicy: Schedule.Schedule<unknown, unknown> = Schedule.min([
-  Schedule.exponential("5 seconds", 2),
-  Schedule.spaced("60 seconds")
-]).pipe(
-  Schedule.modifyDelay(({ duration }) => Effect.map(Random.next, (random) => Duration.times(duration, random))),
-  Schedule.upTo({ times: 5 })
-)
+const DEFAULT_ATTEMPTS = 6
+const defaultDelay = (attempt: number): number => Math.min(5 * 2 ** (attempt - 1), 60)
 
 /** What is known about the attempt that has just failed. */
 export interface Input {
@@ -93,26 +77,51 @@ const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => ({
   sleep: (duration) => clock.sleep(duration)
 })
 
-/** Asks a schedule once, when an attempt has failed: retry after how many seconds, or give up? */
-export const decide: (policy: Policy, input: Input) => Effect.Effect<Decision, never, any> = Effect.fnUntraced(
-  function*(policy: Policy, input: Input): Effect.fn.Return<Decision, never, any> {
+/** Asks a policy once, when an attempt has failed: retry after how many seconds, or give up? Absent = the default. */
+export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect<Decision, never, any> = Effect.fnUntraced(
+  function*(policy: Policy | undefined, input: Input): Effect.fn.Return<Decision, never, any> {
+    const { attempt, error } = input
+    if (policy === undefined) {
+      if (attempt >= DEFAULT_ATTEMPTS) return undefined
+      const random = yield* Effect.map(Random.Random, (random) => random.nextDoubleUnsafe())
+      return Math.max(1, Math.ceil(defaultDelay(attempt) * random))
+    }
+    if (typeof policy === "function") return yield* replay(policy((schedule) => schedule), input)
+    if (isSchedule(policy)) return yield* replay(policy, input)
+    if (policy.times !== undefined && attempt > policy.times) return undefined
+    if (policy.while !== undefined && !(yield* holds(policy.while, error))) return undefined
+    if (policy.until !== undefined && (yield* holds(policy.until, error))) return undefined
+    return policy.schedule === undefined ? 1 : yield* replay(policy.schedule, input)
+  },
+  (effect, _policy, input) => Effect.provideService(effect, Random.Random, seededRandom(`${input.seed}#${input.attempt}`))
+)
+
+/** Replays the schedule from its start, and asks it about the failure at hand. */
+const replay = (schedule: Schedule.Schedule<any, any, never, any>, input: Input): Effect.Effect<Decision, never, any> =>
+  Effect.gen(function*() {
     const clock = yield* Clock.Clock
-    const step = yield* Schedule.toStep(toSchedule(policy))
-    const ask = (now: number) =>
+    const step = yield* Schedule.toStep(schedule)
+    const ask = (now: number, attempt: number) =>
       Pull.matchEffect(step(now, input.error), {
         onSuccess: ([, delay]) => Effect.succeed<Decision>(toDelaySeconds(delay)),
         onFailure: Effect.failCause,
         onDone: () => Effect.succeed<Decision>(undefined)
-      }).pipe(Effect.provideService(Clock.Clock, frozen(clock, now)))
+      }).pipe(
+        Effect.provideService(Clock.Clock, frozen(clock, now)),
+        // an attempt's jitter is the same whichever process asks, and whether it asks live or again
+        Effect.provideService(Random.Random, seededRandom(`${input.seed}#${attempt}`))
+      )
 
     let failedAt = input.startedAt
     for (let attempt = 1; attempt < input.attempt; attempt++) {
       // what a schedule logs (Schedule.tap) was logged when that attempt failed
-      const delay = yield* Effect.provideService(ask(Math.min(failedAt, input.now)), References.MinimumLogLevel, "None")
+      const delay = yield* Effect.provideService(
+        ask(Math.min(failedAt, input.now), attempt),
+        References.MinimumLogLevel,
+        "None"
+      )
       if (delay === undefined) return undefined
       failedAt += delay * 1000
     }
-    return yield* ask(input.now)
-  },
-  (effect, _policy, input) => Effect.provideService(effect, Random.Random, seededRandom(input.seed))
-)
+    return yield* ask(input.now, input.attempt)
+  })

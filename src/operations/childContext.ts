@@ -25,7 +25,7 @@ import {
 } from "../internal/core/operation.ts"
 import { type Closing, type Ending, type Op, Place, type World } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
-import { Limits } from "../Protocol.ts"
+import { Limits } from "../internal/wire.ts"
 import { plainJsonFault, readPlainJson } from "../Serdes.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 

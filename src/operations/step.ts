@@ -301,7 +301,7 @@ const fail = (
     const reason = failures.reasonOf(cause)
     const retried = reason !== undefined && (reason._tag === "Fail" || options.retryDefects === true)
     const decided = retried
-      ? yield* Effect.exit(retries.decide(options.retry ?? retries.defaultPolicy, {
+      ? yield* Effect.exit(retries.decide(options.retry, {
         attempt: attempt.number,
         error: reason._tag === "Fail" ? reason.error : reason.defect,
         now: yield* Clock.currentTimeMillis,

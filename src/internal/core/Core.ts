@@ -22,7 +22,7 @@ import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { type Fatal, InvalidOperation, isFatal, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { isTerminal } from "../../Protocol.ts"
+import { isTerminal } from "../wire.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
 import * as explain from "./explain.ts"
 import { Heap } from "./heap.ts"
@@ -60,6 +60,7 @@ export interface Host {
   readonly outside: Context.Context<never>
   /** Runs an effect outside the body: on the real scheduler and clock, with the invocation's services or others. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E, any>, context?: Context.Context<never>) => Fiber.Fiber<A, E>
+  readonly warn: (message: string) => void
   /** Calls `f` when all microtasks have run. */
   readonly settle: (f: () => void) => void
 }
@@ -116,7 +117,8 @@ export class Core {
   private readonly ready: Array<World> = []
   /** Waits whose scheduled end the service's clock may not have reached. */
   private readonly timers = new Heap<Waiter>(earlier)
-  private held = false
+  /** Worlds that wait for another look at the service: an outside completion of the same instant may exist. */
+  private readonly held = new Set<World>()
   /** Largest timestamp seen: the service's clock has reached it. */
   private maxSeen: number
   private readonly horizon: { policy: Order.OrderPolicy; complete: number; opened: ReadonlyMap<string, Op> }
@@ -250,32 +252,34 @@ export class Core {
     this.leave(world, "ended")
     if (this.closed || op.waiters.length === 0) return
     const closing = encode()
-    if (!Effect.isEffect(closing)) return this.finished(op, closing)
+    if (!Effect.isEffect(closing)) return this.finished(op, world, closing)
     const fiber = this.host.fork(closing)
     const encoded = fiber.pollUnsafe()
-    if (encoded !== undefined) return this.encoded(op, encoded)
+    if (encoded !== undefined) return this.encoded(op, world, encoded)
     this.running++
     this.working.add(fiber)
     fiber.addObserver((encoded) => {
       this.running--
       this.working.delete(fiber)
       if (this.closed) return
-      this.encoded(op, encoded)
+      this.encoded(op, world, encoded)
       this.pump()
     })
   }
 
-  private encoded(op: Op, encoded: Exit.Exit<Closing, Fatal>): void {
-    if (Exit.isSuccess(encoded)) this.finished(op, encoded.value)
+  private encoded(op: Op, world: World, encoded: Exit.Exit<Closing, Fatal>): void {
+    if (Exit.isSuccess(encoded)) this.finished(op, world, encoded.value)
     else this.fail(fatalOf(encoded))
   }
 
-  private finished(op: Op, { ending, outcome }: Closing): void {
+  private finished(op: Op, world: World, { ending, outcome }: Closing): void {
     const parent = op.place.world
     const recorded = op.record !== undefined && isTerminal(op.record.Status)
+    // it will be rebuilt by the order in which its completions came
+    if (!recorded && ending.ContextOptions?.ReplayChildren === true && world.unrecorded.length > 0) this.unwritten.add(world)
+    op.outcome = outcome
     if (recorded || parent.parked === op.waiters.length) {
       // Rebuilt, or nothing else of the parent is parked: no order to get wrong, so nobody waits for the service.
-      op.outcome = outcome
       for (const waiter of op.waiters) {
         waiter.ready = true
         if (!waiter.known) this.know(waiter, this.maxSeen, 0)
@@ -301,6 +305,7 @@ export class Core {
     world.unvisited = undefined
     this.worlds.delete(world)
     this.unwritten.delete(world)
+    this.held.delete(world)
   }
 
   private openWorld(
@@ -371,7 +376,6 @@ export class Core {
 
   /** The completion that comes next in some world. Between worlds any order will do. */
   private next(): Waiter | undefined {
-    this.held = false
     while (this.ready.length > 0) {
       const world = this.ready[0]!
       const chosen = Order.next(world, this.horizon)
@@ -379,12 +383,13 @@ export class Core {
         this.fail(chosen)
         return undefined
       }
+      if (chosen !== "hold") this.held.delete(world)
       if (chosen !== undefined && chosen !== "hold") {
         if (world.unrecorded.length > 0) this.unwritten.add(world)
         return chosen
       }
       if (chosen === "hold") {
-        this.held = true
+        this.held.add(world)
         this.choice()
         this.checkpoints.poll()
       }
@@ -457,7 +462,7 @@ export class Core {
   /** The body is quiescent and nothing known can be delivered: only now cause side effects. */
   private edge(): void {
     // (nothing parked: the body is busy with async work of its own)
-    if (this.parked.size > 0 && !this.held) {
+    if (this.parked.size > 0 && this.held.size === 0) {
       if (!this.allVisited()) return
       const { fresh } = this
       this.fresh = []
@@ -481,7 +486,7 @@ export class Core {
     if (this.options.unvisited === "ignore") {
       this.unvisited = 0
       for (const world of this.worlds) world.unvisited = undefined
-      this.host.fork(Effect.logWarning(reason))
+      this.host.warn(reason)
       return true
     }
     this.fail(new NonDeterministic({ reason }))
@@ -492,6 +497,7 @@ export class Core {
   private completed(exit: Exit.Exit<unknown, unknown>): void {
     if ((this.root.unvisited?.size ?? 0) > 0 && !this.allVisited()) return
     for (const item of this.fresh) if (item.op.spec.type === "CONTEXT") this.act(item)
+    if (this.checkpoints.queued() > 0) this.writeMarkers() // a replay of the finished history sees what is sent now
     this.end({ _tag: "Completed", exit })
   }
 
@@ -571,6 +577,7 @@ export class Core {
   }
 
   private begin(op: Op, interrupted: boolean): void {
+    if (this.closed) return // its START was refused, for a limit
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
     const { context, effect, ending } = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
@@ -588,17 +595,16 @@ export class Core {
     if (exit !== undefined) return done(exit)
     let cancelled = false
     op.cancel = () => {
+      if (cancelled) return
       cancelled = true
+      this.running-- // at once: one that ignores its interruption must not hold up a suspension
       fiber.interruptUnsafe()
     }
     this.working.add(fiber)
     fiber.addObserver((exit) => {
       this.working.delete(fiber)
       op.cancel = undefined
-      if (this.closed) return
-      if (!cancelled) return done(exit)
-      this.running--
-      this.pump()
+      if (!this.closed && !cancelled) done(exit)
     })
   }
 
@@ -633,13 +639,17 @@ export class Core {
     this.needs.pace = Infinity
     this.needs.start = Infinity
     const marked = this.unwritten.size > 0
-    for (const world of this.unwritten) {
-      for (const update of [...Order.writeMarker(world)].reverse()) checkpoints.offer(update, { first: true })
-    }
-    this.unwritten.clear()
+    this.writeMarkers()
     const paced = this.options.order === "timestamps" && this.monotonic() - this.lastReceived >= this.options.pace
     this.beforeResponse = { marked, complete: paced ? this.maxSeen : -Infinity }
     checkpoints.send({ force: true })
+  }
+
+  private writeMarkers(): void {
+    for (const world of this.unwritten) {
+      for (const update of [...Order.writeMarker(world)].reverse()) this.checkpoints.offer(update, { first: true })
+    }
+    this.unwritten.clear()
   }
 
   /** What to conclude from the response to the request in flight. */
@@ -654,6 +664,7 @@ export class Core {
     for (const record of operations) this.merge(record)
     for (const update of acknowledged) this.acknowledged(update)
     this.horizon.complete = Math.max(this.horizon.complete, this.maxSeen - 1, complete)
+    for (const world of this.held) this.wake(world)
     for (let first = top(this.timers); first !== undefined && first.time <= this.maxSeen; first = top(this.timers)) {
       this.timers.pop()
       first.world.outside.push(first)

@@ -11,7 +11,7 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type { Fatal } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { isTerminal } from "../../Protocol.ts"
+import { isTerminal } from "../wire.ts"
 import { operationId } from "../operationId.ts"
 import { Heap } from "./heap.ts"
 
