@@ -132,6 +132,9 @@ const boundOf = (update: Protocol.OperationUpdate): number => {
   )
 }
 
+/** JSON text has no control characters; a text with some is counted exactly. */
+const payloadBound = (payload = ""): number => /[^\x20-\uFFFF]/.test(payload) ? Infinity : Buffer.byteLength(payload) * 2
+
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
 
 /** START and what ends that attempt may share a request; anything else of one id closes the batch. */
@@ -215,6 +218,8 @@ class Queue implements Checkpoints {
       const refused = this.enqueue(update, undefined, done)
       if (refused !== undefined) return Effect.fail(refused)
       this.send()
+      // behind a request in flight or a full batch: it is sent next, whoever else asks for it
+      if (this.entries.length > 0) this.drained.push(Deferred.makeUnsafe())
       return Deferred.await(done)
     })
   }
@@ -251,7 +256,7 @@ class Queue implements Checkpoints {
     const bound = boundOf(update)
     const entry: Entry = bound <= SMALL_BYTES
       ? { update, bytes: bound, exact: true, lazy, done }
-      : { update, bytes: Buffer.byteLength(update.Payload ?? "") * 2 + boundOf({ ...update, Payload: "" }), exact: false, lazy, done }
+      : { update, bytes: payloadBound(update.Payload) + boundOf({ ...update, Payload: "" }), exact: false, lazy, done }
     if (!lazy) this.eager++
     if (options?.first === true) this.entries.unshift(entry)
     else this.entries.push(entry)
@@ -346,10 +351,12 @@ class Queue implements Checkpoints {
   }
 
   private succeeded(batch: ReadonlyArray<Entry>, { operations, token }: Response): void {
-    for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
+    // who is told goes on at once, so what it may ask for next must be settled before
     if (token !== undefined) this.token = token
-    else if (batch.at(-1)?.update.Type !== "EXECUTION") return this.fail(noFurtherCheckpoints(), [])
-    this.listener?.responded(operations, batch.map((entry) => entry.update))
+    else if (batch.at(-1)?.update.Type !== "EXECUTION") this.failure = noFurtherCheckpoints()
+    if (this.failure === undefined) this.listener?.responded(operations, batch.map((entry) => entry.update))
+    for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
+    if (this.failure !== undefined) return this.fail(this.failure, [])
     if (this.drained.length === 0) return
     if (this.entries.length > 0) return this.send({ force: true })
     if (this.sending === undefined) this.settleDrains(Exit.void)

@@ -75,746 +75,795 @@ export type Outcome =
 const POLL_FIRST = 1_000
 const POLL_LONGEST = 10_000
 
-export class Core {
+/** The core of one invocation, as operations and the handler see it. */
+export interface Core {
   readonly executionArn: string
+  /** The execution's own world. */
   readonly root: World
-  readonly scheduler = new BodyScheduler((fiber) => this.moved(fiber))
-  /** The invocation has ended: nothing durable happens any more. */
-  closed = false
-  /** Fibers that run outside the body on its behalf (attempts of steps), awaited before the answer. */
-  readonly working = new Set<Fiber.Fiber<unknown, unknown>>()
-  /** What steps see, by what the fibers that ask for them see. */
-  readonly stepContexts = new WeakMap<Context.Context<never>, Context.Context<never>>()
-  /** Root fibers of child contexts. */
-  readonly bodies = new Set<Fiber.Fiber<unknown, unknown>>()
-
+  readonly scheduler: BodyScheduler
   readonly host: Host
-  private readonly options: Options
-  private readonly checkpoints: Checkpoints
-  private readonly records = new Map<string, Protocol.Operation>()
+  /** Fibers that run outside the body on its behalf (attempts of steps), awaited before the answer. */
+  readonly working: ReadonlySet<Fiber.Fiber<unknown, unknown>>
+  /** Root fibers of child contexts. */
+  readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
+  /** What steps see, by what the fibers that ask for them see. */
+  readonly stepContexts: WeakMap<Context.Context<never>, Context.Context<never>>
+  /** The invocation has ended: nothing durable happens any more. */
+  readonly closed: boolean
+  /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
+  readonly open: (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
+  /** Parks a fiber on an operation until its event is delivered. */
+  readonly park: (op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode) => Waiter
+  /** The fiber was interrupted: it lets go at once, its work is cancelled in the background. */
+  readonly unpark: (waiter: Waiter) => void
+  /** Whether the body of this context must run: it has no outcome yet, or only its children have one. */
+  readonly mustRun: (op: Op) => boolean
+  /** The world of a child context. Its clock starts with its parent's. */
+  readonly child: (op: Op, title: string) => World
+  /** The body of a context has returned: how to record it, and what its parent goes on with. */
+  readonly finish: (op: Op, world: World, encode: () => Closing | Effect.Effect<Closing, Fatal>) => void
+  /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
+  readonly lose: (world: World) => void
+  /** Starts the body; `done` is called once, when the invocation's outcome is decided. */
+  readonly start: (fork: () => Fiber.Fiber<unknown, unknown>, done: (outcome: Outcome) => void) => void
+  /** Ends the invocation: user code cannot catch it. */
+  readonly fail: (error: Fatal) => void
+  /** Nobody waits for the outcome any more. */
+  readonly abort: () => void
+  /** Lets go of the fibers that still wait (in uninterruptible regions), so that interruption can reach them. */
+  readonly release: (effect: Effect.Effect<never>, world?: World) => void
+}
+
+/** The core of an invocation over its recorded state. Closures, not a class: bundlers shorten their names. */
+export const make = (
+  host: Host,
+  options: Options,
+  checkpoints: Checkpoints,
+  execution: { readonly arn: string; readonly startTimestamp: number }
+): Core => {
+  const scheduler = new BodyScheduler((fiber) => moved(fiber))
+  /** The invocation has ended: nothing durable happens any more. */
+  let closed = false
+  /** Fibers that run outside the body on its behalf (attempts of steps), awaited before the answer. */
+  const working = new Set<Fiber.Fiber<unknown, unknown>>()
+  /** What steps see, by what the fibers that ask for them see. */
+  const stepContexts = new WeakMap<Context.Context<never>, Context.Context<never>>()
+  /** Root fibers of child contexts. */
+  const bodies = new Set<Fiber.Fiber<unknown, unknown>>()
+
+  const records = new Map<string, Protocol.Operation>()
   /** Recorded operations by parent, for the check that all of them are asked for again. */
-  private readonly recorded = new Map<string | undefined, Set<string>>()
-  private readonly opened = new Map<string, Op>()
-  private unvisited = 0
+  const recordedBy = new Map<string | undefined, Set<string>>()
+  const opened = new Map<string, Op>()
+  let unvisitedCount = 0
   /** Those whose bodies run. */
-  private readonly worlds = new Set<World>()
+  const worlds = new Set<World>()
 
   // the body
-  private seq = 0
-  private delivery = 0
-  private phase: "idle" | "running" | "waiting" = "idle"
+  let seq = 0
+  let delivery = 0
+  let phase: "idle" | "running" | "waiting" = "idle"
   /** Nothing has moved since the microtask queue was last seen empty. */
-  private settled = false
-  private pumpSoon = false
+  let settled = false
+  let pumpSoon = false
   /** The body moved by itself while nothing durable was in flight, so any of its worlds may move. */
-  private unguarded = true
-  private exit: Exit.Exit<unknown, unknown> | undefined
-  private readonly parked = new Set<Waiter>()
+  let unguarded = true
+  let bodyExit: Exit.Exit<unknown, unknown> | undefined
+  const parked = new Set<Waiter>()
   /** For messages: which operation a fiber asked for last. */
-  private readonly lastAsked = new WeakMap<Fiber.Fiber<unknown, unknown>, Op>()
+  const lastAsked = new WeakMap<Fiber.Fiber<unknown, unknown>, Op>()
 
   // the gate
-  private readonly ready: Array<World> = []
+  const ready: Array<World> = []
   /** Waits whose scheduled end the service's clock may not have reached. */
-  private readonly timers = new Heap<Waiter>(earlier)
+  const timers = new Heap<Waiter>(earlier)
   /** Worlds that wait for another look at the service: an outside completion of the same instant may exist. */
-  private readonly held = new Set<World>()
+  const held = new Set<World>()
   /** Largest timestamp seen: the service's clock has reached it. */
-  private maxSeen: number
-  private readonly horizon: { policy: Order.OrderPolicy; complete: number; opened: ReadonlyMap<string, Op> }
+  let maxSeen = execution.startTimestamp
+  const horizon: { policy: Order.OrderPolicy; complete: number; opened: ReadonlyMap<string, Op> } = {
+    policy: options.order,
+    complete: 0,
+    opened
+  }
 
   // work and wire
   /** What to do at the next live edge, in the order in which the body asked for it. */
-  private fresh: Array<Fresh> = []
-  private running = 0
-  private ambiguous = false
+  let fresh: Array<Fresh> = []
+  let running = 0
+  let ambiguous = false
   /** When a delivery with a choice last made the order of timestamps matter; when the last response came. */
-  private lastChoice = 0
-  private lastReceived = 0
-  private readonly unwritten = new Set<World>()
+  let lastChoice = 0
+  let lastReceived = 0
+  const unwritten = new Set<World>()
 
   // one timer for all needs, armed for the earliest
-  private readonly needs = { start: Infinity, pace: Infinity, poll: Infinity }
-  private armedFor = Infinity
-  private disarm: (() => void) | undefined
-  private polls = 0
+  const needs = { start: Infinity, pace: Infinity, poll: Infinity }
+  let armedFor = Infinity
+  let disarm: (() => void) | undefined
+  let polls = 0
 
-  private outcome: ((outcome: Outcome) => void) | undefined
-
-  constructor(
-    host: Host,
-    options: Options,
-    checkpoints: Checkpoints,
-    execution: { readonly arn: string; readonly startTimestamp: number }
-  ) {
-    this.host = host
-    this.options = options
-    this.checkpoints = checkpoints
-    this.executionArn = execution.arn
-    this.maxSeen = execution.startTimestamp
-    for (const record of checkpoints.operations) {
-      if (record.Type === "EXECUTION") continue
-      this.records.set(record.Id, record)
-      this.see(record)
-    }
-    for (const record of this.records.values()) {
-      const siblings = this.recorded.get(record.ParentId)
-      if (siblings === undefined) this.recorded.set(record.ParentId, new Set([record.Id]))
-      else siblings.add(record.Id)
-    }
-    this.horizon = { policy: options.order, complete: this.maxSeen - 1, opened: this.opened }
-    this.root = this.openWorld("the workflow", "", undefined, undefined, execution.startTimestamp, false)
-    checkpoints.listen({
-      responded: (operations, acknowledged) => this.responded(operations, acknowledged),
-      failed: (error) => this.fail(error)
-    })
-  }
+  let report: ((outcome: Outcome) => void) | undefined
 
   /** Milliseconds of a clock that never runs backwards, with fractions. */
-  private monotonic(): number {
-    return Number(this.host.clock.monotonicTimeNanosUnsafe()) / 1e6
+  const monotonic = (): number => {
+    return Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
   }
 
   // ---- asked by operations, in body fibers --------------------------------------------------------
 
   /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
-  open(place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined {
+  const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
     const { world } = place
-    if (this.closed || world.state === "ended") return undefined
+    if (closed || world.state === "ended") return undefined
     if (world.state === "lost") {
-      this.fail(new InvalidOperation({ reason: explain.inLostContext(world, spec) }))
+      fail(new InvalidOperation({ reason: explain.inLostContext(world, spec) }))
       return undefined
     }
-    if (world.movedAt !== this.delivery && !this.unguarded) {
-      this.fail(new UntrackedAsync({ reason: explain.movedByAnotherWorld(world, spec) }))
+    if (world.movedAt !== delivery && !unguarded) {
+      fail(new UntrackedAsync({ reason: explain.movedByAnotherWorld(world, spec) }))
       return undefined
     }
     const id = place.nextId(spec)
-    const record = this.records.get(id)
-    if (world.unvisited?.delete(id) === true) this.unvisited--
-    const op = new Op(id, place, spec, record, ++this.seq)
+    const record = records.get(id)
+    if (world.unvisited?.delete(id) === true) unvisitedCount--
+    const op = new Op(id, place, spec, record, ++seq)
     if (record !== undefined && (record.Type !== spec.type || record.Name !== spec.name)) {
-      this.fail(new NonDeterministic({ reason: explain.mismatch(op, record) }))
+      fail(new NonDeterministic({ reason: explain.mismatch(op, record) }))
       return undefined
     }
-    this.opened.set(id, op)
+    opened.set(id, op)
     world.remember(op)
-    this.lastAsked.set(fiber, op)
-    if (record === undefined || !isTerminal(record.Status)) this.fresh.push({ op, act: "launch" })
+    lastAsked.set(fiber, op)
+    if (record === undefined || !isTerminal(record.Status)) fresh.push({ op, act: "launch" })
     return op
   }
 
   /** Parks a fiber on an operation until its event is delivered. */
-  park(op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode): Waiter {
+  const park = (op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode): Waiter => {
     const { world } = op.place
     const nth = ++op.waits
-    const seq = nth === 1 ? op.seq : ++this.seq
-    const waiter: Waiter = { op, world, event, nth, seq, resume, decode, parked: true, known: false, ready: true, time: 0, rank: 0 }
+    const order = nth === 1 ? op.seq : ++seq
+    const waiter: Waiter = { op, world, event, nth, seq: order, resume, decode, parked: true, known: false, ready: true, time: 0, rank: 0 }
     op.waiters.push(waiter)
-    this.parked.add(waiter)
+    parked.add(waiter)
     world.parked++
     if (isOutside(waiter)) world.unknownOutside++
-    this.refresh(waiter)
+    refresh(waiter)
     return waiter
   }
 
   /** The fiber was interrupted: it lets go at once, its work is cancelled in the background. */
-  unpark(waiter: Waiter): void {
+  const unpark = (waiter: Waiter): void => {
     if (!waiter.parked) return
-    this.forget(waiter)
-    this.wake(waiter.world)
+    forget(waiter)
+    wake(waiter.world)
     if (waiter.op.waiters.length === 0) waiter.op.cancel?.()
   }
 
   /** Whether the body of this context must run: it has no outcome yet, or only its children have one. */
-  mustRun(op: Op): boolean {
+  const mustRun = (op: Op): boolean => {
     const { record } = op
-    return record === undefined || !isTerminal(record.Status) || this.rebuilds(op)
+    return record === undefined || !isTerminal(record.Status) || rebuilds(op)
   }
 
-  private rebuilds(op: Op): boolean {
+  const rebuilds = (op: Op): boolean => {
     const { record } = op
     return record?.Type === "CONTEXT" && record.Status === "SUCCEEDED" && record.ContextDetails?.ReplayChildren === true
   }
 
   /** The world of a child context. Its clock starts with its parent's. */
-  child(op: Op, title: string): World {
+  const child = (op: Op, title: string): World => {
     const { place } = op
-    const rebuilding = place.world.rebuilding || this.rebuilds(op)
-    return this.openWorld(title, op.id, op.id, place.world, place.world.time, rebuilding)
+    const rebuilding = place.world.rebuilding || rebuilds(op)
+    return openWorld(title, op.id, op.id, place.world, place.world.time, rebuilding)
   }
 
   /**
    * The body of a context has returned. `encode` says how to record it, and what its parent goes on with. No
    * operation of the context is sent any more, not even while its result is being encoded.
    */
-  finish(op: Op, world: World, encode: () => Closing | Effect.Effect<Closing, Fatal>): void {
-    this.leave(world, "ended")
-    if (this.closed || op.waiters.length === 0) return
+  const finish = (op: Op, world: World, encode: () => Closing | Effect.Effect<Closing, Fatal>): void => {
+    leave(world, "ended")
+    if (closed || op.waiters.length === 0) return
     const closing = encode()
-    if (!Effect.isEffect(closing)) return this.finished(op, world, closing)
-    const fiber = this.host.fork(closing)
+    if (!Effect.isEffect(closing)) return finished(op, world, closing)
+    const fiber = host.fork(closing)
     const encoded = fiber.pollUnsafe()
-    if (encoded !== undefined) return this.encoded(op, world, encoded)
-    this.running++
-    this.working.add(fiber)
+    if (encoded !== undefined) return afterEncoding(op, world, encoded)
+    running++
+    working.add(fiber)
     fiber.addObserver((encoded) => {
-      this.running--
-      this.working.delete(fiber)
-      if (this.closed) return
-      this.encoded(op, world, encoded)
-      this.pump()
+      running--
+      working.delete(fiber)
+      if (closed) return
+      afterEncoding(op, world, encoded)
+      pump()
     })
   }
 
-  private encoded(op: Op, world: World, encoded: Exit.Exit<Closing, Fatal>): void {
-    if (Exit.isSuccess(encoded)) this.finished(op, world, encoded.value)
-    else this.fail(fatalOf(encoded))
+  const afterEncoding = (op: Op, world: World, encoded: Exit.Exit<Closing, Fatal>): void => {
+    if (Exit.isSuccess(encoded)) finished(op, world, encoded.value)
+    else fail(fatalOf(encoded))
   }
 
-  private finished(op: Op, world: World, { ending, outcome }: Closing): void {
+  const finished = (op: Op, world: World, { ending, outcome }: Closing): void => {
     const parent = op.place.world
     const recorded = op.record !== undefined && isTerminal(op.record.Status)
     // it will be rebuilt by the order in which its completions came
-    if (!recorded && ending.ContextOptions?.ReplayChildren === true && world.unrecorded.length > 0) this.unwritten.add(world)
+    if (!recorded && ending.ContextOptions?.ReplayChildren === true && world.unrecorded.length > 0) unwritten.add(world)
     op.outcome = outcome
     if (recorded || parent.parked === op.waiters.length) {
       // Rebuilt, or nothing else of the parent is parked: no order to get wrong, so nobody waits for the service.
       for (const waiter of op.waiters) {
         waiter.ready = true
-        if (!waiter.known) this.know(waiter, this.maxSeen, 0)
+        if (!waiter.known) know(waiter, maxSeen, 0)
       }
-      this.wake(parent)
-      if (!recorded) this.fresh.push({ op, act: "record", ending })
+      wake(parent)
+      if (!recorded) fresh.push({ op, act: "record", ending })
     } else {
-      this.fresh.push({ op, act: "recordIfAwaited", ending })
+      fresh.push({ op, act: "recordIfAwaited", ending })
     }
   }
 
   /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
-  lose(world: World): void {
+  const lose = (world: World): void => {
     if (world.state !== "open") return
-    this.leave(world, "lost")
+    leave(world, "lost")
   }
 
-  private leave(world: World, state: "lost" | "ended"): void {
+  const leave = (world: World, state: "lost" | "ended"): void => {
     if (world.state !== "open") return
     world.state = state
-    world.movedAt = this.delivery
-    this.unvisited -= world.unvisited?.size ?? 0
+    world.movedAt = delivery
+    unvisitedCount -= world.unvisited?.size ?? 0
     world.unvisited = undefined
-    this.worlds.delete(world)
-    this.unwritten.delete(world)
-    this.held.delete(world)
+    worlds.delete(world)
+    unwritten.delete(world)
+    held.delete(world)
   }
 
-  private openWorld(
+  const openWorld = (
     title: string,
     path: string,
     id: string | undefined,
     parent: World | undefined,
     time: number,
     rebuilding: boolean
-  ): World {
+  ): World => {
     const world = new World(title, path, id, parent, time, rebuilding)
-    world.movedAt = this.delivery
-    this.worlds.add(world)
-    world.unvisited = this.recorded.get(id)
-    Order.readMarkers(world, this.records)
-    this.unvisited += world.unvisited?.size ?? 0
+    world.movedAt = delivery
+    worlds.add(world)
+    world.unvisited = recordedBy.get(id)
+    Order.readMarkers(world, records)
+    unvisitedCount += world.unvisited?.size ?? 0
     return world
   }
 
   // ---- the gate -------------------------------------------------------------------------------------
 
   /** When the service has told that the awaited event happened, makes it deliverable. */
-  private refresh(waiter: Waiter): void {
+  const refresh = (waiter: Waiter): void => {
     const { op } = waiter
     const { record } = op
     if (waiter.known || record === undefined) return
     const ended = isTerminal(record.Status)
-    const start = record.StartTimestamp ?? this.root.time
-    if (waiter.event === "created") return this.know(waiter, start, 0)
+    const start = record.StartTimestamp ?? root.time
+    if (waiter.event === "created") return know(waiter, start, 0)
     if (record.Type === "WAIT") {
       // A wait ends at its scheduled instant, whenever the service gets round to say so.
       const scheduled = record.WaitDetails?.ScheduledEndTimestamp
       const time = scheduled !== undefined && (!ended || record.Status === "SUCCEEDED") ? scheduled : record.EndTimestamp
-      if (time !== undefined) this.know(waiter, time, 1)
-      else if (ended) this.know(waiter, start, 1)
+      if (time !== undefined) know(waiter, time, 1)
+      else if (ended) know(waiter, start, 1)
     } else if (ended) {
-      waiter.ready = !this.rebuilds(op) || op.outcome !== undefined
-      this.know(waiter, record.EndTimestamp ?? start, record.Type === "STEP" || record.Type === "CONTEXT" ? 0 : 1)
+      waiter.ready = !rebuilds(op) || op.outcome !== undefined
+      know(waiter, record.EndTimestamp ?? start, record.Type === "STEP" || record.Type === "CONTEXT" ? 0 : 1)
     }
   }
 
-  private know(waiter: Waiter, time: number, rank: 0 | 1): void {
+  const know = (waiter: Waiter, time: number, rank: 0 | 1): void => {
     const { world } = waiter
     waiter.known = true
     waiter.time = time
     waiter.rank = rank
     if (isOutside(waiter)) world.unknownOutside--
     if (rank === 0) world.own.push(waiter)
-    else if (!isTerminal(waiter.op.record!.Status) && time > this.maxSeen) return this.timers.push(waiter)
+    else if (!isTerminal(waiter.op.record!.Status) && time > maxSeen) return timers.push(waiter)
     else world.outside.push(waiter)
-    this.wake(world)
+    wake(world)
   }
 
-  private wake(world: World): void {
+  const wake = (world: World): void => {
     if (world.queued) return
     world.queued = true
-    this.ready.push(world)
+    ready.push(world)
   }
 
-  private forget(waiter: Waiter): void {
+  const forget = (waiter: Waiter): void => {
     const { op, world } = waiter
     waiter.parked = false
-    this.parked.delete(waiter)
+    parked.delete(waiter)
     world.parked--
     op.waiters.splice(op.waiters.indexOf(waiter), 1)
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
   }
 
   /** The completion that comes next in some world. Between worlds any order will do. */
-  private next(): Waiter | undefined {
-    while (this.ready.length > 0) {
-      const world = this.ready[0]!
-      const chosen = Order.next(world, this.horizon)
+  const next = (): Waiter | undefined => {
+    while (ready.length > 0) {
+      const world = ready[0]!
+      const chosen = Order.next(world, horizon)
       if (chosen instanceof NonDeterministic) {
-        this.fail(chosen)
+        fail(chosen)
         return undefined
       }
-      if (chosen !== "hold") this.held.delete(world)
+      if (chosen !== "hold") held.delete(world)
       if (chosen !== undefined && chosen !== "hold") {
-        if (world.unrecorded.length > 0) this.unwritten.add(world)
+        if (world.unrecorded.length > 0) unwritten.add(world)
         return chosen
       }
       if (chosen === "hold") {
-        this.held.add(world)
-        this.choice()
-        this.checkpoints.poll()
+        held.add(world)
+        choice()
+        checkpoints.poll()
       }
-      this.ready.shift()
+      ready.shift()
       world.queued = false
     }
     return undefined
   }
 
   /** The next request must be stamped later than what has just been delivered. */
-  private choice(): void {
-    this.ambiguous = true
-    this.lastChoice = this.monotonic()
+  const choice = (): void => {
+    ambiguous = true
+    lastChoice = monotonic()
   }
 
-  private deliver(waiter: Waiter): void {
+  const deliver = (waiter: Waiter): void => {
     const { op, world } = waiter
-    if (world.parked > 1) this.choice()
-    this.forget(waiter)
-    world.movedAt = ++this.delivery
-    this.unguarded = false
+    if (world.parked > 1) choice()
+    forget(waiter)
+    world.movedAt = ++delivery
+    unguarded = false
     const { outcome, record } = op
     // a context's end is not an instant of its parent's clock: live it is known before it is recorded
     if (op.spec.type !== "CONTEXT" && waiter.time > world.time) world.time = waiter.time
     const decoded = outcome ?? waiter.decode(op, record!)
     if (Exit.isExit(decoded)) return waiter.resume(decoded)
     // Reading the payload is work outside the body. Until it is done nothing else is delivered.
-    const fiber = this.host.fork(decoded)
+    const fiber = host.fork(decoded)
     const read = fiber.pollUnsafe()
-    if (read !== undefined) return this.resume(waiter, read)
-    this.phase = "waiting"
+    if (read !== undefined) return resumeWith(waiter, read)
+    phase = "waiting"
     fiber.addObserver((read) => {
-      if (this.closed) return
-      this.phase = "running"
-      this.resume(waiter, read)
-      this.phase = "idle"
-      this.pump()
+      if (closed) return
+      phase = "running"
+      resumeWith(waiter, read)
+      phase = "idle"
+      pump()
     })
   }
 
-  private resume(waiter: Waiter, read: Exit.Exit<Exit.Exit<unknown, unknown>, Fatal>): void {
+  const resumeWith = (waiter: Waiter, read: Exit.Exit<Exit.Exit<unknown, unknown>, Fatal>): void => {
     if (Exit.isSuccess(read)) waiter.resume(read.value)
-    else this.fail(fatalOf(read))
+    else fail(fatalOf(read))
   }
 
-  private pump(): void {
-    if (this.phase !== "idle" || this.closed) return
-    this.phase = "running"
+  const pump = (): void => {
+    if (phase !== "idle" || closed) return
+    phase = "running"
     for (;;) {
-      this.scheduler.drain()
-      if (this.closed) return
-      if (this.exit !== undefined) return this.completed(this.exit)
-      if (!this.settled) {
-        this.phase = "waiting" // promise chains of the body belong to the same instant
-        return this.host.settle(() => {
-          this.phase = "idle"
-          this.settled = this.scheduler.idle && this.exit === undefined
-          this.pump()
+      scheduler.drain()
+      if (closed) return
+      if (bodyExit !== undefined) return completed(bodyExit)
+      if (!settled) {
+        phase = "waiting" // promise chains of the body belong to the same instant
+        return host.settle(() => {
+          phase = "idle"
+          settled = scheduler.idle && bodyExit === undefined
+          pump()
         })
       }
-      const waiter = this.next()
+      const waiter = next()
       if (waiter === undefined) break
-      this.settled = false
-      this.deliver(waiter)
-      if (this.phase !== "running") return
+      settled = false
+      deliver(waiter)
+      if (phase !== "running") return
     }
-    if (!this.closed) this.edge()
+    if (!closed) edge()
   }
 
   /** The body is quiescent and nothing known can be delivered: only now cause side effects. */
-  private edge(): void {
+  const edge = (): void => {
     // (nothing parked: the body is busy with async work of its own)
-    if (this.parked.size > 0 && this.held.size === 0) {
-      if (!this.allVisited()) return
-      const { fresh } = this
-      this.fresh = []
-      for (const item of fresh) {
-        this.act(item)
-        if (this.closed) return
+    if (parked.size > 0 && held.size === 0) {
+      if (!allVisited()) return
+      const items = fresh
+      fresh = []
+      for (const item of items) {
+        perform(item)
+        if (closed) return
       }
     }
-    this.phase = "idle"
-    this.flush()
-    this.maybeSuspend()
+    phase = "idle"
+    flush()
+    maybeSuspend()
   }
 
   /** A faithful replay has asked for everything recorded before it does anything new. */
-  private allVisited(): boolean {
-    if (this.unvisited === 0) return true
+  const allVisited = (): boolean => {
+    if (unvisitedCount === 0) return true
     const missing: Array<Protocol.Operation> = []
-    for (const world of this.worlds) for (const id of world.unvisited ?? []) missing.push(this.records.get(id)!)
-    const asked = [...this.opened.values()].filter((op) => op.record === undefined)
-    const reason = explain.unvisited(missing, asked, this.root.trail)
-    if (this.options.unvisited === "ignore") {
-      this.unvisited = 0
-      for (const world of this.worlds) world.unvisited = undefined
-      this.host.warn(reason)
+    for (const world of worlds) for (const id of world.unvisited ?? []) missing.push(records.get(id)!)
+    const asked = [...opened.values()].filter((op) => op.record === undefined)
+    const reason = explain.unvisited(missing, asked, root.trail)
+    if (options.unvisited === "ignore") {
+      unvisitedCount = 0
+      for (const world of worlds) world.unvisited = undefined
+      host.warn(reason)
       return true
     }
-    this.fail(new NonDeterministic({ reason }))
+    fail(new NonDeterministic({ reason }))
     return false
   }
 
   /** The body has ended. Contexts that ended with it go on record, work that it did not wait for does not begin. */
-  private completed(exit: Exit.Exit<unknown, unknown>): void {
-    if ((this.root.unvisited?.size ?? 0) > 0 && !this.allVisited()) return
-    for (const item of this.fresh) if (item.op.spec.type === "CONTEXT") this.act(item)
-    if (this.checkpoints.queued() > 0) this.writeMarkers() // a replay of the finished history sees what is sent now
-    this.end({ _tag: "Completed", exit })
+  const completed = (exit: Exit.Exit<unknown, unknown>): void => {
+    if ((root.unvisited?.size ?? 0) > 0 && !allVisited()) return
+    for (const item of fresh) if (item.op.spec.type === "CONTEXT") perform(item)
+    if (checkpoints.queued() > 0) writeMarkers() // a replay of the finished history sees what is sent now
+    end({ _tag: "Completed", exit })
   }
 
   /** A body fiber runs or wants to run. */
-  private moved(fiber: Fiber.Fiber<unknown, unknown> | undefined): void {
-    if (this.phase !== "idle") return
-    if (this.closed) {
+  const moved = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void => {
+    if (phase !== "idle") return
+    if (closed) {
       // finalizers of a body that was torn down
-      if (!this.scheduler.idle) this.host.settle(() => this.scheduler.drain())
+      if (!scheduler.idle) host.settle(() => scheduler.drain())
       return
     }
-    if (this.pumpSoon) return
+    if (pumpSoon) return
     // It moves although nothing was delivered: it awaited something that the gate does not know.
     // That is harmless while no durable operation is in flight, otherwise the order is up to chance.
-    if (this.parked.size > 0) {
-      const waiting = [...this.parked].map((waiter) => waiter.op)
-      const last = fiber === undefined ? undefined : this.lastAsked.get(fiber)
-      return this.fail(new UntrackedAsync({ reason: explain.untracked(this.root, waiting, last) }))
+    if (parked.size > 0) {
+      const waiting = [...parked].map((waiter) => waiter.op)
+      const last = fiber === undefined ? undefined : lastAsked.get(fiber)
+      return fail(new UntrackedAsync({ reason: explain.untracked(root, waiting, last) }))
     }
-    this.unguarded = true
-    this.settled = false
-    this.pumpSoon = true
-    this.host.settle(() => {
-      this.pumpSoon = false
-      this.pump()
+    unguarded = true
+    settled = false
+    pumpSoon = true
+    host.settle(() => {
+      pumpSoon = false
+      pump()
     })
   }
 
   // ---- work -------------------------------------------------------------------------------------------
 
-  private act({ act, ending, op }: Fresh): void {
+  const perform = ({ act, ending, op }: Fresh): void => {
     switch (act) {
       case "launch":
-        return this.launch(op)
+        return launch(op)
       case "attempt":
-        return this.attempt(op)
+        return attempt(op)
       case "begin":
-        return op.waiters.length > 0 ? this.begin(op, false) : undefined
+        return op.waiters.length > 0 ? begin(op, false) : undefined
       case "record":
-        return this.offer(op, ending!)
+        return offer(op, ending!)
       case "recordIfAwaited":
-        return op.waiters.length > 0 ? this.offer(op, ending!) : undefined
+        return op.waiters.length > 0 ? offer(op, ending!) : undefined
     }
   }
 
-  private launch(op: Op): void {
+  const launch = (op: Op): void => {
     if (op.launched || (op.waiters.length === 0 && op.spec.type !== "CONTEXT")) return // lost a race before it began
     op.launched = true
     const isStep = op.spec.type === "STEP"
     if (op.record === undefined) {
       if (op.place.world.rebuilding) {
-        return this.fail(new NonDeterministic({ reason: explain.inFinishedContext(op) }))
+        return fail(new NonDeterministic({ reason: explain.inFinishedContext(op) }))
       }
-      if (!isStep) this.offerUpdate(op.update("START", op.start))
-      else if (op.atMostOnce || this.options.startDelay === 0) this.offerUpdate(op.update("START"))
-      else this.offerLazily(op)
+      if (!isStep) offerUpdate(op.update("START", op.start))
+      else if (op.atMostOnce || options.startDelay === 0) offerUpdate(op.update("START"))
+      else offerLazily(op)
     }
-    if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) this.attempt(op)
+    if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) attempt(op)
   }
 
   /** START of an at-least-once step rides with the next request; alone it is sent only when the body takes long. */
-  private offerLazily(op: Op): void {
-    this.offerUpdate(op.update("START"), true)
-    if (this.needs.start === Infinity) this.need("start", this.host.clock.currentTimeMillisUnsafe() + this.options.startDelay)
+  const offerLazily = (op: Op): void => {
+    offerUpdate(op.update("START"), true)
+    if (needs.start === Infinity) need("start", host.clock.currentTimeMillisUnsafe() + options.startDelay)
   }
 
-  private attempt(op: Op): void {
+  const attempt = (op: Op): void => {
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     if (number <= op.attempt || op.waiters.length === 0) return
     op.attempt = number
     const status = op.record?.Status
     if (status === "READY") {
-      if (op.atMostOnce) return this.offerUpdate(op.update("START")) // the body runs when it is acknowledged
-      this.offerLazily(op)
+      if (op.atMostOnce) return offerUpdate(op.update("START")) // the body runs when it is acknowledged
+      offerLazily(op)
     }
-    this.begin(op, op.atMostOnce && status === "STARTED")
+    begin(op, op.atMostOnce && status === "STARTED")
   }
 
-  private begin(op: Op, interrupted: boolean): void {
-    if (this.closed) return // its START was refused, for a limit
+  const begin = (op: Op, interrupted: boolean): void => {
+    if (closed) return // its START was refused, for a limit
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
     const { context, effect, ending } = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
-    this.running++
-    this.work(op, this.host.fork(effect, context), (exit) => {
-      const ended = ending(exit)
-      if (!Effect.isEffect(ended)) return this.ended(op, ended)
-      this.work(op, this.host.fork(ended), (exit) => Exit.isSuccess(exit) ? this.ended(op, exit.value) : this.fail(fatalOf(exit)))
+    running++
+    work(op, host.fork(effect, context), (exit) => {
+      const end = ending(exit)
+      if (!Effect.isEffect(end)) return ended(op, end)
+      work(op, host.fork(end), (exit) => Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit)))
     })
   }
 
   /** Follows a fiber that works for an attempt. What a cancelled one still produces: its place in the race is lost. */
-  private work<A, E>(op: Op, fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void): void {
+  const work = <A, E>(op: Op, fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void): void => {
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return done(exit)
     let cancelled = false
     op.cancel = () => {
       if (cancelled) return
       cancelled = true
-      this.running-- // at once: one that ignores its interruption must not hold up a suspension
+      running-- // at once: one that ignores its interruption must not hold up a suspension
       fiber.interruptUnsafe()
     }
-    this.working.add(fiber)
+    working.add(fiber)
     fiber.addObserver((exit) => {
-      this.working.delete(fiber)
+      working.delete(fiber)
       op.cancel = undefined
-      if (!this.closed && !cancelled) done(exit)
+      if (!closed && !cancelled) done(exit)
     })
   }
 
-  private ended(op: Op, ending: Ending): void {
-    this.running--
-    this.offer(op, ending)
-    this.pump()
+  const ended = (op: Op, ending: Ending): void => {
+    running--
+    offer(op, ending)
+    pump()
   }
 
   // ---- wire -------------------------------------------------------------------------------------------
 
-  private offer(op: Op, ending: Ending): void {
-    this.offerUpdate(op.update(ending.Action, ending))
+  const offer = (op: Op, ending: Ending): void => {
+    offerUpdate(op.update(ending.Action, ending))
   }
 
-  private offerUpdate(update: Protocol.OperationUpdate, lazy = false): void {
-    const refused = this.checkpoints.offer(update, { lazy })
-    if (refused !== undefined) this.fail(refused)
+  const offerUpdate = (update: Protocol.OperationUpdate, lazy = false): void => {
+    const refused = checkpoints.offer(update, { lazy })
+    if (refused !== undefined) fail(refused)
   }
 
   /** Sends what is queued, unless it must wait so that its timestamp is later than the last one. */
-  private flush(): void {
-    const { checkpoints } = this
-    if (this.closed || checkpoints.inFlight()) return
+  const flush = (): void => {
+    if (closed || checkpoints.inFlight()) return
     if (!checkpoints.urgent()) {
-      if (this.running > 0 || checkpoints.queued() === 0) return
+      if (running > 0 || checkpoints.queued() === 0) return
     }
-    if (this.ambiguous) {
-      const early = this.options.pace - (this.monotonic() - this.lastChoice)
-      if (early > 0) return this.need("pace", this.host.clock.currentTimeMillisUnsafe() + early)
+    if (ambiguous) {
+      const early = options.pace - (monotonic() - lastChoice)
+      if (early > 0) return need("pace", host.clock.currentTimeMillisUnsafe() + early)
     }
-    this.needs.pace = Infinity
-    this.needs.start = Infinity
-    const marked = this.unwritten.size > 0
-    this.writeMarkers()
-    const paced = this.options.order === "timestamps" && this.monotonic() - this.lastReceived >= this.options.pace
-    this.beforeResponse = { marked, complete: paced ? this.maxSeen : -Infinity }
+    needs.pace = Infinity
+    needs.start = Infinity
+    const marked = unwritten.size > 0
+    writeMarkers()
+    const paced = options.order === "timestamps" && monotonic() - lastReceived >= options.pace
+    beforeResponse = { marked, complete: paced ? maxSeen : -Infinity }
     checkpoints.send({ force: true })
   }
 
-  private writeMarkers(): void {
-    for (const world of this.unwritten) {
-      for (const update of [...Order.writeMarker(world)].reverse()) this.checkpoints.offer(update, { first: true })
+  const writeMarkers = (): void => {
+    for (const world of unwritten) {
+      for (const update of [...Order.writeMarker(world)].reverse()) checkpoints.offer(update, { first: true })
     }
-    this.unwritten.clear()
+    unwritten.clear()
   }
 
   /** What to conclude from the response to the request in flight. */
-  private beforeResponse = { marked: false, complete: -Infinity }
+  let beforeResponse = { marked: false, complete: -Infinity }
 
-  private responded(operations: ReadonlyArray<Protocol.Operation>, acknowledged: ReadonlyArray<Protocol.OperationUpdate>): void {
-    if (this.closed) return
-    const { complete, marked } = this.beforeResponse
-    if (this.options.order === "timestamps") this.lastReceived = this.monotonic()
-    this.ambiguous = false
-    if (marked) this.choice() // what follows a marker must be stamped later than the marker
-    for (const record of operations) this.merge(record)
-    for (const update of acknowledged) this.acknowledged(update)
-    this.horizon.complete = Math.max(this.horizon.complete, this.maxSeen - 1, complete)
-    for (const world of this.held) this.wake(world)
-    for (let first = top(this.timers); first !== undefined && first.time <= this.maxSeen; first = top(this.timers)) {
-      this.timers.pop()
+  const responded = (operations: ReadonlyArray<Protocol.Operation>, acknowledged: ReadonlyArray<Protocol.OperationUpdate>): void => {
+    if (closed) return
+    const { complete, marked } = beforeResponse
+    if (options.order === "timestamps") lastReceived = monotonic()
+    ambiguous = false
+    if (marked) choice() // what follows a marker must be stamped later than the marker
+    for (const record of operations) merge(record)
+    for (const update of acknowledged) acknowledge(update)
+    horizon.complete = Math.max(horizon.complete, maxSeen - 1, complete)
+    for (const world of held) wake(world)
+    for (let first = top(timers); first !== undefined && first.time <= maxSeen; first = top(timers)) {
+      timers.pop()
       first.world.outside.push(first)
-      this.wake(first.world)
+      wake(first.world)
     }
-    this.pump()
+    pump()
   }
 
-  private see(record: Protocol.Operation): void {
+  const see = (record: Protocol.Operation): void => {
     const due = record.Type === "WAIT" && record.Status === "SUCCEEDED" ? record.WaitDetails?.ScheduledEndTimestamp : 0
-    this.maxSeen = Math.max(this.maxSeen, record.StartTimestamp ?? 0, record.EndTimestamp ?? 0, due ?? 0)
+    maxSeen = Math.max(maxSeen, record.StartTimestamp ?? 0, record.EndTimestamp ?? 0, due ?? 0)
   }
 
-  private merge(record: Protocol.Operation): void {
-    this.records.set(record.Id, record)
-    this.see(record)
-    const op = this.opened.get(record.Id)
+  const merge = (record: Protocol.Operation): void => {
+    records.set(record.Id, record)
+    see(record)
+    const op = opened.get(record.Id)
     if (op === undefined) return
     op.record = record
-    for (const waiter of op.waiters) this.refresh(waiter)
-    if (record.Status === "READY") this.fresh.push({ op, act: "attempt" })
+    for (const waiter of op.waiters) refresh(waiter)
+    if (record.Status === "READY") fresh.push({ op, act: "attempt" })
   }
 
   /** Our own update is durable. */
-  private acknowledged(update: Protocol.OperationUpdate): void {
-    const op = this.opened.get(update.Id)
+  const acknowledge = (update: Protocol.OperationUpdate): void => {
+    const op = opened.get(update.Id)
     if (op === undefined) return
-    if (op.record === undefined || !reflects(op.record, update)) this.merge(recordOf(op, update, this.maxSeen))
+    if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op, update, maxSeen))
     if (update.Action === "START" && op.atMostOnce && op.waiters.length > 0) {
-      this.fresh.push({ op, act: "begin" })
+      fresh.push({ op, act: "begin" })
     }
   }
 
   // ---- time -------------------------------------------------------------------------------------------
 
   /** One timer serves all needs. It stays armed when a need goes away and then finds nothing to do. */
-  private need(what: "start" | "pace" | "poll", at: number): void {
-    this.needs[what] = at
-    if (at < this.armedFor) this.arm()
+  const need = (what: "start" | "pace" | "poll", at: number): void => {
+    needs[what] = at
+    if (at < armedFor) arm()
   }
 
-  private arm(): void {
-    this.disarm?.()
-    this.disarm = undefined
-    this.armedFor = Math.min(this.needs.start, this.needs.pace, this.needs.poll)
-    if (this.armedFor === Infinity || this.closed) return
-    const fiber = this.host.fork(this.host.clock.sleep(Duration.millis(Math.max(0, this.armedFor - this.host.clock.currentTimeMillisUnsafe()))))
-    this.disarm = () => fiber.interruptUnsafe()
+  const arm = (): void => {
+    disarm?.()
+    disarm = undefined
+    armedFor = Math.min(needs.start, needs.pace, needs.poll)
+    if (armedFor === Infinity || closed) return
+    const fiber = host.fork(host.clock.sleep(Duration.millis(Math.max(0, armedFor - host.clock.currentTimeMillisUnsafe()))))
+    disarm = () => fiber.interruptUnsafe()
     fiber.addObserver((exit) => {
-      if (this.closed || Exit.isFailure(exit)) return
-      this.disarm = undefined
-      this.armedFor = Infinity
-      this.alarm()
+      if (closed || Exit.isFailure(exit)) return
+      disarm = undefined
+      armedFor = Infinity
+      alarm()
     })
   }
 
-  private alarm(): void {
-    const now = this.host.clock.currentTimeMillisUnsafe()
+  const alarm = (): void => {
+    const now = host.clock.currentTimeMillisUnsafe()
     const due = (what: "start" | "pace" | "poll") => {
-      if (this.needs[what] > now) return false
-      this.needs[what] = Infinity
+      if (needs[what] > now) return false
+      needs[what] = Infinity
       return true
     }
-    if (due("start") && this.checkpoints.queued() > 0) this.checkpoints.poll()
-    if (due("poll")) this.look(now)
+    if (due("start") && checkpoints.queued() > 0) checkpoints.poll()
+    if (due("poll")) look(now)
     due("pace")
-    this.flush()
-    this.arm()
-    this.maybeSuspend()
+    flush()
+    arm()
+    maybeSuspend()
   }
 
   /** Steps keep the invocation alive: look whether something that the body waits for is due by now. */
-  private look(now: number): void {
-    if (this.running === 0) return
+  const look = (now: number): void => {
+    if (running === 0) return
     let due = false
     let earliest = Infinity
-    for (const { op } of this.parked) {
+    for (const { op } of parked) {
       if (!waitsForService(op)) continue
       const at = op.record?.WaitDetails?.ScheduledEndTimestamp ?? op.record?.StepDetails?.NextAttemptTimestamp
       if (at === undefined || at <= now) due = true
       else earliest = Math.min(earliest, at - now)
     }
     if (due) {
-      this.polls++
-      this.checkpoints.poll()
+      polls++
+      checkpoints.poll()
     }
-    this.need("poll", now + Math.min(Math.max(earliest, 1), Math.min((this.polls + 1) * POLL_FIRST, POLL_LONGEST)))
+    need("poll", now + Math.min(Math.max(earliest, 1), Math.min((polls + 1) * POLL_FIRST, POLL_LONGEST)))
   }
 
   // ---- begin and end ------------------------------------------------------------------------------------
 
   /** Starts the body; `done` is called once, when the invocation's outcome is decided. */
-  start(fork: () => Fiber.Fiber<unknown, unknown>, done: (outcome: Outcome) => void): void {
-    this.outcome = done
-    this.phase = "running"
+  const start = (fork: () => Fiber.Fiber<unknown, unknown>, done: (outcome: Outcome) => void): void => {
+    report = done
+    phase = "running"
     fork().addObserver((exit) => {
-      this.exit = exit
+      bodyExit = exit
     })
-    this.phase = "idle"
-    this.pump()
+    phase = "idle"
+    pump()
   }
 
-  private maybeSuspend(): void {
-    const { checkpoints } = this
-    if (this.closed || this.phase !== "idle" || checkpoints.inFlight() || this.needs.pace !== Infinity) return
-    if (this.running > 0) {
-      if (this.parked.size > this.running && this.needs.poll === Infinity) this.need("poll", this.host.clock.currentTimeMillisUnsafe() + POLL_FIRST)
+  const maybeSuspend = (): void => {
+    if (closed || phase !== "idle" || checkpoints.inFlight() || needs.pace !== Infinity) return
+    if (running > 0) {
+      if (parked.size > running && needs.poll === Infinity) need("poll", host.clock.currentTimeMillisUnsafe() + POLL_FIRST)
       return
     }
     if (checkpoints.queued() > 0 || checkpoints.urgent()) return
-    for (const { op } of this.parked) {
+    for (const { op } of parked) {
       if (!waitsForService(op)) continue
-      if (this.unwritten.size === 0) return this.end({ _tag: "Suspended" })
+      if (unwritten.size === 0) return end({ _tag: "Suspended" })
       checkpoints.poll() // the order of what was delivered goes on record before anything can follow from it
-      return this.flush()
+      return flush()
     }
     // otherwise there is nothing to wait for but untracked async work of the body
   }
 
   /** Ends the invocation: user code cannot catch it. */
-  fail(error: Fatal): void {
-    this.end({ _tag: "Fatal", error })
+  const fail = (error: Fatal): void => {
+    end({ _tag: "Fatal", error })
   }
 
   /** Nobody waits for the outcome any more. */
-  abort(): void {
-    this.outcome = undefined
-    this.end({ _tag: "Suspended" })
+  const abort = (): void => {
+    report = undefined
+    end({ _tag: "Suspended" })
   }
 
-  private end(outcome: Outcome): void {
-    if (this.closed) return
-    this.closed = true
-    this.phase = "idle"
-    this.disarm?.()
-    for (const op of this.opened.values()) op.cancel?.()
-    const { outcome: done } = this
+  const end = (outcome: Outcome): void => {
+    if (closed) return
+    closed = true
+    phase = "idle"
+    disarm?.()
+    for (const op of opened.values()) op.cancel?.()
+    const done = report
     // not within the call that failed: its fiber is running
-    if (outcome._tag === "Fatal") this.host.settle(() => done?.(outcome))
+    if (outcome._tag === "Fatal") host.settle(() => done?.(outcome))
     else done?.(outcome)
   }
 
   /** Lets go of the fibers that still wait (in uninterruptible regions), so that interruption can reach them. */
-  release(effect: Effect.Effect<never>, world?: World): void {
-    for (const waiter of [...this.parked]) {
+  const release = (effect: Effect.Effect<never>, world?: World): void => {
+    for (const waiter of [...parked]) {
       if (world !== undefined && waiter.world !== world) continue
-      this.forget(waiter)
+      forget(waiter)
       waiter.op.cancel?.()
       waiter.resume(effect)
     }
+  }
+
+  for (const record of checkpoints.operations) {
+    if (record.Type === "EXECUTION") continue
+    records.set(record.Id, record)
+    see(record)
+    const siblings = recordedBy.get(record.ParentId)
+    if (siblings === undefined) recordedBy.set(record.ParentId, new Set([record.Id]))
+    else siblings.add(record.Id)
+  }
+  horizon.complete = maxSeen - 1
+  const root = openWorld("the workflow", "", undefined, undefined, execution.startTimestamp, false)
+  checkpoints.listen({ responded, failed: fail })
+
+  return {
+    executionArn: execution.arn,
+    root,
+    scheduler,
+    host,
+    working,
+    bodies,
+    stepContexts,
+    get closed() {
+      return closed
+    },
+    open,
+    park,
+    unpark,
+    mustRun,
+    child,
+    finish,
+    lose,
+    start,
+    fail,
+    abort,
+    release
   }
 }
 

@@ -9,7 +9,7 @@ import * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { DurableContext } from "../../DurableContext.ts"
 import { warn } from "../warn.ts"
-import { Core, type Options, type Outcome } from "./Core.ts"
+import { type Core, make as makeCore, type Options, type Outcome } from "./Core.ts"
 import { bodyContext, halt, outsideOf } from "./operation.ts"
 
 /**
@@ -37,7 +37,7 @@ export const run = <A, E, R>(
   Effect.gen(function*() {
     const context = (yield* Effect.context<never>()) as Context.Context<never>
     const clock = Context.get(context, Clock.Clock)
-    const core = new Core(
+    const core = makeCore(
       { clock, outside: outsideOf(context), fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect), warn: (message) => warn(context, message), settle: Context.get(context, Settle) },
       options,
       checkpoints,
