@@ -389,14 +389,14 @@ interface Response {
 const noFurtherCheckpoints = () =>
   new CheckpointFailed({
     scope: "suspend",
-    reason: "The service answered a checkpoint without a token: it takes no further checkpoints from this invocation."
+    message: "The service answered a checkpoint without a token: it takes no further checkpoints from this invocation."
   })
 
 const toFailure = (cause: Cause.Cause<CheckpointFailed>): CheckpointFailed => {
   const error = Cause.squash(cause)
   return error instanceof CheckpointFailed
     ? error
-    : new CheckpointFailed({ scope: "invocation", reason: `The checkpoint could not be sent: ${String(error)}` })
+    : new CheckpointFailed({ scope: "invocation", message: `The checkpoint could not be sent: ${String(error)}` })
 }
 
 /** Sends again what failed for a passing reason. */
@@ -408,7 +408,7 @@ const resending = <A>(
     const [delay, ...later] = delays
     return error.transient && delay !== undefined
       ? Effect.andThen(Effect.sleep(delay), resending(call, later))
-      : Effect.fail(new CheckpointFailed({ scope: error.scope, reason: error.message }))
+      : Effect.fail(new CheckpointFailed({ scope: error.scope, message: error.message }))
   })
 
 /** All further pages of a state, in order. Reading pages does not use up the token. */

@@ -5,23 +5,25 @@
  * through checkpoints, child contexts and invokes, and any definition may end with them. *Fatal errors*
  * are faults of the program or of the infrastructure: user code cannot catch them, and each says what
  * happened, where, and how to fix it.
+ *
+ * The classes are light (`Data.TaggedError`), because every bundled handler carries them; `Operation` is
+ * their schema, for those who write them down themselves.
  */
+import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 
 // ---- operation errors ------------------------------------------------------------------------------
 
-const operation = {
+/** A failure that no schema covers: what is known of it. */
+export interface Uncovered {
   /** Name of the operation, as given in the code. */
-  operation: Schema.String
-}
-
-const failure = {
-  ...operation,
+  readonly operation: string
   /** The failure's `_tag`, or the name of its class. */
-  type: Schema.String,
-  message: Schema.String,
+  readonly type: string
+  readonly message: string
   /** The failure's own fields, where they were plain JSON and small enough to record. */
-  data: Schema.optionalKey(Schema.Json)
+  readonly data?: Schema.Json
 }
 
 /**
@@ -41,63 +43,57 @@ const failure = {
  * )
  * ```
  */
-export class StepFailed extends Schema.TaggedError<StepFailed>()("StepFailed", failure) {}
+export class StepFailed extends Data.TaggedError("StepFailed")<Uncovered> {}
 
 /**
  * An at-most-once step was found started by an earlier invocation that died: whether its effect happened
  * is unknown. It is an input of the step's retry schedule like any failure.
  */
-export class StepInterrupted extends Schema.TaggedError<StepInterrupted>()("StepInterrupted", operation) {
+export class StepInterrupted extends Data.TaggedError("StepInterrupted")<{ readonly operation: string }> {
   override get message() {
     return `Step "${this.operation}" was interrupted: an earlier invocation ended while it ran, and it runs at most once per attempt.`
   }
 }
 
 /** An attempt of a step ran longer than the step's `timeout`. Input of its retry schedule like any failure. */
-export class StepTimedOut extends Schema.TaggedError<StepTimedOut>()("StepTimedOut", {
-  ...operation,
-  timeoutMillis: Schema.Number
-}) {
+export class StepTimedOut extends Data.TaggedError("StepTimedOut")<{
+  readonly operation: string
+  readonly timeoutMillis: number
+}> {
   override get message() {
     return `Step "${this.operation}" timed out after ${this.timeoutMillis} ms.`
   }
 }
 
 /** The body of a child context failed with an error that its `error` schema does not cover. */
-export class ChildContextFailed extends Schema.TaggedError<ChildContextFailed>()("ChildContextFailed", failure) {}
+export class ChildContextFailed extends Data.TaggedError("ChildContextFailed")<Uncovered> {}
 
 /** Failures of operations: always encodable, so any context, branch or definition may end with them undeclared. */
-export const Operation = Schema.Union([StepFailed, StepInterrupted, StepTimedOut, ChildContextFailed])
-export type Operation = typeof Operation.Type
-
-/** Whether a failure is one of the library's own operation errors. */
-export const isOperation = Schema.is(Operation)
+export type Operation = StepFailed | StepInterrupted | StepTimedOut | ChildContextFailed
 
 // ---- how an execution ends ---------------------------------------------------------------------------
-
-const execution = { executionArn: Schema.String }
 
 /**
  * An execution failed with something that is neither a declared error nor an operation's failure: a fault of
  * the program (`type` is then one of the fatal errors, such as `NonDeterministic`) or of what it was given.
  */
-export class ExecutionFailed extends Schema.TaggedError<ExecutionFailed>()("ExecutionFailed", {
-  ...execution,
-  type: Schema.String,
-  message: Schema.String
-}) {}
+export class ExecutionFailed extends Data.TaggedError("ExecutionFailed")<{
+  readonly executionArn: string
+  readonly type: string
+  readonly message: string
+}> {}
 
 /** An execution ran longer than its function's execution timeout. No code of it ran at the end. */
-export class ExecutionTimedOut extends Schema.TaggedError<ExecutionTimedOut>()("ExecutionTimedOut", {
-  ...execution,
-  message: Schema.String
-}) {}
+export class ExecutionTimedOut extends Data.TaggedError("ExecutionTimedOut")<{
+  readonly executionArn: string
+  readonly message: string
+}> {}
 
 /** An execution was stopped from outside. No code of it ran at the end. */
-export class ExecutionStopped extends Schema.TaggedError<ExecutionStopped>()("ExecutionStopped", {
-  ...execution,
-  message: Schema.String
-}) {}
+export class ExecutionStopped extends Data.TaggedError("ExecutionStopped")<{
+  readonly executionArn: string
+  readonly message: string
+}> {}
 
 // ---- fatal errors ----------------------------------------------------------------------------------
 
@@ -105,104 +101,74 @@ export class ExecutionStopped extends Schema.TaggedError<ExecutionStopped>()("Ex
  * What a fatal error ends: the execution (answered FAILED), this invocation (thrown, so that Lambda invokes
  * again), or this invocation quietly (answered PENDING: the service wants no further checkpoints from it).
  */
-export const Scope = Schema.Literals(["execution", "invocation", "suspend"])
-export type Scope = typeof Scope.Type
+export type Scope = "execution" | "invocation" | "suspend"
 
-const text = { reason: Schema.String }
-
-// The text of these errors is their `reason`, written where it is known what happened, where, and how to fix it.
+interface Explained {
+  /** What happened, where, and how to fix it. */
+  readonly message: string
+}
 
 /**
  * The code does not ask for what an earlier invocation recorded: it was changed under a running execution,
  * or its body is not deterministic.
  */
-export class NonDeterministic extends Schema.TaggedError<NonDeterministic>()("NonDeterministic", text) {
-  override get message() {
-    return this.reason
-  }
-}
+export class NonDeterministic extends Data.TaggedError("NonDeterministic")<Explained> {}
 
 /**
  * The workflow's body was moved by something the library does not record (a promise, a timer, `fetch`, the
  * memory of another context) while durable operations were in flight: what happens next would be left to chance.
  */
-export class UntrackedAsync extends Schema.TaggedError<UntrackedAsync>()("UntrackedAsync", text) {
-  override get message() {
-    return this.reason
-  }
-}
+export class UntrackedAsync extends Data.TaggedError("UntrackedAsync")<Explained> {}
 
 /** A durable operation was used where none can work, or with options that no service accepts. */
-export class InvalidOperation extends Schema.TaggedError<InvalidOperation>()("InvalidOperation", text) {
-  override get message() {
-    return this.reason
-  }
-}
+export class InvalidOperation extends Data.TaggedError("InvalidOperation")<Explained> {}
 
 /** A value could not be written as a payload, or a recorded payload could not be read. */
-export class SerdesFailed extends Schema.TaggedError<SerdesFailed>()("SerdesFailed", {
-  ...operation,
-  action: Schema.Literals(["encode", "decode"]),
-  reason: Schema.String
-}) {
+export class SerdesFailed extends Data.TaggedError("SerdesFailed")<{
+  readonly operation: string
+  readonly action: "encode" | "decode"
+  readonly reason: string
+}> {
   override get message() {
     return `${this.operation}: cannot ${this.action} its payload: ${this.reason}`
   }
 }
 
 /** A payload is larger than the service records. Nothing of the update was sent. */
-export class PayloadTooLarge extends Schema.TaggedError<PayloadTooLarge>()("PayloadTooLarge", {
-  ...operation,
-  bytes: Schema.Number,
-  limit: Schema.Number
-}) {
+export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<{
+  readonly operation: string
+  readonly bytes: number
+  readonly limit: number
+}> {
   override get message() {
     return `${this.operation}: its payload has ${this.bytes} bytes, the service records at most ${this.limit}. ` +
-      "Return less (a key of an object that you store elsewhere), or let a Serdes layer compress or offload payloads."
+      "Return less (a key of what you store elsewhere), or let a Serdes layer compress or offload payloads."
   }
 }
 
 /** The execution has as many operations, or has written as many bytes, as the service allows. */
-export class OperationLimitExceeded extends Schema.TaggedError<OperationLimitExceeded>()("OperationLimitExceeded", {
-  ...operation,
-  quantity: Schema.Literals(["operations", "bytes"]),
-  limit: Schema.Number
-}) {
+export class OperationLimitExceeded extends Data.TaggedError("OperationLimitExceeded")<{
+  readonly operation: string
+  readonly quantity: "operations" | "bytes"
+  readonly limit: number
+}> {
   override get message() {
     return `${this.operation}: the execution reached the service's limit of ${this.limit} ${this.quantity}. ` +
-      "Do more work per operation (one step for a batch of items), or hand parts to other executions with Durable.invoke."
+      "Do more work per operation (one step for a batch of items), or split it into several executions."
   }
 }
 
 /** The event is not one that Lambda sends to a durable function. */
-export class MalformedEvent extends Schema.TaggedError<MalformedEvent>()("MalformedEvent", text) {
-  override get message() {
-    return this.reason
-  }
-}
+export class MalformedEvent extends Data.TaggedError("MalformedEvent")<Explained> {}
 
 /** The execution's input is not what the definition's `payload` schema accepts. Nothing has run. */
-export class InvalidPayload extends Schema.TaggedError<InvalidPayload>()("InvalidPayload", {
-  function: Schema.String,
-  reason: Schema.String
-}) {
-  override get message() {
-    return `The payload of "${this.function}" is not what its definition declares: ${this.reason}`
-  }
-}
+export class InvalidPayload extends Data.TaggedError("InvalidPayload")<Explained> {}
 
 /**
  * A checkpoint, or loading the recorded state, failed after all retries. `scope` says whether it ends the
  * execution (a refusal that no retry can change) or this invocation (Lambda invokes again, nothing recorded is lost).
  */
-export class CheckpointFailed extends Schema.TaggedError<CheckpointFailed>()("CheckpointFailed", {
-  scope: Scope,
-  reason: Schema.String
-}) {
-  override get message() {
-    return this.reason
-  }
-}
+export class CheckpointFailed extends Data.TaggedError("CheckpointFailed")<Explained & { readonly scope: Scope }> {}
 
 /** Everything that ends an invocation without the workflow's consent. */
 export type Fatal =
@@ -216,21 +182,45 @@ export type Fatal =
   | InvalidPayload
   | CheckpointFailed
 
-const FATAL = [
-  NonDeterministic,
-  UntrackedAsync,
-  InvalidOperation,
-  SerdesFailed,
-  PayloadTooLarge,
-  OperationLimitExceeded,
-  MalformedEvent,
-  InvalidPayload,
-  CheckpointFailed
-]
-
-/** Whether a value is one of the library's fatal errors. */
-export const isFatal = (error: unknown): error is Fatal => FATAL.some((Class) => error instanceof Class)
-
 /** What a fatal error ends. Only infrastructure that may recover, and events that are not ours, are worth another invocation. */
 export const scopeOf = (error: Fatal): Scope =>
   error._tag === "CheckpointFailed" ? error.scope : error._tag === "MalformedEvent" ? "invocation" : "execution"
+
+// ---- schema --------------------------------------------------------------------------------------------
+
+/** The schema of one class: its tag and fields, as they are recorded. */
+const classSchema = <A extends { readonly _tag: string }, F extends Schema.Struct.Fields>(
+  Class: new(fields: any) => A, // the fields are those of the schema
+  tag: A["_tag"],
+  fields: F
+) =>
+  Schema.TaggedStruct(tag, fields).pipe(
+    Schema.decodeTo(Schema.instanceOf(Class), {
+      decode: SchemaGetter.transform((encoded) => {
+        const { _tag, ...rest } = encoded as { readonly _tag: string }
+        return new Class(rest)
+      }),
+      encode: SchemaGetter.transform((error) => toFields(error) as any) // the class has the schema's fields
+    })
+  )
+
+/** The fields of an error of this module, as they are recorded. */
+export const toFields = (error: { readonly _tag: string }): Record<string, unknown> => {
+  // a message that was given is the error's own, but not enumerable
+  const { message } = Object.getOwnPropertyDescriptors(error) as { readonly message?: PropertyDescriptor }
+  return { ...error, ...(message === undefined ? undefined : { message: message.value as unknown }) }
+}
+
+const makeOperation = () => {
+  const operation = { operation: Schema.String }
+  const uncovered = { ...operation, type: Schema.String, message: Schema.String, data: Schema.optionalKey(Schema.Json) }
+  return Schema.Union([
+    classSchema(StepFailed, "StepFailed", uncovered),
+    classSchema(StepInterrupted, "StepInterrupted", operation),
+    classSchema(StepTimedOut, "StepTimedOut", { ...operation, timeoutMillis: Schema.Number }),
+    classSchema(ChildContextFailed, "ChildContextFailed", uncovered)
+  ])
+}
+
+/** The schema of operation errors. */
+export const Operation: Schema.Codec<Operation, unknown> = /*#__PURE__*/ makeOperation()

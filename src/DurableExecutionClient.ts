@@ -3,9 +3,9 @@
  * Lambda (`layer`), on a client of your own (`layerClient`), or on the local engine.
  */
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import * as decode from "./internal/decode.ts"
 import type * as Protocol from "./Protocol.ts"
 
@@ -18,17 +18,17 @@ import type * as Protocol from "./Protocol.ts"
  * that is refused for what it contains, a missing permission, a lost encryption key), `"invocation"` when
  * the service should simply invoke again (throttling, 5xx, network, a stale token).
  */
-export class ServiceCallFailed extends Schema.TaggedError<ServiceCallFailed>()("ServiceCallFailed", {
-  call: Schema.Literals(["CheckpointDurableExecution", "GetDurableExecutionState"]),
-  scope: Schema.Literals(["execution", "invocation"]),
+export class ServiceCallFailed extends Data.TaggedError("ServiceCallFailed")<{
+  readonly call: "CheckpointDurableExecution" | "GetDurableExecutionState"
+  readonly scope: "execution" | "invocation"
   /** The service's name of the error, for example `TooManyRequestsException`. */
-  errorName: Schema.String,
+  readonly errorName: string
   /** HTTP status, where there was a response. */
-  status: Schema.optionalKey(Schema.Number),
-  reason: Schema.String,
+  readonly status?: number
+  readonly reason: string
   /** Worth sending again with the same ClientToken (throttling, 5xx, network). */
-  transient: Schema.Boolean
-}) {
+  readonly transient: boolean
+}> {
   override get message() {
     const status = this.status === undefined ? "" : ` (HTTP ${this.status})`
     return `${this.call} failed: ${this.errorName}${status}: ${this.reason}`

@@ -139,7 +139,8 @@ const decodePayload = (definition: DurableFunction.Any, input: string | undefine
     : input === "{}"
     ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
     : codec.decode(input)
-  return Effect.mapError(decoded, (reason) => new DurableError.InvalidPayload({ function: definition.name, reason }))
+  return Effect.mapError(decoded, (reason) => 
+    new DurableError.InvalidPayload({ message: `The payload of "${definition.name}" is not what its definition declares: ${reason}` }))
 }
 
 /**
@@ -192,7 +193,7 @@ export const invocation = <R>(
 
 const malformed = (reason: string) =>
   new DurableError.MalformedEvent({
-    reason: `This is not an event of Lambda's durable execution service: ${reason}. ` +
+    message: `This is not an event of Lambda's durable execution service: ${reason}. ` +
       "Invoke the function through Lambda with durable execution enabled (DurableConfig), or through the local engine."
   })
 

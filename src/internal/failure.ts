@@ -12,7 +12,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { ChildContextFailed, Operation, SerdesFailed, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
+import {
+  ChildContextFailed,
+  type Operation,
+  SerdesFailed,
+  StepFailed,
+  StepInterrupted,
+  StepTimedOut,
+  toFields
+} from "../DurableError.ts"
 import type * as Protocol from "../Protocol.ts"
 import * as Serdes from "../Serdes.ts"
 
@@ -87,7 +95,6 @@ const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
 
 // ---- writing -------------------------------------------------------------------------------------------
 
-const encodeOperation = Schema.encodeEffect(Schema.toCodecJson(Operation))
 
 /** Errors of the library that an operation lets through as they are. */
 const keeps = (codec: FailureCodec, failure: unknown): failure is Operation =>
@@ -144,10 +151,7 @@ export const encodeFailure = (
   }
   const failure = reason.error
   if (keeps(codec, failure)) {
-    return Effect.mapError(
-      Effect.map(encodeOperation(failure), (encoded) => ({ ...named(failure), ErrorData: JSON.stringify(encoded) })),
-      (error) => failed(error.message)
-    )
+    return Effect.succeed({ ...named(failure), ErrorData: JSON.stringify(toFields(failure)) })
   }
   if (covers(codec.schema, failure)) {
     return Effect.mapError(
@@ -164,18 +168,33 @@ export const encodeFailure = (
     message: messageOf(failure),
     ...dataOf(failure)
   })
-  return Effect.mapError(
-    Effect.map(encodeOperation(wrapper), (encoded) => ({ ...named(failure), ErrorData: JSON.stringify(encoded) })),
-    (error) => failed(error.message)
-  )
+  return Effect.succeed({ ...named(failure), ErrorData: JSON.stringify(toFields(wrapper)) })
 }
 
 const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage: messageOf(failure) })
 
 // ---- reading -------------------------------------------------------------------------------------------
 
-const decodeOperation = Schema.decodeUnknownEffect(Schema.toCodecJson(Operation))
-const OPERATION_TAGS: ReadonlySet<unknown> = new Set(["StepFailed", "StepInterrupted", "StepTimedOut", "ChildContextFailed"])
+/** Our own errors, by tag. Their fields are read as they were written; what is missing is text. */
+const readOperation = (data: unknown): Operation | undefined => {
+  const fields = {
+    operation: String(property(data, "operation")),
+    type: String(property(data, "type")),
+    message: String(property(data, "message")),
+    ...(property(data, "data") === undefined ? undefined : { data: property(data, "data") as Schema.Json })
+  }
+  switch (property(data, "_tag")) {
+    case "StepFailed":
+      return new StepFailed(fields)
+    case "ChildContextFailed":
+      return new ChildContextFailed(fields)
+    case "StepInterrupted":
+      return new StepInterrupted({ operation: fields.operation })
+    case "StepTimedOut":
+      return new StepTimedOut({ operation: fields.operation, timeoutMillis: Number(property(data, "timeoutMillis")) })
+  }
+  return undefined
+}
 
 const readDefect = (data: unknown): unknown => {
   const message = property(data, "message")
@@ -200,9 +219,8 @@ export const decodeFailure = (
   if (defect !== undefined) {
     return Effect.succeed(Exit.die(readDefect(defect)))
   }
-  if (OPERATION_TAGS.has(property(data, "_tag"))) {
-    return Effect.mapError(Effect.map(decodeOperation(data), Exit.fail), (error) => failed(error.message))
-  }
+  const ours = readOperation(data)
+  if (ours !== undefined) return Effect.succeed(Exit.fail(ours))
   if (codec.schema !== undefined && text !== undefined) {
     return Effect.mapError(Effect.map(Serdes.payloadCodec(codec.schema).decode(text), Exit.fail), failed)
   }

@@ -236,6 +236,6 @@ const close = (
 
 const notRebuilt = (op: Op) =>
   new NonDeterministic({
-    reason: `Non-deterministic: ${op} is recorded as succeeded, but its body fails when it runs again over its recorded ` +
+    message: `Non-deterministic: ${op} is recorded as succeeded, but its body fails when it runs again over its recorded ` +
       "operations. The code was changed under a running execution, or is not deterministic."
   })

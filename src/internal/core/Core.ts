@@ -20,7 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
-import { type Fatal, InvalidOperation, isFatal, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
+import { type Fatal, InvalidOperation, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
@@ -197,11 +197,11 @@ export const make = (
     const { world } = place
     if (closed || world.state === "ended") return undefined
     if (world.state === "lost") {
-      fail(new InvalidOperation({ reason: explain.inLostContext(world, spec) }))
+      fail(new InvalidOperation({ message: explain.inLostContext(world, spec) }))
       return undefined
     }
     if (world.movedAt !== delivery && !unguarded) {
-      fail(new UntrackedAsync({ reason: explain.movedByAnotherWorld(world, spec) }))
+      fail(new UntrackedAsync({ message: explain.movedByAnotherWorld(world, spec) }))
       return undefined
     }
     const id = place.nextId(spec)
@@ -209,7 +209,7 @@ export const make = (
     if (world.unvisited?.delete(id) === true) unvisitedCount--
     const op = new Op(id, place, spec, record, ++seq)
     if (record !== undefined && (record.Type !== spec.type || record.Name !== spec.name)) {
-      fail(new NonDeterministic({ reason: explain.mismatch(op, record) }))
+      fail(new NonDeterministic({ message: explain.mismatch(op, record) }))
       return undefined
     }
     opened.set(id, op)
@@ -504,7 +504,7 @@ export const make = (
       host.warn(reason)
       return true
     }
-    fail(new NonDeterministic({ reason }))
+    fail(new NonDeterministic({ message: reason }))
     return false
   }
 
@@ -530,7 +530,7 @@ export const make = (
     if (parked.size > 0) {
       const waiting = [...parked].map((waiter) => waiter.op)
       const last = fiber === undefined ? undefined : lastAsked.get(fiber)
-      return fail(new UntrackedAsync({ reason: explain.untracked(root, waiting, last) }))
+      return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, last) }))
     }
     unguarded = true
     settled = false
@@ -564,7 +564,7 @@ export const make = (
     const isStep = op.spec.type === "STEP"
     if (op.record === undefined) {
       if (op.place.world.rebuilding) {
-        return fail(new NonDeterministic({ reason: explain.inFinishedContext(op) }))
+        return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
       }
       if (!isStep) offerUpdate(op.update("START", op.start))
       else if (op.atMostOnce || options.startDelay === 0) offerUpdate(op.update("START"))
@@ -904,6 +904,7 @@ const recordOf = (op: Op, update: Protocol.OperationUpdate, now: number): Protoc
 }
 
 const fatalOf = (exit: Exit.Failure<unknown, Fatal>): Fatal => {
-  const error = Cause.squash(exit.cause)
-  return isFatal(error) ? error : new InvalidOperation({ reason: `The library failed: ${String(error)}. This is a bug of effect-durable-lambda: please report it.` })
+  const reason = exit.cause.reasons.find((reason) => reason._tag === "Fail")
+  return reason?.error ??
+    new InvalidOperation({ message: `This is a bug of effect-durable-lambda, please report it: ${String(Cause.squash(exit.cause))}` })
 }

@@ -44,7 +44,7 @@ export const withHere = <A, E>(
     if (current === undefined) {
       return Effect.die(
         new InvalidOperation({
-          reason: `Durable.${call}("${name}") was run outside of a workflow. Durable operations work in the body that ` +
+          message: `Durable.${call}("${name}") was run outside of a workflow. Durable operations work in the body that ` +
             "DurableHandler.make, or TestRunner in a test, runs."
         })
       )
@@ -62,7 +62,7 @@ export const withHere = <A, E>(
 
 /** Ends the execution: the program is wrong, and user code cannot catch it. */
 export const invalid = (core: Core, reason: string): Effect.Effect<never> => {
-  core.fail(new InvalidOperation({ reason }))
+  core.fail(new InvalidOperation({ message: reason }))
   return halt
 }
 
@@ -75,7 +75,7 @@ export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op
     const shown = typeof name === "string" ? `"${name.slice(0, 60)}${name.length > 60 ? "…" : ""}"` : String(name)
     core.fail(
       new InvalidOperation({
-        reason: `Durable.${call}: the name ${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} ` +
+        message: `Durable.${call}: the name ${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} ` +
           `printable ASCII characters; this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
       })
     )

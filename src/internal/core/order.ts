@@ -60,7 +60,7 @@ const byRecord = (world: World, horizon: Horizon, own: Waiter | undefined, outsi
     const waiter = horizon.opened.get(recorded.id)?.waiters.find((waiter) => waiter.nth === recorded.nth && waiter.known)
     if (waiter === undefined) {
       return new NonDeterministic({
-        reason: `In ${world.title}, the completion of operation ${recorded.id} comes next by the recorded order, ` +
+        message: `In ${world.title}, the completion of operation ${recorded.id} comes next by the recorded order, ` +
           "but the code does not wait for it. The code was changed under a running execution, or is not deterministic."
       })
     }
