@@ -65,7 +65,7 @@ export interface Listener {
 export interface OfferOptions {
   /** It may wait for the next request that has another reason to be sent. */
   readonly lazy?: boolean | undefined
-  /** It goes before everything that is queued. */
+  /** It goes before everything that is queued, but not before what was to go first itself. */
   readonly first?: boolean | undefined
 }
 
@@ -102,6 +102,9 @@ export class CheckpointService extends Context.Service<CheckpointService, {
   readonly open: (invocation: Invocation) => Effect.Effect<Checkpoints, CheckpointFailed, Scope.Scope>
 }>()("effect-durable-lambda/CheckpointService") {}
 
+type Refusal = PayloadTooLarge | OperationLimitExceeded
+type Done = Deferred.Deferred<void, CheckpointFailed>
+
 interface Entry {
   readonly update: Protocol.OperationUpdate
   /** UTF-8 bytes of its JSON, at most. */
@@ -110,7 +113,7 @@ interface Entry {
   exact: boolean
   readonly lazy: boolean
   /** Someone waits for this very update. */
-  readonly done: Deferred.Deferred<void, CheckpointFailed> | undefined
+  readonly done: Done | undefined
 }
 
 /** Room for the envelope around the updates, as AWS's SDKs reckon it. */
@@ -149,170 +152,105 @@ const recordedBytes = (operation: Protocol.Operation): number =>
   (operation.StepDetails?.Result ?? operation.ContextDetails?.Result ?? operation.CallbackDetails?.Result ??
     operation.ChainedInvokeDetails?.Result ?? operation.ExecutionDetails?.InputPayload ?? "").length
 
-class Queue implements Checkpoints {
-  readonly operations: ReadonlyArray<Protocol.Operation>
-  private readonly client: DurableExecutionClient["Service"]
-  private readonly context: Context.Context<never>
-  private readonly limits: CheckpointLimits
-  private readonly resendAfter: ReadonlyArray<number>
-  private readonly invocation: Invocation
-  private token: string
-  private requests = 0
+/** The queue of one invocation. Closures, not a class: bundlers shorten their names. */
+const makeQueue = (
+  client: DurableExecutionClient["Service"],
+  context: Context.Context<never>,
+  options: Options,
+  { checkpointToken, executionArn }: Invocation,
+  operations: ReadonlyArray<Protocol.Operation>
+): Checkpoints & { readonly close: () => void } => {
+  const limits: CheckpointLimits = { ...Limits, ...options.limits }
+  const resendAfter = options.resendAfter ?? RESEND_AFTER
+  let token = checkpointToken
+  let requests = 0
 
-  private entries: Array<Entry> = []
-  private eager = 0
-  private pollWanted = false
-  private sending: Fiber.Fiber<unknown, unknown> | undefined
-  private listener: Listener | undefined
-  private failure: CheckpointFailed | undefined
-  private drained: Array<Deferred.Deferred<void, CheckpointFailed>> = []
+  let entries: Array<Entry> = []
+  let eager = 0
+  /** How many of them, at the head, were queued to go first. */
+  let firsts = 0
+  let pollWanted = false
+  let sending: Fiber.Fiber<unknown, unknown> | undefined
+  let listener: Listener | undefined
+  let failure: CheckpointFailed | undefined
+  let drained: Array<Done> = []
 
   /** Ids that count as operations: children of finished contexts are not in the state, so this is a lower bound. */
-  private readonly known = new Set<string>()
-  private bytes = 0
-  private readonly warned = new Set<string>()
-
-  constructor(
-    client: DurableExecutionClient["Service"],
-    context: Context.Context<never>,
-    options: Options,
-    invocation: Invocation,
-    operations: ReadonlyArray<Protocol.Operation>
-  ) {
-    this.client = client
-    this.context = context
-    this.limits = { ...Limits, ...options.limits }
-    this.resendAfter = options.resendAfter ?? RESEND_AFTER
-    this.invocation = invocation
-    this.token = invocation.checkpointToken
-    this.operations = operations
-    for (const operation of operations) {
-      this.known.add(operation.Id)
-      this.bytes += recordedBytes(operation)
-    }
-  }
-
-  listen(listener: Listener): void {
-    this.listener = listener
-  }
-  inFlight(): boolean {
-    return this.sending !== undefined
-  }
-  queued(): number {
-    return this.entries.length
-  }
-  urgent(): boolean {
-    return this.eager > 0 || this.pollWanted
-  }
-  poll(): void {
-    this.pollWanted = true
-  }
-
-  offer(update: Protocol.OperationUpdate, options?: OfferOptions): PayloadTooLarge | OperationLimitExceeded | undefined {
-    return this.enqueue(update, options, undefined)
-  }
-
-  commit(update: Protocol.OperationUpdate): Effect.Effect<void, CheckpointFailed | PayloadTooLarge | OperationLimitExceeded> {
-    return Effect.suspend((): Effect.Effect<void, CheckpointFailed | PayloadTooLarge | OperationLimitExceeded> => {
-      const done = Deferred.makeUnsafe<void, CheckpointFailed>()
-      const refused = this.enqueue(update, undefined, done)
-      if (refused !== undefined) return Effect.fail(refused)
-      this.send()
-      // behind a request in flight or a full batch: it is sent next, whoever else asks for it
-      if (this.entries.length > 0) this.drained.push(Deferred.makeUnsafe())
-      return Deferred.await(done)
-    })
-  }
-
-  readonly drain: Effect.Effect<void, CheckpointFailed> = Effect.suspend(() => {
-    if (this.failure !== undefined) return Effect.fail(this.failure)
-    if (this.entries.length === 0 && this.sending === undefined) return Effect.void
-    const done = Deferred.makeUnsafe<void, CheckpointFailed>()
-    this.drained.push(done)
-    this.send({ force: true })
-    return Deferred.await(done)
-  })
-
-  /** Drops what is in flight and queued: the invocation is over. */
-  close(): void {
-    this.listener = undefined
-    this.sending?.interruptUnsafe()
+  const known = new Set<string>()
+  let stored = 0
+  const warned = new Set<string>()
+  for (const operation of operations) {
+    known.add(operation.Id)
+    stored += recordedBytes(operation)
   }
 
   // ---- queueing ----------------------------------------------------------------------------------
 
-  private enqueue(
-    update: Protocol.OperationUpdate,
-    options: OfferOptions | undefined,
-    done: Entry["done"]
-  ): PayloadTooLarge | OperationLimitExceeded | undefined {
-    if (this.failure !== undefined) {
-      if (done !== undefined) Deferred.doneUnsafe(done, Exit.fail(this.failure))
-      return undefined
-    }
-    const refused = update.Type === "EXECUTION" ? undefined : this.refuse(update)
-    if (refused !== undefined) return refused
-    const lazy = options?.lazy === true
-    const bound = boundOf(update)
-    const entry: Entry = bound <= SMALL_BYTES
-      ? { update, bytes: bound, exact: true, lazy, done }
-      : { update, bytes: payloadBound(update.Payload) + boundOf({ ...update, Payload: "" }), exact: false, lazy, done }
-    if (!lazy) this.eager++
-    if (options?.first === true) this.entries.unshift(entry)
-    else this.entries.push(entry)
-    return undefined
+  const warnOf = (quantity: "operations" | "bytes", used: number, limit: number): void => {
+    if (used < limit * WARN_FROM || warned.has(quantity)) return
+    warned.add(quantity)
+    warn(context, `${executionArn}: the execution has used ${used} of the ${limit} ${quantity} that the service allows.`)
   }
 
   /** What the service would refuse, or close the execution for, is refused here, where it can be explained. */
-  private refuse(update: Protocol.OperationUpdate): PayloadTooLarge | OperationLimitExceeded | undefined {
-    const { known, limits } = this
+  const refuse = (update: Protocol.OperationUpdate): Refusal | undefined => {
     const text = update.Payload ?? update.Error?.ErrorData
-    const payload = text === undefined ? 0 : Buffer.byteLength(text)
-    if (payload > limits.payloadBytes) {
-      return new PayloadTooLarge({ operation: describe(update), bytes: payload, limit: limits.payloadBytes })
-    }
-    this.bytes += payload
+    const bytes = text === undefined ? 0 : Buffer.byteLength(text)
+    const operation = describe(update)
+    if (bytes > limits.payloadBytes) return new PayloadTooLarge({ operation, bytes, limit: limits.payloadBytes })
+    stored += bytes
     known.add(update.Id)
-    const exceeded = known.size > limits.operations ? "operations" : this.bytes > limits.storageBytes ? "bytes" : undefined
-    if (exceeded !== undefined) {
-      const limit = exceeded === "operations" ? limits.operations : limits.storageBytes
-      return new OperationLimitExceeded({ operation: describe(update), quantity: exceeded, limit })
+    if (known.size > limits.operations) {
+      return new OperationLimitExceeded({ operation, quantity: "operations", limit: limits.operations })
     }
-    this.warn("operations", known.size, limits.operations)
-    this.warn("bytes", this.bytes, limits.storageBytes)
+    if (stored > limits.storageBytes) {
+      return new OperationLimitExceeded({ operation, quantity: "bytes", limit: limits.storageBytes })
+    }
+    warnOf("operations", known.size, limits.operations)
+    warnOf("bytes", stored, limits.storageBytes)
     return undefined
   }
 
-  private warn(quantity: "operations" | "bytes", used: number, limit: number): void {
-    if (used < limit * WARN_FROM || this.warned.has(quantity)) return
-    this.warned.add(quantity)
-    warn(
-      this.context,
-      `${this.invocation.executionArn}: the execution has used ${used} of the ${limit} ${quantity} that the service allows.`
-    )
+  const enqueue = (update: Protocol.OperationUpdate, options?: OfferOptions, done?: Done): Refusal | undefined => {
+    if (failure !== undefined) {
+      if (done !== undefined) Deferred.doneUnsafe(done, Exit.fail(failure))
+      return undefined
+    }
+    const refused = update.Type === "EXECUTION" ? undefined : refuse(update)
+    if (refused !== undefined) return refused
+    const lazy = options?.lazy === true
+    const bound = boundOf(update)
+    const exact = bound <= SMALL_BYTES
+    const bytes = exact ? bound : payloadBound(update.Payload) + boundOf({ ...update, Payload: "" })
+    const entry: Entry = { update, bytes, exact, lazy, done }
+    if (!lazy) eager++
+    if (options?.first === true) entries.splice(firsts++, 0, entry)
+    else entries.push(entry)
+    return undefined
   }
 
   // ---- sending -----------------------------------------------------------------------------------
 
-  send(options?: { readonly force?: boolean }): void {
-    if (this.sending !== undefined || this.failure !== undefined) return
-    if (!this.urgent() && !(options?.force === true && this.entries.length > 0)) return
-    const batch = this.take()
-    this.pollWanted = false
-    const fiber = Effect.runForkWith(this.context)(this.request(batch))
-    this.sending = fiber
+  const urgent = () => eager > 0 || pollWanted
+
+  const send = (options?: { readonly force?: boolean }): void => {
+    if (sending !== undefined || failure !== undefined) return
+    if (!urgent() && !(options?.force === true && entries.length > 0)) return
+    const batch = take()
+    pollWanted = false
+    const fiber = Effect.runForkWith(context)(request(batch))
+    sending = fiber
     fiber.addObserver((exit) => {
-      this.sending = undefined
-      if (Exit.isSuccess(exit)) this.succeeded(batch, exit.value)
-      else if (this.listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) this.fail(toFailure(exit.cause), batch)
+      sending = undefined
+      if (Exit.isSuccess(exit)) succeeded(batch, exit.value)
+      else if (listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) fail(toFailure(exit.cause), batch)
     })
   }
 
   /** The longest prefix of the queue that fits a request. The first update is always taken, so an oversized one travels alone. */
-  private take(): ReadonlyArray<Entry> {
-    const { entries, limits } = this
+  const take = (): ReadonlyArray<Entry> => {
     const actions = new Map<string, Protocol.OperationAction>()
-    let bytes = this.token.length + ENVELOPE_BYTES
+    let bytes = token.length + ENVELOPE_BYTES
     let n = 0
     for (; n < entries.length && n < limits.batchUpdates; n++) {
       const entry = entries[n]!
@@ -322,61 +260,97 @@ class Queue implements Checkpoints {
       }
       if (conflicts(actions, entry.update) || (n > 0 && bytes + entry.bytes > limits.batchBytes)) break
       bytes += entry.bytes
-      if (!entry.lazy) this.eager--
+      if (!entry.lazy) eager--
     }
+    firsts = Math.max(0, firsts - n)
     return entries.splice(0, n)
   }
 
   /** One checkpoint and all pages of what it answers. */
-  private request(batch: ReadonlyArray<Entry>): Effect.Effect<Response, CheckpointFailed> {
-    const { checkpointToken, executionArn } = this.invocation
-    return this.client.checkpoint({
+  const request = (batch: ReadonlyArray<Entry>): Effect.Effect<Response, CheckpointFailed> =>
+    client.checkpoint({
       DurableExecutionArn: executionArn,
-      CheckpointToken: this.token,
+      CheckpointToken: token,
       Updates: batch.map((entry) => entry.update),
       // the same for every resend of this batch, and no other: the service then answers what it answered before
-      ClientToken: operationId(checkpointToken, "batch", "", ++this.requests)
+      ClientToken: operationId(checkpointToken, "batch", "", ++requests)
     }).pipe(
-      (call) => resending(call, this.resendAfter),
+      (call) => resending(call, resendAfter),
       Effect.flatMap(({ CheckpointToken: token, NewExecutionState: state }) => {
         const operations = state?.Operations ?? []
         return token === undefined || !state?.NextMarker
           ? Effect.succeed({ token, operations })
-          : Effect.map(loadPages(this.client, this.resendAfter, executionArn, token, state.NextMarker), (rest) => ({
+          : Effect.map(loadPages(client, resendAfter, executionArn, token, state.NextMarker), (rest) => ({
             token,
             operations: [...operations, ...rest]
           }))
       })
     )
-  }
 
-  private succeeded(batch: ReadonlyArray<Entry>, { operations, token }: Response): void {
+  const succeeded = (batch: ReadonlyArray<Entry>, response: Response): void => {
     // who is told goes on at once, so what it may ask for next must be settled before
-    if (token !== undefined) this.token = token
-    else if (batch.at(-1)?.update.Type !== "EXECUTION") this.failure = noFurtherCheckpoints()
-    if (this.failure === undefined) this.listener?.responded(operations, batch.map((entry) => entry.update))
+    if (response.token !== undefined) token = response.token
+    else if (batch.at(-1)?.update.Type !== "EXECUTION") failure = noFurtherCheckpoints()
+    if (failure === undefined) listener?.responded(response.operations, batch.map((entry) => entry.update))
     for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
-    if (this.failure !== undefined) return this.fail(this.failure, [])
-    if (this.drained.length === 0) return
-    if (this.entries.length > 0) return this.send({ force: true })
-    if (this.sending === undefined) this.settleDrains(Exit.void)
+    if (failure !== undefined) return fail(failure, [])
+    if (drained.length === 0) return
+    if (entries.length > 0) return send({ force: true })
+    if (sending === undefined) settleDrains(Exit.void)
   }
 
   /** The token chain is unusable: nothing more is sent, and every waiter sees why. */
-  private fail(error: CheckpointFailed, batch: ReadonlyArray<Entry>): void {
-    this.failure = error
-    const waiting = [...batch, ...this.entries]
-    this.entries = []
-    this.eager = 0
+  const fail = (error: CheckpointFailed, batch: ReadonlyArray<Entry>): void => {
+    failure = error
+    const waiting = [...batch, ...entries]
+    entries = []
+    eager = 0
     for (const { done } of waiting) if (done !== undefined) Deferred.doneUnsafe(done, Exit.fail(error))
-    this.settleDrains(Exit.fail(error))
-    this.listener?.failed(error)
+    settleDrains(Exit.fail(error))
+    listener?.failed(error)
   }
 
-  private settleDrains(exit: Exit.Exit<void, CheckpointFailed>): void {
-    const { drained } = this
-    this.drained = []
-    for (const done of drained) Deferred.doneUnsafe(done, exit)
+  const settleDrains = (exit: Exit.Exit<void, CheckpointFailed>): void => {
+    const waiting = drained
+    drained = []
+    for (const done of waiting) Deferred.doneUnsafe(done, exit)
+  }
+
+  return {
+    operations,
+    offer: enqueue,
+    poll: () => {
+      pollWanted = true
+    },
+    send,
+    inFlight: () => sending !== undefined,
+    queued: () => entries.length,
+    urgent,
+    listen: (wanted) => {
+      listener = wanted
+    },
+    commit: (update) =>
+      Effect.suspend((): Effect.Effect<void, CheckpointFailed | Refusal> => {
+        const done: Done = Deferred.makeUnsafe()
+        const refused = enqueue(update, undefined, done)
+        if (refused !== undefined) return Effect.fail(refused)
+        send()
+        // behind a request in flight or a full batch: it is sent next, whoever else asks for it
+        if (entries.length > 0) drained.push(Deferred.makeUnsafe())
+        return Deferred.await(done)
+      }),
+    drain: Effect.suspend(() => {
+      if (failure !== undefined) return Effect.fail(failure)
+      if (entries.length === 0 && sending === undefined) return Effect.void
+      const done: Done = Deferred.makeUnsafe()
+      drained.push(done)
+      send({ force: true })
+      return Deferred.await(done)
+    }),
+    close: () => {
+      listener = undefined
+      sending?.interruptUnsafe()
+    }
   }
 }
 
@@ -455,7 +429,7 @@ export const layerWith = (options: Options): Layer.Layer<CheckpointService, neve
             invocation.nextMarker
           )
           : []
-        const queue = new Queue(client, context, options, invocation, [...invocation.operations, ...rest])
+        const queue = makeQueue(client, context, options, invocation, [...invocation.operations, ...rest])
         yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
         return queue
       })

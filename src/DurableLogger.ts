@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Result from "effect/Result"
 import { CurrentExecution } from "./CurrentExecution.ts"
 import { DurableContext } from "./DurableContext.ts"
 import { CurrentStep } from "./operations/step.ts"
@@ -43,9 +44,22 @@ const readable = (value: unknown): unknown => value instanceof Error ? `${value.
 const messageOf = (message: unknown): unknown =>
   Array.isArray(message) ? message.length === 1 ? readable(message[0]) : message.map(readable) : readable(message)
 
-/** What cannot be JSON is shown as text: a log line never fails. */
-const replacer = (_key: string, value: unknown): unknown =>
-  typeof value === "bigint" || typeof value === "symbol" || typeof value === "function" ? String(value) : value
+/** A line as JSON. What cannot be JSON is shown as text: a log line never fails. */
+const toJson = (line: object): string => {
+  const parents: Array<unknown> = []
+  function replacer(this: unknown, _key: string, value: unknown): unknown {
+    if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function") return String(value)
+    if (typeof value !== "object" || value === null) return value
+    while (parents.length > 0 && parents.at(-1) !== this) parents.pop()
+    if (parents.includes(value)) return "[Circular]"
+    parents.push(value)
+    return value
+  }
+  return Result.getOrElse(
+    Result.try(() => JSON.stringify(line, replacer)),
+    (cause) => JSON.stringify({ message: `A log entry could not be written as JSON: ${String(cause)}` })
+  )
+}
 
 /**
  * A logger that writes `{ level, timestamp, executionArn, requestId, tenantId?, operationId?, operationName?,
@@ -60,7 +74,7 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
     const execution = Context.getOrUndefined(context, CurrentExecution)
     const step = current?.inStep !== true ? undefined : Context.getOrUndefined(context, CurrentStep)
     const clock = current?.core.host.clock
-    return JSON.stringify({
+    return toJson({
       level: entry.logLevel.toUpperCase(),
       timestamp: (clock === undefined ? entry.date : new Date(clock.currentTimeMillisUnsafe())).toISOString(),
       executionArn: execution?.arn,
@@ -73,7 +87,7 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
       message: messageOf(entry.message),
       ...entry.fiber.getRef(References.CurrentLogAnnotations),
       ...errorFields(entry.cause)
-    }, replacer)
+    })
   })
 
 /**

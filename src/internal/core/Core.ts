@@ -661,7 +661,7 @@ export const make = (
 
   const writeMarkers = (): void => {
     for (const world of unwritten) {
-      for (const update of [...Order.writeMarker(world)].reverse()) checkpoints.offer(update, { first: true })
+      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first: true })
     }
     unwritten.clear()
   }
