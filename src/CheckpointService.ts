@@ -412,30 +412,23 @@ const loadPages = (
     return operations
   })
 
+/** The service over a client of your choice. */
+export const make = (client: DurableExecutionClient["Service"], options: Options = {}): CheckpointService["Service"] => ({
+  open: Effect.fnUntraced(function*(invocation: Invocation) {
+    const context = yield* Effect.context<never>()
+    const { checkpointToken, executionArn, nextMarker, operations } = invocation
+    const rest = nextMarker
+      ? yield* loadPages(client, options.resendAfter ?? RESEND_AFTER, executionArn, checkpointToken, nextMarker)
+      : []
+    const queue = makeQueue(client, context, options, invocation, [...operations, ...rest])
+    yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
+    return queue
+  })
+})
+
 /** The queue over a `DurableExecutionClient`, with limits and resending of your own. */
 export const layerWith = (options: Options): Layer.Layer<CheckpointService, never, DurableExecutionClient> =>
-  Layer.effect(
-    CheckpointService,
-    Effect.gen(function*() {
-      const client = yield* DurableExecutionClient
-      const open = Effect.fnUntraced(function*(invocation: Invocation) {
-        const context = yield* Effect.context<never>()
-        const rest = invocation.nextMarker
-          ? yield* loadPages(
-            client,
-            options.resendAfter ?? RESEND_AFTER,
-            invocation.executionArn,
-            invocation.checkpointToken,
-            invocation.nextMarker
-          )
-          : []
-        const queue = makeQueue(client, context, options, invocation, [...invocation.operations, ...rest])
-        yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
-        return queue
-      })
-      return CheckpointService.of({ open })
-    })
-  )
+  Layer.effect(CheckpointService, Effect.map(DurableExecutionClient, (client) => make(client, options)))
 
 /** The queue over a `DurableExecutionClient`, with the service's limits. */
-export const layer: Layer.Layer<CheckpointService, never, DurableExecutionClient> = layerWith({})
+export const layer: Layer.Layer<CheckpointService, never, DurableExecutionClient> = /*#__PURE__*/ layerWith({})

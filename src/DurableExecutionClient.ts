@@ -177,15 +177,15 @@ const fromSender = (sender: (aws: typeof import("@aws-sdk/client-lambda")) => Co
  * credentials come from the environment (`AWS_ENDPOINT_URL_LAMBDA` included). Time-outs: 5 s to connect,
  * 50 s without a byte, 55 s for a request; three attempts, as AWS's own SDKs.
  */
-export const layer: Layer.Layer<DurableExecutionClient> = Layer.effect(
-  DurableExecutionClient,
-  fromSender((aws) =>
-    new aws.LambdaClient({
-      customUserAgent: [["effect-durable-lambda"]],
-      requestHandler: { connectionTimeout: 5_000, socketTimeout: 50_000, requestTimeout: 55_000, throwOnRequestTimeout: true }
-    })
-  )
+export const make: Effect.Effect<DurableExecutionClient["Service"]> = /*#__PURE__*/ fromSender((aws) =>
+  new aws.LambdaClient({
+    customUserAgent: [["effect-durable-lambda"]],
+    requestHandler: { connectionTimeout: 5_000, socketTimeout: 50_000, requestTimeout: 55_000, throwOnRequestTimeout: true }
+  })
 )
+
+/** AWS Lambda, as a layer: see `make`. */
+export const layer: Layer.Layer<DurableExecutionClient> = /*#__PURE__*/ Layer.effect(DurableExecutionClient, make)
 
 /** AWS Lambda, through a `LambdaClient` of your own (other region, credentials, middleware). */
 export const layerClient = (client: CommandSender): Layer.Layer<DurableExecutionClient> =>

@@ -1,7 +1,7 @@
 /**
  * The Lambda handler of a durable function: from the event of one invocation to its answer.
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -271,6 +271,25 @@ const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
 
 // ---- the handler -----------------------------------------------------------------------------------------
 
+/** The services of a sandbox. The defaults are no layers, so that a bundle that needs none does not carry them. */
+const buildServices = <ROut, LE>(
+  { checkpoints, client, layer }: Options<ROut, LE>,
+  scope: Scope.Scope
+): Effect.Effect<Context.Context<CheckpointService.CheckpointService>, LE> =>
+  Effect.gen(function*() {
+    const clients = client === undefined
+      ? Context.make(DurableExecutionClient.DurableExecutionClient, yield* DurableExecutionClient.make)
+      : yield* Layer.buildWithScope(client, scope)
+    const queues = checkpoints === undefined
+      ? Context.make(
+        CheckpointService.CheckpointService,
+        CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
+      )
+      : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
+    const own = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
+    return layer === undefined ? own : Context.merge(own, yield* Layer.buildWithScope(layer, scope))
+  })
+
 /**
  * Makes the Lambda handler of a durable function.
  *
@@ -314,12 +333,7 @@ export const make = <
   const scope = Scope.makeUnsafe()
   let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
   const build = () => {
-    const checkpoints = Layer.provide(options.checkpoints ?? CheckpointService.layer, options.client ?? DurableExecutionClient.layer)
-    const base = Layer.merge(DurableLogger.layer, checkpoints)
-    const all = options.layer === undefined
-      ? base
-      : Layer.merge(base, options.layer) as Layer.Layer<CheckpointService.CheckpointService, LE>
-    const built = Effect.runPromise(Layer.buildWithScope(all, scope))
+    const built = Effect.runPromise(buildServices(options, scope))
     built.catch(() => services = undefined)
     // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
     if (process.env.AWS_LAMBDA_RUNTIME_API !== undefined) {

@@ -119,13 +119,15 @@ const toConsole = (logger: Logger.Logger<unknown, string | undefined>): Logger.L
  * The loggers of a fiber, as `Logger.CurrentLoggers`, but without its default: a handler that brings no logger
  * of its own need not carry Effect's.
  */
-const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = Context.Reference("effect/Logger/CurrentLoggers", {
+export const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = Context.Reference("effect/Logger/CurrentLoggers", {
   defaultValue: (): ReadonlySet<Logger.Logger<unknown, any>> => new Set()
 })
 
+/** What the handler logs to unless its layer brings other loggers. */
+export const loggers = (options?: Options): ReadonlySet<Logger.Logger<unknown, any>> => new Set([toConsole(make(options))])
+
 /** The handler's logger with options, for the handler's `layer`. */
-export const layerWith = (options?: Options): Layer.Layer<never> =>
-  Layer.succeed(CurrentLoggers, new Set([toConsole(make(options))]))
+export const layerWith = (options?: Options): Layer.Layer<never> => Layer.succeed(CurrentLoggers, loggers(options))
 
 /** The handler's default logger, silent while replaying. */
 export const layer: Layer.Layer<never> = /*#__PURE__*/ layerWith()
