@@ -111,6 +111,10 @@ export interface LambdaContext {
 /** A Lambda handler. */
 export type LambdaHandler = (event: unknown, context?: LambdaContext) => Promise<Protocol.InvocationOutput>
 
+/** A body whose type was checked against its definition where it was given. */
+// any: the payload's type belongs to the definition
+export type AnyBody<R> = (payload: any) => Effect.Effect<unknown, unknown, R>
+
 // ---- one invocation --------------------------------------------------------------------------------------
 
 const MAX_LAMBDA_MILLIS = 900_000
@@ -149,7 +153,7 @@ const decodePayload = (definition: DurableFunction.Any, input: string | undefine
  */
 export const invocation = <R>(
   definition: DurableFunction.Any,
-  body: (payload: any) => Effect.Effect<unknown, unknown, R>,
+  body: AnyBody<R>,
   options: RunOptions,
   rawEvent: unknown,
   lambda: LambdaContext | undefined

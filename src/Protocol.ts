@@ -8,7 +8,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { parseTimestamp } from "./internal/wire.ts"
+import { OPERATION_STATUSES, OPERATION_TYPES, parseTimestamp } from "./internal/wire.ts"
 
 export { isTerminal, Limits, parseTimestamp } from "./internal/wire.ts"
 
@@ -38,7 +38,7 @@ const optional = <S extends Schema.Constraint>(schema: S) =>
 // ---- vocabulary --------------------------------------------------------------------------------
 
 /** What kind of thing an operation is. */
-export const OperationType = Schema.Literals(["EXECUTION", "CONTEXT", "STEP", "WAIT", "CALLBACK", "CHAINED_INVOKE"])
+export const OperationType = Schema.Literals(OPERATION_TYPES)
 export type OperationType = typeof OperationType.Type
 
 /** What an update does to its operation. */
@@ -46,9 +46,7 @@ export const OperationAction = Schema.Literals(["START", "SUCCEED", "FAIL", "RET
 export type OperationAction = typeof OperationAction.Type
 
 /** Where an operation stands. */
-export const OperationStatus = Schema.Literals([
-  "STARTED", "PENDING", "READY", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"
-])
+export const OperationStatus = Schema.Literals(OPERATION_STATUSES)
 export type OperationStatus = typeof OperationStatus.Type
 
 /** Where an execution stands. */

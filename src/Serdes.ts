@@ -93,6 +93,10 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
   }
 }
 
+/** A schema that throws has failed: thrown on, the invocation would be repeated for ever. */
+const total = <A>(run: () => Effect.Effect<A, string, any>): Effect.Effect<A, string, any> =>
+  Effect.catchDefect(Effect.suspend(run), (defect) => Effect.fail(`its schema died: ${String(defect)}`))
+
 const codecs = new WeakMap<object, PayloadCodec>()
 
 /** The codec of a schema, built once per schema; without a schema, that of plain JSON. */
@@ -100,7 +104,8 @@ export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCode
   if (schema === undefined) return plainJson
   const known = codecs.get(schema)
   if (known !== undefined) return known
-  const made = fromSchema(schema)
+  const { decode, encode } = fromSchema(schema)
+  const made: PayloadCodec = { encode: (value) => total(() => encode(value)), decode: (payload) => total(() => decode(payload)) }
   codecs.set(schema, made)
   return made
 }
@@ -152,7 +157,15 @@ const fault = (value: unknown, path: string, parents: ReadonlyArray<object>): st
 }
 
 /** What in a value is not plain JSON, in the words of the compile-time message; `undefined` when it is plain. */
-export const plainJsonFault = (value: unknown): string | undefined => (value === undefined ? undefined : fault(value, "", []))
+export const plainJsonFault = (value: unknown): string | undefined => {
+  if (value === undefined) return undefined
+  // try: reading a value runs its getters, and a very deep one exceeds the stack
+  try {
+    return fault(value, "", [])
+  } catch (error) {
+    return `it cannot be read (${String(error)})`
+  }
+}
 
 /** Writes a plain value. Fails with what in it is not plain JSON. */
 export const writePlainJson = (value: unknown): Result.Result<string | undefined, string> => {

@@ -37,6 +37,7 @@ type Leaf = string | number | boolean | null
 type JsonOf<A> = IsAny<A> extends true ? never
   : unknown extends A ? never
   : A extends Leaf ? A
+  // any: every function, every class
   : A extends undefined | bigint | symbol | ((...args: any) => any) | (abstract new(...args: any) => any) ? never
   : A extends ReadonlyArray<infer X> ? readonly JsonOf<X>[] // the array syntax defers the recursion
   : [keyof A] extends [never] ? never
@@ -55,6 +56,7 @@ export type IsPlain<A> = IsAny<A> extends true ? false
 
 type At<Path extends string> = Path extends "" ? "it" : `\`${Path}\``
 type Methods<A> = {
+  // any: every function
   [K in keyof A]-?: IsAny<A[K]> extends true ? never : Extract<A[K], (...args: any) => any>
 }[keyof A]
 
@@ -69,6 +71,7 @@ export type Fault<A, Path extends string = "", Depth extends ReadonlyArray<0> = 
   : A extends Date ? `${At<Path>} is a Date`
   : A extends ReadonlyMap<any, any> ? `${At<Path>} is a Map`
   : A extends ReadonlySet<any> ? `${At<Path>} is a Set`
+  // any: every function
   : A extends ((...args: any) => any) ? `${At<Path>} is a function`
   : [keyof A] extends [never] ? `${At<Path>} is an object of unknown shape`
   : Depth["length"] extends 4 ? never

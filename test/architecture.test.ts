@@ -19,11 +19,11 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [5, "sdk", "DurableHandler DurableClient"],
   [4, "sdk", "Durable DurableFunction DurableLogger DurableTracer operations/**"],
   [4, "engine", "engine/**"],
-  [3, "sdk", "DurableContext internal/core/**"],
+  [3, "sdk", "DurableContext CurrentExecution StepServices internal/core/**"],
 
   [2, "ground", "DurableExecutionClient CheckpointService DurablePlugin"],
-  [1, "ground", "DurableError Serdes internal/operationId internal/random internal/retry"],
-  [0, "ground", "Protocol History internal/decode"]
+  [1, "ground", "DurableError Serdes internal/operationId internal/random internal/retry internal/retries internal/failure internal/warn"],
+  [0, "ground", "Protocol History internal/wire internal/decode"]
 ]
 
 /** Who may import what from outside. A module that is not listed here is free to all. */

@@ -6,11 +6,16 @@
  * **Example** (A wait of three days, in milliseconds)
  *
  * ```ts
+ * import { Engine } from "effect-durable-lambda/engine"
+ * import { Effect } from "effect"
+ *
+ * declare const handler: (event: unknown, context: unknown) => Promise<unknown>
+ *
  * const program = Effect.gen(function*() {
  *   const engine = yield* Engine.Engine
  *   yield* engine.register("order", Engine.fromHandler(handler))
  *   const arn = yield* engine.start({ functionName: "order:$LATEST", payload: "{}" })
- *   return yield* engine.await(arn) // => { Status: "SUCCEEDED", Result: "…", … }
+ *   return yield* engine.await(arn) // gives { Status: "SUCCEEDED", Result: "…", … }
  * }).pipe(Effect.provide(Engine.layerSkipping))
  * ```
  */

@@ -55,8 +55,14 @@ export interface FailureCodec {
 
 // ---- what a failure is called -----------------------------------------------------------------------
 
+/** Anything can fail, also what throws when it is looked at. */
+const looking = <A>(look: () => A, otherwise: A): A => Result.getOrElse(Result.try(look), () => otherwise)
+
 const property = (value: unknown, key: string): unknown =>
-  typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined
+  typeof value === "object" && value !== null ? looking(() => (value as Record<string, unknown>)[key], undefined) : undefined
+
+/** What JavaScript makes of a value as text. */
+const textOf = (value: unknown): string => looking(() => String(value), "a value that cannot be shown")
 
 /** The tag of a failure, else the name of its class. Never a minified name where there is a tag. */
 export const typeOf = (failure: unknown): string => {
@@ -76,7 +82,7 @@ export const messageOf = (failure: unknown): string => {
     ? failure
     : Serdes.plainJsonFault(failure) === undefined
     ? JSON.stringify(failure) ?? "undefined"
-    : String(failure)
+    : textOf(failure)
   return cut(text)
 }
 
@@ -85,7 +91,7 @@ const NOT_DATA: ReadonlySet<string> = new Set(["_tag", "name", "message", "stack
 /** A failure's own fields, where they are plain JSON and small. */
 const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
   if (typeof failure !== "object" || failure === null) return {}
-  const entries = Object.entries(failure).filter(([key]) => !NOT_DATA.has(key))
+  const entries = looking(() => Object.entries(failure), []).filter(([key]) => !NOT_DATA.has(key))
   if (entries.length === 0) return {}
   const data = Object.fromEntries(entries)
   if (Serdes.plainJsonFault(data) !== undefined) return {}
@@ -111,7 +117,7 @@ const covers = (schema: Schema.Constraint | undefined, failure: unknown): boolea
     is = Schema.is(schema as Schema.Codec<unknown>)
     predicates.set(schema, is)
   }
-  return is(failure)
+  return looking(() => is(failure), false)
 }
 
 /** What a Cause counts as: a defect if there is one, else its first failure, else an interruption. */
@@ -121,7 +127,7 @@ export const reasonOf = (cause: Cause.Cause<unknown>) =>
 /** A defect as `Schema.Defect` writes it: an error's name, message and cause, never its stack; else plain JSON, else text. */
 const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
   if (!(defect instanceof Error)) {
-    return Serdes.plainJsonFault(defect) === undefined && defect !== undefined ? defect as Schema.Json : String(defect)
+    return Serdes.plainJsonFault(defect) === undefined && defect !== undefined ? defect as Schema.Json : textOf(defect)
   }
   const error = { name: typeOf(defect), message: messageOf(defect) }
   return defect.cause === undefined || depth === MAX_CAUSES ? error : { ...error, cause: writeDefect(defect.cause, depth + 1) }

@@ -22,16 +22,19 @@ export type Policy =
   | (($: <A>(schedule: A) => A) => Schedule.Schedule<any, any, never, any>)
   | Options
 
+// any: the operation's own types say what its failures are
+type Predicate = (error: any) => boolean | Effect.Effect<boolean, never, any>
+
 /** The options form of a policy. */
 export interface Options {
   readonly times?: number | undefined
-  readonly while?: ((error: any) => boolean | Effect.Effect<boolean, never, any>) | undefined
-  readonly until?: ((error: any) => boolean | Effect.Effect<boolean, never, any>) | undefined
+  readonly while?: Predicate | undefined
+  readonly until?: Predicate | undefined
   readonly schedule?: Schedule.Schedule<any, any, never, any> | undefined
 }
 
 /** Asks a predicate of the options form, which may be an effect. */
-const holds = (f: (error: any) => boolean | Effect.Effect<boolean, never, any>, error: unknown): Effect.Effect<boolean, never, any> => {
+const holds = (f: Predicate, error: unknown): Effect.Effect<boolean, never, any> => {
   const result = f(error)
   return Effect.isEffect(result) ? result : Effect.succeed(result)
 }

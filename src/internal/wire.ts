@@ -2,20 +2,18 @@
  * Facts of the wire that need no schema: limits, statuses, timestamps. Apart from the schemas so that a
  * bundled handler does not carry those. Users find them in `Protocol`.
  */
-import type { OperationStatus, OperationType } from "../Protocol.ts"
-
 /** What kinds of operations there are. */
-export const OPERATION_TYPES: ReadonlyArray<OperationType> = ["EXECUTION", "CONTEXT", "STEP", "WAIT", "CALLBACK", "CHAINED_INVOKE"]
+export const OPERATION_TYPES = ["EXECUTION", "CONTEXT", "STEP", "WAIT", "CALLBACK", "CHAINED_INVOKE"] as const
 
 /** Where an operation can stand. */
-export const OPERATION_STATUSES: ReadonlyArray<OperationStatus> = [
+export const OPERATION_STATUSES = [
   "STARTED", "PENDING", "READY", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"
-]
+] as const
 
-const TERMINAL: ReadonlySet<OperationStatus> = new Set(["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"])
+const TERMINAL: ReadonlySet<string> = new Set(["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"])
 
 /** Whether an operation in this status never changes again. All five terminal statuses are final everywhere. */
-export const isTerminal = (status: OperationStatus): boolean => TERMINAL.has(status)
+export const isTerminal = (status: (typeof OPERATION_STATUSES)[number]): boolean => TERMINAL.has(status)
 
 // ---- limits --------------------------------------------------------------------------------------
 

@@ -30,13 +30,16 @@ import { plainJsonFault, readPlainJson } from "../Serdes.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
 /** Options of a child context. */
-export interface ChildContextOptions<A, SA, SE> {
+export interface ChildContextOptions<A, SA, SE, V = boolean> {
   /** Codec of the value. Without it a value that is plain JSON is recorded as such, any other is rebuilt on replay. */
   readonly success?: SA
   /** Codec of failures. Failures of operations need none; what it does not cover surfaces as `ChildContextFailed`. */
   readonly error?: SE
-  /** Records nothing of the context itself: it only keeps the names inside apart from those outside. Default: false. */
-  readonly virtual?: boolean | undefined
+  /**
+   * Records nothing of the context itself: it only keeps the names inside apart from those outside. Value and
+   * failures then pass as they are. Default: false.
+   */
+  readonly virtual?: V
   /** How the console classifies it: up to 32 of `[a-zA-Z0-9-_]`. Default: `RunInChildContext`. */
   readonly subType?: string | undefined
   /** What the console shows in place of a value that is too large to record. */
@@ -53,9 +56,9 @@ type Surfaced<E, SE> = SE extends { readonly Type: infer S }
   : Extract<E, Operation> | ([Exclude<E, Operation>] extends [never] ? never : ChildContextFailed)
 
 /** A child context as its parent sees it. */
-export type ChildContext<A, E, R, SA, SE> = Effect.Effect<
-  TypeOf<SA, A>,
-  Surfaced<E, SE>,
+export type ChildContext<A, E, R, SA, SE, V = false> = Effect.Effect<
+  V extends true ? A : TypeOf<SA, A>,
+  V extends true ? E : Surfaced<E, SE>,
   DurableContext | R | StepServices<CodecServices<SA> | CodecServices<SE>>
 >
 
@@ -95,24 +98,24 @@ export type ChildContext<A, E, R, SA, SE> = Effect.Effect<
  * ```
  */
 export const childContext: {
-  <A, E, R, SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined>(
+  <A, E, R, SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined, V extends boolean = false>(
     name: string,
     body: Effect.Effect<A, E, R> & HasContextCodec<A, SA>,
-    options?: ChildContextOptions<A, SA, SE>
-  ): ChildContext<A, E, R, SA, SE>
-  <A, SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined>(
+    options?: ChildContextOptions<A, SA, SE, V>
+  ): ChildContext<A, E, R, SA, SE, V>
+  <A, SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined, V extends boolean = false>(
     name: string,
-    options?: ChildContextOptions<A, SA, SE>
-  ): <E, R>(body: Effect.Effect<A, E, R> & HasContextCodec<A, SA>) => ChildContext<A, E, R, SA, SE>
-  <A, E, R, SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined>(
+    options?: ChildContextOptions<A, SA, SE, V>
+  ): <E, R>(body: Effect.Effect<A, E, R> & HasContextCodec<A, SA>) => ChildContext<A, E, R, SA, SE, V>
+  <A, E, R, SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined, V extends boolean = false>(
     name: string,
     body: Effect.Effect<A, E, R> & HasContextCodec<A, SA>,
-    options?: ChildContextOptions<A, SA, SE>
-  ): ChildContext<A, E, R, SA, SE>
+    options?: ChildContextOptions<A, SA, SE, V>
+  ): ChildContext<A, E, R, SA, SE, V>
 } = ((...args: ReadonlyArray<any>) => // the overloads say what the arguments are
   Effect.isEffect(args[1])
     ? run(args[0] as string, args[1] as AnyEffect, (args[2] ?? {}) as AnyOptions)
-    : (self: AnyEffect) => run(args[0] as string, self, (args[1] ?? {}) as AnyOptions)) as any
+    : (self: AnyEffect) => run(args[0] as string, self, (args[1] ?? {}) as AnyOptions)) as any // typed by the overloads
 
 type AnyEffect = Effect.Effect<unknown, unknown, any>
 type AnyOptions = ChildContextOptions<any, MaybeSchema, MaybeSchema>

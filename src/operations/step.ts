@@ -210,7 +210,7 @@ export const step: {
 } = ((...args: ReadonlyArray<any>) => // the overloads say what the arguments are
   Effect.isEffect(args[1])
     ? run(args[0] as string, args[1] as AnyEffect, (args[2] ?? {}) as AnyOptions)
-    : (self: AnyEffect) => run(args[0] as string, self, (args[1] ?? {}) as AnyOptions)) as any
+    : (self: AnyEffect) => run(args[0] as string, self, (args[1] ?? {}) as AnyOptions)) as any // typed by the overloads
 
 type AnyEffect = Effect.Effect<unknown, unknown, any>
 

@@ -66,7 +66,7 @@ export class TestRunner extends Context.Service<TestRunner, {
   /** @internal */
   readonly launch: (
     definition: DurableFunction.Any,
-    body: (payload: any) => Effect.Effect<unknown, unknown, any>,
+    body: DurableHandler.AnyBody<any>,
     payload: unknown,
     options: Options
   ) => Effect.Effect<TestExecution<any, any, any>, never, any>
@@ -178,7 +178,7 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
 
   const executor = (
     definition: DurableFunction.Any,
-    body: (payload: any) => Effect.Effect<unknown, unknown, any>,
+    body: DurableHandler.AnyBody<any>,
     options: Options
   ): Engine.Executor<any> =>
   (event, context) =>

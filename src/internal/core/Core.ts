@@ -498,7 +498,9 @@ export const make = (
     for (const world of worlds) for (const id of world.unvisited ?? []) missing.push(records.get(id)!)
     const asked = [...opened.values()].filter((op) => op.record === undefined)
     const reason = explain.unvisited(missing, asked, root.trail)
-    if (options.unvisited === "ignore") {
+    // a second one of a recorded name may have taken the result of the first: no policy can tolerate that
+    const taken = asked.some((op) => op.place.repeats(op.spec) && (op.place.world.unvisited?.size ?? 0) > 0)
+    if (options.unvisited === "ignore" && !taken) {
       unvisitedCount = 0
       for (const world of worlds) world.unvisited = undefined
       host.warn(reason)

@@ -45,9 +45,9 @@ export class Place {
     return operationId(this.path, spec.subType, spec.name, occurrence)
   }
 
-  /** How often this kind and name was asked for. */
-  asked(spec: Spec): number {
-    return this.occurrences.get(`${spec.subType}:${spec.name}`) ?? 0
+  /** Whether this kind and name was asked for more than once. */
+  repeats(spec: Spec): boolean {
+    return (this.occurrences.get(`${spec.subType}:${spec.name}`) ?? 0) > 1
   }
 }
 

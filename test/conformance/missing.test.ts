@@ -1,0 +1,450 @@
+/**
+ * What AWS's requirements in `.conformance` do not tell: the requirements whose YAML is not there, and the pairs
+ * that AWS's matcher cannot tell apart (it ignores extra events, and never requires a name to be absent or
+ * payloads to differ). The handlers run as they are, with a real `LambdaClient`, on the engine.
+ */
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import type { History, Protocol } from "effect-durable-lambda"
+import { Engine } from "effect-durable-lambda/engine"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import { createServer, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
+import { handlers as child } from "./handlers/child.ts"
+import { handlers as step } from "./handlers/step.ts"
+import { handlers as wait } from "./handlers/wait.ts"
+
+const handlers = { ...step, ...wait, ...child }
+type Id = keyof typeof handlers
+
+// ---- the way from a LambdaClient to the engine of a test -----------------------------------------------------
+
+type Service = Engine.Engine["Service"]
+const engines = new Map<string, Service>()
+const TIMESTAMPS = new Set(["StartTimestamp", "EndTimestamp", "NextAttemptTimestamp", "ScheduledEndTimestamp"])
+
+/** REST-JSON: timestamps are epoch seconds. */
+const encode = (value: unknown) =>
+  JSON.stringify(value, (key, item) => (typeof item === "number" && TIMESTAMPS.has(key) ? item / 1000 : item))
+
+let gateway: Server
+
+beforeAll(async () => {
+  gateway = createServer(async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost")
+    const [, arn = "", call] = /durable-executions\/([^/]+)\/(checkpoint|state)$/.exec(pathname) ?? []
+    const DurableExecutionArn = decodeURIComponent(arn)
+    const chunks: Array<Buffer> = []
+    for await (const chunk of request) chunks.push(chunk)
+    const engine = engines.get(DurableExecutionArn)!
+    const answer: Effect.Effect<unknown, Engine.Rejection> =
+      call === "checkpoint"
+        ? engine.checkpoint({ DurableExecutionArn, ...JSON.parse(Buffer.concat(chunks).toString()) })
+        : engine.getExecutionState({
+            DurableExecutionArn,
+            CheckpointToken: searchParams.get("CheckpointToken") ?? "",
+            Marker: searchParams.get("Marker") ?? "",
+            MaxItems: Number(searchParams.get("MaxItems") ?? 0)
+          })
+    const result = await Effect.runPromise(Effect.result(answer))
+    const failed = result._tag === "Failure" ? result.failure : undefined
+    response.writeHead(failed?.status ?? 200, {
+      "content-type": "application/json",
+      ...(failed === undefined ? undefined : { "x-amzn-errortype": failed.errorName })
+    })
+    response.end(encode(failed === undefined ? (result as { success?: unknown }).success : { message: failed.reason }))
+  })
+  await new Promise<void>((resolve) => gateway.listen(0, "127.0.0.1", resolve))
+  Object.assign(process.env, {
+    AWS_ENDPOINT_URL_LAMBDA: `http://127.0.0.1:${(gateway.address() as AddressInfo).port}`,
+    AWS_REGION: "us-east-1",
+    AWS_ACCESS_KEY_ID: "local",
+    AWS_SECRET_ACCESS_KEY: "local"
+  })
+})
+
+afterAll(() => {
+  gateway.closeAllConnections()
+  gateway.close()
+})
+
+/** Runs the handler of a requirement to its end. */
+const run = Effect.fnUntraced(function* (id: Id, input: unknown = null) {
+  const engine = yield* Engine.Engine
+  const name = `requirement-${id}`
+  let invocations = 0
+  yield* engine.register(
+    name,
+    Engine.fromHandler((event, context) => {
+      engines.set((event as Protocol.InvocationEvent).DurableExecutionArn, engine)
+      invocations++
+      return handlers[id](event, context)
+    })
+  )
+  const arn = yield* engine.start({ functionName: `${name}:$LATEST`, payload: JSON.stringify(input) })
+  const description = yield* engine.await(arn)
+  const history = yield* engine.history(arn)
+  return { arn, description, history, invocations }
+}, Effect.provide(Engine.layerSkipping))
+
+/** `Type Name` of each event but the first and the last, which every execution has. */
+const events = (history: ReadonlyArray<History.Event>) =>
+  history.slice(1, -1).map(({ EventType, Name }) => (Name === undefined ? EventType : `${EventType} ${Name}`))
+
+const find = (history: ReadonlyArray<History.Event>, type: History.EventType, name?: string) =>
+  history.find(({ EventType, Name }) => EventType === type && (name === undefined || Name === name))!
+
+const delays = (history: ReadonlyArray<History.Event>) =>
+  history.flatMap(({ StepFailedDetails: details }) =>
+    details === undefined ? [] : [details.RetryDetails?.NextAttemptDelaySeconds]
+  )
+
+// ---- steps -----------------------------------------------------------------------------------------------------
+
+describe("requirements that are not in the folder: step", () => {
+  it.effect("1-3: steps in sequence, each with the result of the one before", () =>
+    Effect.gen(function* () {
+      const { description, history, invocations } = yield* run("1-3")
+      assert.strictEqual(description.Result, "[1,2,3]")
+      assert.strictEqual(invocations, 1)
+      assert.deepStrictEqual(events(history), [
+        "StepStarted first",
+        "StepSucceeded first",
+        "StepStarted second",
+        "StepSucceeded second",
+        "StepStarted third",
+        "StepSucceeded third",
+        "InvocationCompleted"
+      ])
+      assert.strictEqual(new Set(history.flatMap(({ Id }) => Id ?? [])).size, 4) // with the execution's own
+    })
+  )
+
+  it.effect("1-6: custom serdes: the raw text on the wire, and what it decodes to in the workflow", () =>
+    Effect.gen(function* () {
+      const { description, history } = yield* run("1-6", "hello world")
+      assert.strictEqual(find(history, "StepSucceeded").StepSucceededDetails?.Result.Payload, "HELLO WORLD")
+      assert.strictEqual(description.Result, '"HELLO WORLD"')
+    })
+  )
+
+  it.effect("1-9: a step before a wait is not run again behind it", () =>
+    Effect.gen(function* () {
+      const { description, history, invocations } = yield* run("1-9")
+      assert.strictEqual(description.Result, '"before after"')
+      assert.strictEqual(invocations, 2)
+      assert.deepStrictEqual(events(history), [
+        "StepStarted before",
+        "StepSucceeded before",
+        "WaitStarted pause",
+        "InvocationCompleted",
+        "WaitSucceeded pause",
+        "StepStarted after",
+        "StepSucceeded after",
+        "InvocationCompleted"
+      ])
+    })
+  )
+
+  it.effect("1-12: 4 attempts, 3 delays of 1 second, then the execution fails with the step's error", () =>
+    Effect.gen(function* () {
+      const { description, history, invocations } = yield* run("1-12")
+      assert.strictEqual(description.Status, "FAILED")
+      assert.strictEqual(description.Error?.ErrorType, "TransientError")
+      assert.strictEqual(invocations, 4)
+      assert.deepStrictEqual(delays(history), [1, 1, 1, undefined])
+      assert.deepStrictEqual(
+        history.flatMap(({ StepFailedDetails: details }) => details?.RetryDetails?.CurrentAttempt ?? []),
+        [1, 2, 3, 4]
+      )
+      assert.strictEqual(history.filter(({ EventType }) => EventType === "StepStarted").length, 4)
+    })
+  )
+
+  it.effect("1-15: a retryable error type is retried, and its tag is the ErrorType", () =>
+    Effect.gen(function* () {
+      const { description, history } = yield* run("1-15")
+      assert.strictEqual(description.Result, '"Operation succeeded"')
+      const { Error: error, RetryDetails: retry } = find(history, "StepFailed").StepFailedDetails!
+      assert.match(error.Payload?.ErrorType ?? "", /.*TransientError$/)
+      assert.deepStrictEqual(retry, { CurrentAttempt: 1, NextAttemptDelaySeconds: 1 })
+      assert.strictEqual(find(history, "StepSucceeded").StepSucceededDetails?.RetryDetails.CurrentAttempt, 2)
+    })
+  )
+})
+
+// ---- waits -------------------------------------------------------------------------------------------------------
+
+describe("requirements that are not in the folder: wait", () => {
+  it.effect("2-3: two waits, one after the other, three invocations", () =>
+    Effect.gen(function* () {
+      const { description, history, invocations } = yield* run("2-3")
+      assert.strictEqual(description.Status, "SUCCEEDED")
+      assert.strictEqual(invocations, 3)
+      assert.deepStrictEqual(events(history), [
+        "WaitStarted first",
+        "InvocationCompleted",
+        "WaitSucceeded first",
+        "WaitStarted second",
+        "InvocationCompleted",
+        "WaitSucceeded second",
+        "InvocationCompleted"
+      ])
+      assert.strictEqual(find(history, "WaitStarted", "first").WaitStartedDetails?.Duration, 1)
+      assert.strictEqual(find(history, "WaitStarted", "second").WaitStartedDetails?.Duration, 2)
+    })
+  )
+})
+
+// ---- child contexts ----------------------------------------------------------------------------------------------
+
+/** Name of the event's parent, by its id. */
+const parentOf = (history: ReadonlyArray<History.Event>, event: History.Event) =>
+  history.find(({ EventType, Id }) => EventType === "ContextStarted" && Id === event.ParentId)?.Name
+
+describe("requirements that are not in the folder: child", () => {
+  it.effect("3-3: steps in a context have it as their parent", () =>
+    Effect.gen(function* () {
+      const { description, history } = yield* run("3-3", "hello")
+      assert.strictEqual(description.Result, '"hello"')
+      assert.deepStrictEqual(events(history), [
+        "ContextStarted child",
+        "StepStarted first",
+        "StepSucceeded first",
+        "StepStarted second",
+        "StepSucceeded second",
+        "ContextSucceeded child",
+        "InvocationCompleted"
+      ])
+      for (const event of history.filter(({ SubType }) => SubType === "Step")) {
+        assert.strictEqual(parentOf(history, event), "child")
+      }
+      assert.isUndefined(find(history, "ContextStarted").ParentId)
+      assert.strictEqual(find(history, "ContextSucceeded").ContextSucceededDetails?.Result.Payload, '"hello"')
+    })
+  )
+
+  it.effect("3-6: nested contexts: each operation below the one it stands in", () =>
+    Effect.gen(function* () {
+      const { history } = yield* run("3-6", "hello")
+      assert.deepStrictEqual(events(history), [
+        "ContextStarted outer",
+        "ContextStarted inner",
+        "StepStarted echo",
+        "StepSucceeded echo",
+        "ContextSucceeded inner",
+        "ContextSucceeded outer",
+        "InvocationCompleted"
+      ])
+      assert.isUndefined(find(history, "ContextStarted", "outer").ParentId)
+      assert.strictEqual(parentOf(history, find(history, "ContextStarted", "inner")), "outer")
+      assert.strictEqual(parentOf(history, find(history, "ContextSucceeded", "inner")), "outer")
+      assert.strictEqual(parentOf(history, find(history, "StepSucceeded", "echo")), "inner")
+    })
+  )
+
+  it.effect("3-9: a finished context is not run again when a wait behind it causes a replay", () =>
+    Effect.gen(function* () {
+      const { description, history, invocations } = yield* run("3-9", "hello")
+      assert.strictEqual(description.Result, '"hello"')
+      assert.strictEqual(invocations, 2)
+      assert.deepStrictEqual(events(history), [
+        "ContextStarted child",
+        "StepStarted echo",
+        "StepSucceeded echo",
+        "ContextSucceeded child",
+        "WaitStarted pause",
+        "InvocationCompleted",
+        "WaitSucceeded pause",
+        "InvocationCompleted"
+      ])
+    })
+  )
+
+  it.effect("3-15: a context that fails without operations: FAIL with type and message", () =>
+    Effect.gen(function* () {
+      const { description, history } = yield* run("3-15")
+      assert.strictEqual(description.Status, "FAILED")
+      assert.deepStrictEqual(events(history), ["ContextStarted child", "ContextFailed child", "InvocationCompleted"])
+      const error = find(history, "ContextFailed").ContextFailedDetails?.Error.Payload
+      assert.strictEqual(error?.ErrorType, "ChildError")
+      assert.strictEqual(error?.ErrorMessage, "nothing durable has happened")
+    })
+  )
+
+  it.effect("3-18: contexts in sequence; the same name in each is not the same operation", () =>
+    Effect.gen(function* () {
+      const { history } = yield* run("3-18", "hello")
+      assert.deepStrictEqual(events(history), [
+        "ContextStarted first",
+        "StepStarted echo",
+        "StepSucceeded echo",
+        "ContextSucceeded first",
+        "ContextStarted second",
+        "StepStarted echo",
+        "StepSucceeded echo",
+        "ContextSucceeded second",
+        "InvocationCompleted"
+      ])
+      const steps = history.filter(({ EventType }) => EventType === "StepStarted")
+      assert.strictEqual(new Set(steps.map(({ Id }) => Id)).size, 2)
+      assert.deepStrictEqual(
+        steps.map((event) => parentOf(history, event)),
+        ["first", "second"]
+      )
+    })
+  )
+})
+
+// ---- crashes -----------------------------------------------------------------------------------------------------
+
+/** There is one `process.exit`. */
+const oneAtATime = Semaphore.makeUnsafe(1)
+
+/** While it runs, `process.exit` ends the invocation of the one execution of this kind and not this process. */
+const crashable = Effect.fnUntraced(
+  function* (id: "1-17" | "1-18" | "3-12", input: unknown) {
+    const { exit } = process
+    const exits: Array<unknown> = []
+    const name = `requirement-${id}`
+    const engine = yield* Engine.Engine
+    let arn = ""
+    process.exit = ((code) => {
+      exits.push(code)
+      Effect.runFork(engine.crash(arn))
+      throw new Error("the runtime has exited") // stops the caller
+    }) as typeof exit
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        process.exit = exit
+      })
+    )
+    yield* engine.register(
+      name,
+      Engine.fromHandler((event, context) => {
+        arn = (event as Protocol.InvocationEvent).DurableExecutionArn
+        engines.set(arn, engine)
+        return handlers[id](event, context)
+      })
+    )
+    yield* engine.start({ functionName: `${name}:$LATEST`, payload: JSON.stringify(input) })
+    yield* Effect.promise(async () => {
+      while (arn === "") await new Promise((resolve) => setImmediate(resolve))
+    })
+    const description = yield* engine.await(arn)
+    return { description, history: yield* engine.history(arn), exits }
+  },
+  Effect.scoped,
+  Effect.provide(Engine.layerSkipping),
+  oneAtATime.withPermit
+)
+
+describe("requirements that are not in the folder: crashes", () => {
+  const exitError = (event: History.Event) => event.InvocationCompletedDetails?.Error?.Payload?.ErrorType
+
+  it.effect("1-18: at most once with a retry: the interrupted attempt fails, the second one succeeds", () =>
+    Effect.gen(function* () {
+      const { description, exits, history } = yield* crashable("1-18", null)
+      assert.deepStrictEqual(exits, [1])
+      assert.strictEqual(description.Result, '"Operation succeeded"')
+      assert.deepStrictEqual(events(history), [
+        "StepStarted at_most_once_flaky_step",
+        "InvocationCompleted",
+        "StepFailed at_most_once_flaky_step",
+        "InvocationCompleted",
+        "StepStarted at_most_once_flaky_step",
+        "StepSucceeded at_most_once_flaky_step",
+        "InvocationCompleted"
+      ])
+      assert.strictEqual(exitError(history[2]!), "Runtime.ExitError")
+      const { Error: error, RetryDetails: retry } = find(history, "StepFailed").StepFailedDetails!
+      assert.strictEqual(error.Payload?.ErrorType, "StepInterrupted")
+      assert.deepStrictEqual(retry, { CurrentAttempt: 1, NextAttemptDelaySeconds: 1 })
+      assert.strictEqual(find(history, "StepSucceeded").StepSucceededDetails?.RetryDetails.CurrentAttempt, 2)
+    })
+  )
+
+  it.effect("3-12: at least once: the step runs again and succeeds, without a second START", () =>
+    Effect.gen(function* () {
+      const { description, exits, history } = yield* crashable("3-12", "hello")
+      assert.deepStrictEqual(exits, [1])
+      assert.strictEqual(description.Result, '"hello"')
+      assert.deepStrictEqual(events(history), [
+        "ContextStarted child",
+        "StepStarted crash-once",
+        "InvocationCompleted",
+        "StepSucceeded crash-once",
+        "ContextSucceeded child",
+        "InvocationCompleted"
+      ])
+      assert.strictEqual(exitError(history[3]!), "Runtime.ExitError")
+      assert.strictEqual(find(history, "StepSucceeded").StepSucceededDetails?.RetryDetails.CurrentAttempt, 1)
+    })
+  )
+})
+
+// ---- pairs -------------------------------------------------------------------------------------------------------
+
+describe("pairs that AWS's matcher cannot tell apart", () => {
+  it.effect("1-1 and 1-2: the name that the code gives is on every event of the step, and no other", () =>
+    Effect.gen(function* () {
+      for (const [id, name] of [
+        ["1-1", "greet"],
+        ["1-2", "custom_step_name"]
+      ] as const) {
+        const { history } = yield* run(id, "World")
+        assert.deepStrictEqual(
+          history.filter(({ SubType }) => SubType === "Step").map(({ Name }) => Name),
+          [name, name]
+        )
+      }
+    })
+  )
+
+  it.effect("1-5 and 1-6: no value is no payload at all, a text is the very text", () =>
+    Effect.gen(function* () {
+      const none = yield* run("1-5")
+      assert.isUndefined(find(none.history, "StepSucceeded").StepSucceededDetails?.Result.Payload)
+      assert.include([undefined, "null"], none.description.Result)
+      const text = yield* run("1-6", "hello world")
+      assert.strictEqual(find(text.history, "StepSucceeded").StepSucceededDetails?.Result.Payload, "HELLO WORLD")
+    })
+  )
+
+  it.effect(
+    "1-13 and 1-14: the default has jitter and stays within 5 and 10 s, the custom one is exactly 2 and 6 s",
+    () =>
+      Effect.gen(function* () {
+        const defaults = yield* Effect.forEach(
+          Array.from({ length: 12 }),
+          () => Effect.map(run("1-13"), ({ history }) => delays(history)),
+          { concurrency: 6 }
+        )
+        for (const [first = 0, second = 0, ...rest] of defaults) {
+          assert.isTrue(Number.isInteger(first) && first >= 1 && first <= 5, `${first}`)
+          assert.isTrue(Number.isInteger(second) && second >= 1 && second <= 10, `${second}`)
+          assert.deepStrictEqual(rest, [])
+        }
+        assert.isAbove(new Set(defaults.map(([first]) => first)).size, 1)
+        assert.isAbove(new Set(defaults.map(([, second]) => second)).size, 1)
+        assert.deepStrictEqual(delays((yield* run("1-14")).history), [2, 6])
+      })
+  )
+
+  it.effect("2-1 and 2-2: the name of the wait", () =>
+    Effect.gen(function* () {
+      for (const [id, name] of [
+        ["2-1", "pause"],
+        ["2-2", "custom_wait_name"]
+      ] as const) {
+        const { history } = yield* run(id)
+        assert.deepStrictEqual(events(history), [
+          `WaitStarted ${name}`,
+          "InvocationCompleted",
+          `WaitSucceeded ${name}`,
+          "InvocationCompleted"
+        ])
+      }
+    })
+  )
+})

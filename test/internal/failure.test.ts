@@ -1,0 +1,263 @@
+import { assert, describe, it } from "@effect/vitest"
+import {
+  ChildContextFailed,
+  SerdesFailed,
+  StepFailed,
+  StepInterrupted,
+  StepTimedOut
+} from "effect-durable-lambda/DurableError"
+import type * as Protocol from "effect-durable-lambda/Protocol"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import { decodeFailure, encodeFailure, type FailureCodec, messageOf, typeOf } from "../../src/internal/failure.ts"
+
+class Declined extends Schema.TaggedError<Declined>()("Declined", {
+  reason: Schema.String,
+  at: Schema.Date,
+  details: Schema.Array(Schema.Struct({ code: Schema.Int, note: Schema.optionalKey(Schema.String) }))
+}) {}
+class Other extends Schema.TaggedError<Other>()("Other", { n: Schema.Int }) {}
+
+const step: FailureCodec = { operation: "s", schema: undefined, Wrapper: StepFailed }
+const context: FailureCodec = { operation: "c", schema: undefined, Wrapper: ChildContextFailed }
+const covering = (codec: FailureCodec): FailureCodec => ({ ...codec, schema: Schema.Union([Declined, Other]) })
+
+/** Across the wire and back, as JSON. */
+const across = (cause: Cause.Cause<unknown>, codec: FailureCodec) =>
+  Effect.gen(function* () {
+    const error = yield* encodeFailure(cause, codec)
+    const wire = JSON.parse(JSON.stringify(error)) as Protocol.ErrorObject
+    return { error, exit: yield* decodeFailure(wire, codec) }
+  })
+
+const roundTrip = (failure: unknown, codec: FailureCodec) =>
+  Effect.flatMap(across(Cause.fail(failure), codec), ({ exit }) => Effect.flip(exit))
+
+const bytes = (error: Protocol.ErrorObject) => Buffer.byteLength(JSON.stringify(error))
+
+describe("failure: round trips", () => {
+  it.effect.prop("what a schema covers is what it was", [Schema.Union([Declined, Other])], ([failure]) =>
+    Effect.gen(function* () {
+      for (const codec of [covering(step), covering(context)]) {
+        const back = yield* roundTrip(failure, codec)
+        assert.strictEqual(Object.getPrototypeOf(back), Object.getPrototypeOf(failure))
+        assert.strictEqual(JSON.stringify(back), JSON.stringify(failure)) // -0 is 0 in JSON
+      }
+    })
+  )
+
+  it.effect.prop(
+    "what no schema covers becomes the wrapper, with type, message and data",
+    [Other, Schema.String],
+    ([failure, text]) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(
+          yield* roundTrip(failure, step),
+          new StepFailed({ operation: "s", type: "Other", message: "", data: { n: failure.n + 0 } })
+        )
+        assert.deepStrictEqual(
+          yield* roundTrip(text, context),
+          new ChildContextFailed({ operation: "c", type: "Failure", message: messageOf(text) })
+        )
+      })
+  )
+
+  it.effect.prop("defects keep name and message", [Schema.String, Schema.NonEmptyString], ([message, name]) =>
+    Effect.gen(function* () {
+      const { error, exit } = yield* across(Cause.die(Object.assign(new Error(message), { name })), step)
+      assert(Exit.isFailure(exit))
+      const back = Cause.squash(exit.cause)
+      assert(back instanceof Error && Cause.hasDies(exit.cause))
+      assert.deepStrictEqual([back.name, back.message], [name, messageOf(message)])
+      assert.strictEqual(error.ErrorType, name)
+    })
+  )
+
+  it.effect.prop("defects that are plain JSON are what they were", [Schema.Json], ([defect]) =>
+    Effect.gen(function* () {
+      // an object with a message counts as an error
+      if (typeof defect === "object" && defect !== null && "message" in defect) return
+      if (JSON.stringify(defect).length > 8_000) return
+      const { exit } = yield* across(Cause.die(defect), step)
+      assert(Exit.isFailure(exit))
+      assert.deepStrictEqual(JSON.stringify(Cause.squash(exit.cause)), JSON.stringify(defect))
+    })
+  )
+
+  it.effect("operation errors pass as they are, through contexts and steps", () =>
+    Effect.gen(function* () {
+      const errors = [
+        new StepFailed({ operation: "x", type: "T", message: "m", data: { a: [1, null] } }),
+        new StepFailed({ operation: "x", type: "T", message: "m" }),
+        new StepInterrupted({ operation: "x" }),
+        new StepTimedOut({ operation: "x", timeoutMillis: 5 })
+      ]
+      for (const error of errors) {
+        assert.deepStrictEqual(yield* roundTrip(error, step), error)
+        assert.deepStrictEqual(yield* roundTrip(error, context), error)
+        assert.deepStrictEqual(yield* roundTrip(error, covering(context)), error)
+      }
+      const inner = new ChildContextFailed({ operation: "inner", type: "T", message: "m" })
+      assert.deepStrictEqual(yield* roundTrip(inner, context), inner)
+    })
+  )
+
+  it.effect("an interruption is one; a defect beats a failure, a failure an interruption", () =>
+    Effect.gen(function* () {
+      const { exit } = yield* across(Cause.interrupt(), step)
+      assert.isTrue(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause))
+      const mixed = Cause.combine(Cause.combine(Cause.interrupt(), Cause.fail("f")), Cause.die("d"))
+      assert.deepStrictEqual((yield* across(mixed, step)).exit, Exit.die("d"))
+      const failed = Cause.combine(Cause.interrupt(), Cause.fail("f"))
+      assert.deepStrictEqual(
+        (yield* across(failed, step)).exit,
+        Exit.fail(new StepFailed({ operation: "s", type: "Failure", message: "f" }))
+      )
+    })
+  )
+
+  it.effect("a defect keeps its causes, but not endlessly", () =>
+    Effect.gen(function* () {
+      const chain = (n: number): Error =>
+        n === 0 ? new Error("root") : new Error(`level ${n}`, { cause: chain(n - 1) })
+      const { exit } = yield* across(Cause.die(chain(2)), step)
+      assert(Exit.isFailure(exit))
+      const back = Cause.squash(exit.cause) as Error
+      assert.strictEqual(((back.cause as Error).cause as Error).message, "root")
+      const circular = new Error("a")
+      circular.cause = circular
+      const { error } = yield* across(Cause.die(circular), step)
+      assert.isBelow(bytes(error), 32 * 1024)
+    })
+  )
+})
+
+describe("failure: foreign error objects", () => {
+  const foreign: ReadonlyArray<readonly [what: string, error: Protocol.ErrorObject | undefined, expected: StepFailed]> =
+    [
+      ["none", undefined, new StepFailed({ operation: "s", type: "Failure", message: "It failed without a message." })],
+      [
+        "of another SDK",
+        { ErrorType: "StepError", ErrorMessage: "boom" },
+        new StepFailed({ operation: "s", type: "StepError", message: "boom" })
+      ],
+      [
+        "with data of its own",
+        { ErrorType: "X", ErrorMessage: "boom", ErrorData: '{"code":7}' },
+        new StepFailed({ operation: "s", type: "X", message: "boom", data: { code: 7 } })
+      ],
+      [
+        "with data that is no JSON",
+        { ErrorType: "X", ErrorMessage: "boom", ErrorData: "<xml/>" },
+        new StepFailed({ operation: "s", type: "X", message: "boom" })
+      ]
+    ]
+  for (const [what, error, expected] of foreign) {
+    it.effect(`${what}: the wrapper`, () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* decodeFailure(error, step), Exit.fail(expected))
+      })
+    )
+  }
+
+  it.effect("data that the error schema of today cannot read: SerdesFailed names the operation", () =>
+    Effect.gen(function* () {
+      const error = { ErrorType: "Declined", ErrorMessage: "", ErrorData: '{"_tag":"Declined","reason":5}' }
+      const failed = yield* Effect.flip(decodeFailure(error, covering(step)))
+      assert(failed instanceof SerdesFailed)
+      assert.match(failed.message, /^s: cannot decode its payload: /)
+    })
+  )
+})
+
+describe("failure: what is recorded", () => {
+  it.effect("never a stack, wherever it may hide", () =>
+    Effect.gen(function* () {
+      const withStack = Object.assign(new Error("outer", { cause: new Error("inner") }), { code: 1 })
+      const causes = [
+        Cause.fail(withStack),
+        Cause.die(withStack),
+        Cause.fail(new Other({ n: 1 })),
+        Cause.fail(new Declined({ reason: "r", at: new Date(0), details: [] })),
+        Cause.die(new Declined({ reason: "r", at: new Date(0), details: [] }))
+      ]
+      for (const cause of causes) {
+        for (const codec of [step, context, covering(step)]) {
+          const text = JSON.stringify(yield* encodeFailure(cause, codec))
+          assert.notInclude(text, "failure.test.ts")
+          assert.notInclude(text, "StackTrace")
+        }
+      }
+    })
+  )
+
+  it.effect("the service takes it: long messages are cut, large data is left out", () =>
+    Effect.gen(function* () {
+      const big = ["x".repeat(100_000), "\u0000".repeat(50_000), "\u{1F600}".repeat(30_000), '"\\'.repeat(40_000)]
+      for (const text of big) {
+        const causes = [
+          Cause.fail(text),
+          Cause.fail(new Error(text)),
+          Cause.fail(Object.assign(new Error("m"), { data: text })),
+          Cause.die(text),
+          Cause.die(new Error(text)),
+          Cause.die(new Error(text, { cause: new Error(text, { cause: new Error(text) }) })),
+          Cause.die({ text })
+        ]
+        for (const cause of causes) {
+          for (const codec of [step, context]) {
+            const error = yield* encodeFailure(cause, codec)
+            assert.isBelow(bytes(error), 32 * 1024)
+            assert.isTrue(Exit.isFailure(yield* decodeFailure(error, codec)))
+          }
+        }
+      }
+      const cut = messageOf("x".repeat(100_000))
+      assert.match(cut, /^x{1000,}… \(100000 characters\)$/)
+      assert.strictEqual(messageOf("short"), "short")
+    })
+  )
+
+  it("types: the tag, else an error's name", () => {
+    assert.strictEqual(typeOf(new Other({ n: 1 })), "Other")
+    assert.strictEqual(typeOf({ _tag: "Plain" }), "Plain")
+    assert.strictEqual(typeOf(new RangeError("x")), "RangeError")
+    assert.strictEqual(typeOf("text"), "Failure")
+    assert.strictEqual(typeOf(undefined), "Failure")
+    assert.strictEqual(typeOf({ _tag: "" }), "Failure")
+    assert.strictEqual(typeOf(Object.assign(new Error("x"), { name: "" })), "Failure")
+  })
+
+  it.effect("what throws when it is looked at fails like anything else", () =>
+    Effect.gen(function* () {
+      const noText: unknown = Object.create(null, { f: { value: () => 1, enumerable: true } })
+      const getters = {
+        get _tag(): string {
+          throw new Error("tag")
+        },
+        get message(): string {
+          throw new Error("message")
+        }
+      }
+      for (const odd of [noText, getters, Object.assign(new Error("m"), { of: getters })]) {
+        for (const cause of [Cause.fail(odd), Cause.die(odd)]) {
+          for (const codec of [step, context, covering(step)]) {
+            assert.isTrue(Exit.isFailure((yield* across(cause, codec)).exit))
+          }
+        }
+      }
+    })
+  )
+
+  it("messages are readable whatever failed", () => {
+    assert.strictEqual(messageOf(new Error("m")), "m")
+    assert.strictEqual(messageOf("text"), "text")
+    assert.strictEqual(messageOf({ a: 1 }), '{"a":1}')
+    assert.strictEqual(messageOf(undefined), "undefined")
+    assert.strictEqual(messageOf(null), "null")
+    assert.strictEqual(messageOf(BigInt(1)), "1")
+    assert.strictEqual(messageOf(Symbol("s")), "Symbol(s)")
+  })
+})

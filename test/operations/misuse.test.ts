@@ -1,0 +1,392 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Durable, DurableError, DurableHandler } from "effect-durable-lambda"
+import { TestRunner } from "effect-durable-lambda/testing"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Queue from "effect/Queue"
+import * as Ref from "effect/Ref"
+import * as FakeService from "../wire/FakeService.ts"
+import * as kit from "./kit.ts"
+
+const { layerMemory } = TestRunner
+
+const timer = (millis: number) => Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, millis)))
+
+/** Every operation, as it would be used where it cannot work. */
+const operations: ReadonlyArray<readonly [call: string, operation: Effect.Effect<unknown, unknown, any>]> = [
+  ["Durable.step", Durable.step("x", Effect.succeed(1))],
+  ["Durable.wait", Durable.wait("x", "1 second")],
+  ["Durable.childContext", Durable.childContext("x", Effect.succeed(1))],
+  ["Durable.childContext", Durable.childContext("x", Effect.succeed(1), { virtual: true })]
+]
+
+describe("misuse: where operations work", () => {
+  for (const [call, operation] of operations) {
+    it.effect(`${call} outside of a workflow`, () =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(operation as Effect.Effect<unknown, unknown>)
+        const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
+        assert(error instanceof DurableError.InvalidOperation)
+        assert.match(
+          error.message,
+          new RegExp(`^${call.replace(".", "\\.")}\\("x"\\) was run outside of a workflow\\.`)
+        )
+        assert.match(error.message, /DurableHandler\.make, or TestRunner/)
+      })
+    )
+
+    it.effect(`${call} inside a step`, () =>
+      Effect.gen(function* () {
+        const after: Array<string> = []
+        const fault = yield* kit.faultOf(
+          Effect.andThen(
+            // what the types refuse
+            Effect.catchCause(
+              Durable.step("outer", Effect.asVoid(operation as Effect.Effect<unknown, never>)),
+              () => Effect.void
+            ),
+            Effect.sync(() => after.push("went on"))
+          )
+        )
+        assert.strictEqual(fault.type, "InvalidOperation")
+        assert.match(fault.message, new RegExp(`^${call.replace(".", "\\.")}\\("x"\\) was run inside a step\\.`))
+        assert.match(fault.message, /Move it out of the step, or use Durable\.childContext/)
+        assert.deepStrictEqual(after, [])
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+})
+
+describe("misuse: names", () => {
+  const names: ReadonlyArray<readonly [what: string, name: string, has: number | string]> = [
+    ["an empty one", "", 0],
+    ["one of 257 characters", "n".repeat(257), 257],
+    ["one with a line break", "two\nlines", 9],
+    ["one beyond ASCII", "grün", 4],
+    ["one with a control character", "a\u0000b", 3],
+    ["none", undefined as never, 0]
+  ]
+  for (const [what, name, has] of names) {
+    it.effect(what, () =>
+      Effect.gen(function* () {
+        const bodies: ReadonlyArray<readonly [call: string, body: kit.Body]> = [
+          ["step", Durable.step(name, Effect.succeed(1))],
+          ["wait", Durable.wait(name, "1 second")],
+          ["childContext", Durable.childContext(name, Effect.succeed(1))]
+        ]
+        for (const [call, body] of bodies) {
+          const fault = yield* kit.faultOf(body)
+          assert.strictEqual(fault.type, "InvalidOperation")
+          assert.match(fault.message, new RegExp(`^Durable\\.${call}: the name .* is not usable\\.`, "s"))
+          assert.include(fault.message, `names of 1 to 256 printable ASCII characters; this one has ${has}.`)
+          assert.isBelow(fault.message.length, 400)
+        }
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+
+  it.effect("any printable name works: quotes, slashes, the separators of ids", () =>
+    Effect.gen(function* () {
+      const names = [" ", '"', "/", ":", "a:1", "a:", "a", "~".repeat(256), "../..", "{}", "__proto__", "constructor"]
+      const body = Effect.forEach(names, (name) => Durable.step(name, Effect.succeed(name)))
+      yield* kit.sees(body, Exit.succeed(names))
+    }).pipe(Effect.provide(layerMemory))
+  )
+})
+
+describe("misuse: UntrackedAsync", () => {
+  it.effect("real I/O beside durable work is named by the last operation of its fiber", () =>
+    Effect.gen(function* () {
+      const { busy, io } = kit.untracked()
+      const fault = yield* kit.faultOf(
+        Effect.gen(function* () {
+          yield* Durable.step("before", Effect.succeed(1))
+          yield* Effect.forkChild(Durable.step("slow", busy))
+          yield* Effect.andThen(Effect.yieldNow, io)
+          yield* Durable.step("after", Effect.succeed(1))
+        })
+      )
+      assert.strictEqual(fault.type, "UntrackedAsync")
+      assert.match(fault.message, /^Asynchronous work outside of a step \(a promise, a timer, fetch,/)
+      assert.match(fault.message, /while durable operations were in flight: STEP "slow" \(/)
+      assert.match(fault.message, /The fiber that moved asked last for STEP "before" \(/)
+      assert.match(fault.message, /Move the work into Durable\.step/)
+      assert.match(fault.message, /Last operations of the workflow: .*STEP "before"/)
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("even a continuation that only touches memory is found", () =>
+    Effect.gen(function* () {
+      const fault = yield* kit.faultOf(
+        Effect.gen(function* () {
+          const ref = yield* Ref.make(0)
+          const { busy, io } = kit.untracked()
+          yield* Effect.all([Durable.step("slow", busy), Effect.andThen(io, Ref.set(ref, 1))], { concurrency: 2 })
+          return yield* Ref.get(ref)
+        })
+      )
+      assert.strictEqual(fault.type, "UntrackedAsync")
+      assert.match(fault.message, /asked last for no operation/)
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("user code cannot catch it", () =>
+    Effect.gen(function* () {
+      const { busy, io } = kit.untracked()
+      const fault = yield* kit.faultOf(
+        Effect.all([Durable.step("slow", busy), io], { concurrency: 2 }).pipe(
+          Effect.catchCause(() => Effect.succeed("caught"))
+        )
+      )
+      assert.strictEqual(fault.type, "UntrackedAsync")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("alone it is allowed: nothing can overtake it", () =>
+    Effect.gen(function* () {
+      const body = Effect.gen(function* () {
+        yield* timer(2)
+        const a = yield* Durable.step("a", Effect.succeed("a"))
+        yield* timer(2)
+        return a + (yield* Durable.step("b", Effect.succeed("b")))
+      })
+      yield* kit.sees(body, Exit.succeed("ab"))
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  const shared: ReadonlyArray<readonly [what: string, body: kit.Body]> = [
+    [
+      "a Deferred",
+      Effect.gen(function* () {
+        const deferred = yield* Deferred.make<string>()
+        yield* Effect.all(
+          [
+            Durable.childContext(
+              "reader",
+              Effect.flatMap(Deferred.await(deferred), () => Durable.step("read", Effect.succeed(1)))
+            ),
+            Durable.childContext(
+              "writer",
+              Effect.andThen(Durable.step("write", Effect.as(kit.turn, 1)), Deferred.succeed(deferred, "x"))
+            )
+          ],
+          { concurrency: 2 }
+        )
+      })
+    ],
+    [
+      "a Queue",
+      Effect.gen(function* () {
+        const queue = yield* Queue.unbounded<number>()
+        yield* Effect.all(
+          [
+            Durable.childContext(
+              "reader",
+              Effect.flatMap(Queue.take(queue), () => Durable.step("read", Effect.succeed(1)))
+            ),
+            Durable.childContext("writer", Effect.andThen(Durable.wait("write", "1 second"), Queue.offer(queue, 1)))
+          ],
+          { concurrency: 2 }
+        )
+      })
+    ]
+  ]
+  for (const [what, body] of shared) {
+    it.effect(`${what} shared between contexts`, () =>
+      Effect.gen(function* () {
+        const fault = yield* kit.faultOf(body)
+        assert.strictEqual(fault.type, "UntrackedAsync")
+        assert.match(
+          fault.message,
+          /^child context "reader" was moved to STEP "read" by something that happened in another context: they share memory/
+        )
+        assert.match(fault.message, /Return values from contexts instead/)
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+
+  it.effect("memory within one context is free to use", () =>
+    Effect.gen(function* () {
+      const body = Effect.gen(function* () {
+        const queue = yield* Queue.unbounded<string>()
+        const reader = Effect.flatMap(Queue.take(queue), (value) => Durable.step("read", Effect.succeed(value)))
+        const writer = Effect.flatMap(Durable.step("write", Effect.as(kit.turn, "x")), (value) =>
+          Queue.offer(queue, value)
+        )
+        const [value] = yield* Effect.all([reader, writer], { concurrency: 2 })
+        return value
+      })
+      yield* kit.sees(body, Exit.succeed("x"))
+    }).pipe(Effect.provide(layerMemory))
+  )
+})
+
+// ---- code changed under a running execution ----------------------------------------------------------------
+
+const step = (name: string, value: unknown = name) => Durable.step(name, Effect.succeed(value as string))
+const wait = Durable.wait("pause", "1 second")
+const both = (...effects: ReadonlyArray<kit.Body>) => Effect.all(effects, { concurrency: "unbounded" })
+const oneByOne = (...effects: ReadonlyArray<kit.Body>) => Effect.all(effects)
+
+/** Starts with one version of the code and goes on with another. */
+const versions = (before: kit.Body, after: kit.Body, unvisited?: "fail" | "ignore") =>
+  Effect.gen(function* () {
+    const service = FakeService.make()
+    const make = (body: kit.Body) =>
+      DurableHandler.make(kit.Anything, () => body, {
+        ...service.handlerOptions,
+        ...(unvisited === undefined ? undefined : { unvisited })
+      })
+    assert.deepStrictEqual(yield* service.invoke(make(before)), { Status: "PENDING" })
+    const sent = service.requests.length
+    service.pass(1)
+    return { answer: yield* service.invoke(make(after)), sent: service.requests.slice(sent) }
+  })
+
+describe("misuse: code changed under a running execution (determinism.md section 6, named ids)", () => {
+  const v1 = oneByOne(step("a"), step("b"), wait)
+  const table: ReadonlyArray<
+    readonly [change: string, before: kit.Body, after: kit.Body, fail: RegExp | unknown, ignore: RegExp | unknown]
+  > = [
+    ["nothing", v1, v1, ["a", "b", null], ["a", "b", null]],
+    ["append", v1, oneByOne(step("a"), step("b"), wait, step("c")), ["a", "b", null, "c"], ["a", "b", null, "c"]],
+    [
+      "insert a new name in the middle",
+      v1,
+      oneByOne(step("a"), step("new"), step("b"), wait),
+      /expected STEP "b" \([\w-]+\), WAIT "pause" \([\w-]+\), got STEP "new" \(/,
+      ["a", "new", "b", null]
+    ],
+    ["remove a step", v1, oneByOne(step("a"), wait), /expected STEP "b" \([\w-]+\), got nothing/, ["a", null]],
+    [
+      "rename a step",
+      v1,
+      oneByOne(step("a"), step("B"), wait),
+      /expected STEP "b" \([\w-]+\), WAIT "pause" \([\w-]+\), got STEP "B" \(/,
+      ["a", "B", null]
+    ],
+    [
+      "turn a wait into a step",
+      oneByOne(step("a"), Durable.wait("x", "1 second")),
+      oneByOne(step("a"), step("x")),
+      /expected WAIT "x" \([\w-]+\), got STEP "x" \(/,
+      ["a", "x"]
+    ],
+    [
+      "reorder two concurrent steps",
+      oneByOne(both(step("a"), step("b")), wait),
+      oneByOne(both(step("b"), step("a")), wait),
+      [["b", "a"], null],
+      [["b", "a"], null]
+    ],
+    ["reorder two sequential steps", v1, oneByOne(step("b"), step("a"), wait), ["b", "a", null], ["b", "a", null]],
+    [
+      "sequential becomes concurrent",
+      v1,
+      oneByOne(both(step("a"), step("b")), wait),
+      [["a", "b"], null],
+      [["a", "b"], null]
+    ],
+    [
+      "concurrent becomes sequential",
+      oneByOne(both(step("a"), step("b")), wait),
+      v1,
+      ["a", "b", null],
+      ["a", "b", null]
+    ]
+  ]
+  for (const [change, before, after, ...outcomes] of table) {
+    for (const [i, unvisited] of (["fail", "ignore"] as const).entries()) {
+      it.effect(`${change}: ${unvisited}`, () =>
+        Effect.gen(function* () {
+          const { answer, sent } = yield* versions(before, after, unvisited)
+          const expected = outcomes[i]
+          if (expected instanceof RegExp) {
+            assert(answer.Status === "FAILED", JSON.stringify(answer))
+            assert.strictEqual(answer.Error?.ErrorType, "NonDeterministic")
+            assert.match(answer.Error?.ErrorMessage ?? "", /^Non-deterministic: /)
+            assert.match(answer.Error?.ErrorMessage ?? "", expected)
+            assert.match(answer.Error?.ErrorMessage ?? "", /Last operations of the workflow: /)
+            assert.match(answer.Error?.ErrorMessage ?? "", /publish versions, invoke through an alias/)
+            assert.deepStrictEqual(sent, [])
+          } else {
+            assert(answer.Status === "SUCCEEDED", JSON.stringify(answer))
+            assert.deepStrictEqual(JSON.parse(answer.Result ?? ""), expected)
+          }
+        })
+      )
+    }
+  }
+
+  it.effect("insert another step with an existing name before it: the default says what became of the old one", () =>
+    Effect.gen(function* () {
+      const { answer, sent } = yield* versions(
+        oneByOne(step("a", "old"), step("b"), wait),
+        oneByOne(step("a", "new"), step("a", "old"), step("b"), wait)
+      )
+      assert(answer.Status === "FAILED")
+      assert.match(answer.Error?.ErrorMessage ?? "", /got STEP "a" \(/)
+      assert.deepStrictEqual(sent, [])
+    })
+  )
+
+  // The new step takes the old one's result, and nothing else tells.
+  it.effect("insert another step with an existing name before it: ignore refuses it", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* versions(
+        oneByOne(step("a", "old"), step("b"), wait),
+        oneByOne(step("a", "new"), step("a", "old"), step("b"), wait),
+        "ignore"
+      )
+      assert.strictEqual(answer.Status, "FAILED", JSON.stringify(answer))
+    })
+  )
+
+  it.effect("the last five operations are shown, and long lists are cut", () =>
+    Effect.gen(function* () {
+      const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
+      const { answer } = yield* versions(
+        oneByOne(...names.map((name) => step(name)), wait),
+        oneByOne(...names.slice(0, 6).map((name) => step(name)), step("other"))
+      )
+      assert(answer.Status === "FAILED")
+      const message = answer.Error?.ErrorMessage ?? ""
+      assert.match(message, /expected STEP "s6" .* and 2 more, got STEP "other"/)
+      assert.match(message, /Last operations of the workflow: STEP "s2" .*STEP "s5" .*STEP "other"/)
+      assert.notMatch(message.slice(message.indexOf("Last operations")), /"s1"/)
+    })
+  )
+
+  it.effect("in an unfinished context the check is the same", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* versions(
+        Durable.childContext("c", oneByOne(step("a"), step("b"), wait)),
+        Durable.childContext("c", oneByOne(step("a"), step("B"), wait))
+      )
+      assert(answer.Status === "FAILED")
+      assert.match(answer.Error?.ErrorMessage ?? "", /expected STEP "b" .*got STEP "B"/)
+    })
+  )
+
+  it.effect("a finished context may change inside", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* versions(
+        oneByOne(Durable.childContext("c", step("a")), wait),
+        oneByOne(Durable.childContext("c", step("other")), wait)
+      )
+      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: '["a",null]' })
+    })
+  )
+
+  it.effect("durations and payloads may change", () =>
+    Effect.gen(function* () {
+      const { answer } = yield* versions(
+        oneByOne(step("a", 1), Durable.wait("w", "1 second")),
+        oneByOne(step("a", 2), Durable.wait("w", "5 days"))
+      )
+      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: "[1,null]" })
+    })
+  )
+})

@@ -1,0 +1,186 @@
+/**
+ * Misuses that must not compile. Every directive is needed, or tsc says so; what the compiler says is in
+ * messages.test.ts.
+ */
+import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import { TestRunner } from "effect-durable-lambda/testing"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { CardDeclined, type Order, order, Payments, ProcessOrder, processOrder, Receipt, Unavailable } from "./use.ts"
+
+const raw = Payments.use((payments) => payments.chargeRaw(order))
+const charge = Durable.step("charge", raw)
+const Fn = DurableFunction.make("f", { payload: Schema.String })
+declare const receipt: Receipt
+
+// ---- durable operations in steps -------------------------------------------------------------------------
+
+// @ts-expect-error
+Durable.step("outer", charge)
+
+// prettier-ignore
+// @ts-expect-error in a generator
+Durable.step("outer", Effect.gen(function* () { yield* raw; return yield* Durable.wait("w", "1 day") }))
+
+// @ts-expect-error in a pipe
+charge.pipe(Durable.step("outer"))
+
+// @ts-expect-error a context
+Durable.step("outer", Durable.childContext("c", Effect.succeed(1)))
+
+// ---- values without a codec ------------------------------------------------------------------------------
+
+// prettier-ignore
+// @ts-expect-error a Date, deep
+Durable.step("now", Effect.sync(() => ({ order: { createdAt: new Date(0) } })))
+
+// prettier-ignore
+// @ts-expect-error in a pipe
+Effect.sync(() => ({ total: BigInt(1) })).pipe(Durable.step("total"))
+
+// prettier-ignore
+// @ts-expect-error unknown, as from a fetch
+Durable.step("fetch", Effect.promise((): Promise<unknown> => Promise.resolve(1)))
+
+// prettier-ignore
+// @ts-expect-error any
+Durable.step("parse", Effect.sync(() => JSON.parse("1")))
+
+// @ts-expect-error it may be undefined
+Durable.step("find", Effect.succeed<string | undefined>("x"))
+
+// prettier-ignore
+// @ts-expect-error a Map
+Durable.step("map", Effect.succeed(new Map<string, number>()))
+
+// prettier-ignore
+// @ts-expect-error bytes
+Durable.step("bytes", Effect.succeed(new Uint8Array()))
+
+// prettier-ignore
+// @ts-expect-error a function
+Durable.step("function", Effect.succeed({ f: () => 1 }))
+
+// prettier-ignore
+// @ts-expect-error an Error
+Durable.step("error", Effect.succeed(new Error("x")))
+
+// prettier-ignore
+// @ts-expect-error a class with methods
+Durable.step("class", Effect.succeed(new (class { now() { return 1 } })()))
+
+// @ts-expect-error an object of unknown shape
+Durable.step("object", Effect.succeed<object>({}))
+
+// @ts-expect-error a list with holes
+Durable.step("list", Effect.succeed<ReadonlyArray<number | undefined>>([]))
+
+// @ts-expect-error a schema of another value
+Durable.step("charge", raw, { success: Schema.Struct({ id: Schema.Number }) })
+
+// @ts-expect-error a schema narrower than the value
+Durable.step("mode", Effect.succeed("a" as string), { success: Schema.Literals(["a"]) })
+
+// @ts-expect-error a text codec that encodes to something else
+Durable.text(Schema.Number)
+
+// @ts-expect-error a context's schema narrower than its value
+Durable.childContext("c", Effect.succeed("a" as string), { success: Schema.Literals(["a"]) })
+
+// ---- failures --------------------------------------------------------------------------------------------
+
+// prettier-ignore
+// @ts-expect-error an error schema that has nothing to do with the step
+Durable.step("mail", Effect.fail(new Unavailable({ retryable: true })), { error: CardDeclined })
+
+// prettier-ignore
+// @ts-expect-error a retry condition over an error that the step does not have
+Durable.step("charge", raw, { retry: { while: (e) => e._tag === "StepInterrupted" } })
+
+// prettier-ignore
+// @ts-expect-error a failure used as if it had survived without a schema
+charge.pipe(Effect.catchTag("CardDeclined", () => Effect.succeed(undefined)))
+
+// prettier-ignore
+// @ts-expect-error the same, of a context
+Durable.childContext("c", Effect.fail(new CardDeclined({ reason: "" }))).pipe(Effect.catchTag("CardDeclined", () => Effect.void))
+
+// @ts-expect-error a schedule over another input
+Durable.step("charge", raw, { retry: Schedule.recurs(3).pipe(Schedule.setInputType<Receipt>()) })
+
+// ---- the body --------------------------------------------------------------------------------------------
+
+// prettier-ignore
+// @ts-expect-error a raw service in the body
+DurableHandler.make(ProcessOrder, (o: Order) => Effect.as(Payments.use((p) => p.charge(o)), receipt), { layer: Layer.empty })
+
+class Clock2 extends Context.Service<Clock2, { readonly now: Effect.Effect<number> }>()("app/Clock2") {}
+// prettier-ignore
+// @ts-expect-error two of them at once
+DurableHandler.make(Fn, () => Effect.gen(function* () { yield* Clock2; yield* Payments }))
+
+// prettier-ignore
+// @ts-expect-error in a context
+DurableHandler.make(Fn, () => Effect.asVoid(Durable.childContext("c", raw)))
+
+// prettier-ignore
+// @ts-expect-error CurrentStep in the body
+DurableHandler.make(Fn, () => Effect.asVoid(Durable.CurrentStep))
+
+// prettier-ignore
+// @ts-expect-error an error that the definition does not declare
+DurableHandler.make(Fn, () => Effect.asVoid(Durable.step("a", raw, { error: CardDeclined })), { layer: Layer.mock(Payments, {}) })
+
+// prettier-ignore
+// @ts-expect-error an untagged error
+DurableHandler.make(Fn, () => Effect.fail({ code: 1 }))
+
+// prettier-ignore
+// @ts-expect-error a result that the definition does not declare
+DurableHandler.make(DurableFunction.make("f", { payload: Schema.String, success: Receipt }), () => Durable.step("a", Effect.succeed(1)))
+
+// prettier-ignore
+// @ts-expect-error a result where none is declared
+DurableHandler.make(Fn, () => Durable.step("a", Effect.succeed(1)))
+
+// prettier-ignore
+// @ts-expect-error a payload of another type
+DurableHandler.make(Fn, (n: number) => Effect.asVoid(Durable.step("a", Effect.succeed(n))))
+
+// prettier-ignore
+// @ts-expect-error the same, in a test: a raw service
+TestRunner.start(Fn, () => Effect.asVoid(raw), "x")
+
+// prettier-ignore
+// @ts-expect-error the same, in a test: a payload of another type
+TestRunner.run(Fn, () => Effect.void, 5)
+
+// ---- layers and options ----------------------------------------------------------------------------------
+
+// @ts-expect-error a layer that lacks services
+DurableHandler.make(ProcessOrder, processOrder, { layer: Layer.mock(Payments, {}) })
+
+// @ts-expect-error no layer at all
+DurableHandler.make(ProcessOrder, processOrder)
+
+// @ts-expect-error a step without a name
+Durable.step(raw)
+
+// @ts-expect-error a wait without a name
+Durable.wait("1 day")
+
+// @ts-expect-error a misspelt option
+Durable.step("charge", raw, { sucess: Schema.String })
+
+// @ts-expect-error a misspelt semantics
+Durable.step("charge", raw, { semantics: "AtMostOnce" })
+
+// prettier-ignore
+// @ts-expect-error a misspelt option of the handler
+DurableHandler.make(Fn, () => Effect.void, { unvisted: "ignore" })
+
+// @ts-expect-error not a duration
+Durable.wait("w", "soon")

@@ -1,0 +1,156 @@
+/**
+ * What the compiler says is part of the API. Each misuse is compiled, all of them in one run of tsc, and the
+ * last line of what it says must be the sentence that tells the user what to do.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+
+const root = path.resolve(import.meta.dirname, "../..")
+const folder = path.join(root, ".tmp/types")
+
+/** What all snippets can use. */
+const PRELUDE = `
+import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+class Receipt extends Schema.Class<Receipt>("Receipt")({ id: Schema.String }) {}
+class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { reason: Schema.String }) {}
+class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { retryable: Schema.Boolean }) {}
+class Payments extends Context.Service<Payments, {
+  readonly charge: Effect.Effect<{ readonly id: string }, CardDeclined | Unavailable>
+}>()("app/Payments") {}
+class Mail extends Context.Service<Mail, { readonly send: Effect.Effect<void> }>()("app/Mail") {}
+const Fn = DurableFunction.make("f", { payload: Schema.String })
+const charge = Payments.use((payments) => payments.charge)
+export { Context, Durable, DurableFunction, DurableHandler, Effect, Layer, Schema, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
+`
+
+const IN_STEP =
+  '"A durable operation cannot run inside a step. Move it out of the step, or use Durable.childContext instead of Durable.step."'
+const NOT_PLAIN = (fault: string) =>
+  `"The value of this step is not plain JSON: ${fault}. Give the step a \`success\` schema."`
+
+/** Each misuse with what the last line of its error must end with. */
+const cases: Record<string, readonly [code: string, sentence: string]> = {
+  "a durable operation in a step": [`Durable.step("a", Durable.step("b", Effect.succeed(1)))`, IN_STEP],
+  "a wait in a step, in a generator": [
+    `Durable.step("a", Effect.gen(function*() { yield* charge; yield* Durable.wait("w", 5) }))`,
+    IN_STEP
+  ],
+  "a durable operation in a step, pipeable": [`Durable.step("b", Effect.succeed(1)).pipe(Durable.step("a"))`, IN_STEP],
+  "a Date deep in a value": [
+    `Durable.step("a", Effect.succeed({ order: { createdAt: new Date(0) } }))`,
+    NOT_PLAIN("`order.createdAt` is a Date")
+  ],
+  "a Date in a list": [`Durable.step("a", Effect.succeed([{ at: new Date(0) }]))`, NOT_PLAIN("`[].at` is a Date")],
+  "a value that is unknown": [`Durable.step("a", Effect.succeed<unknown>(1))`, NOT_PLAIN("it is unknown")],
+  "a value that is any": [`Durable.step("a", Effect.sync(() => JSON.parse("1")))`, NOT_PLAIN("it is any")],
+  "a bigint": [`Durable.step("a", Effect.succeed({ total: BigInt(1) }))`, NOT_PLAIN("`total` is a bigint")],
+  "a bigint, pipeable": [
+    `Effect.succeed({ total: BigInt(1) }).pipe(Durable.step("a"))`,
+    NOT_PLAIN("`total` is a bigint")
+  ],
+  "a value that can be undefined": [
+    `Durable.step("a", Effect.succeed<string | undefined>("x"))`,
+    NOT_PLAIN("it can be undefined")
+  ],
+  "a Map": [`Durable.step("a", Effect.succeed({ m: new Map<string, string>() }))`, NOT_PLAIN("`m` is a Map")],
+  "a schema narrower than the value": [
+    `Durable.step("a", Effect.succeed("x" as string), { success: Schema.Literals(["a"]) })`,
+    '"The `success` schema does not accept every value of this step."'
+  ],
+  "an unrelated error schema": [
+    `Durable.step("a", Effect.fail(new Unavailable({ retryable: true })), { error: CardDeclined })`,
+    '"The `error` schema accepts none of the errors of this step."'
+  ],
+  "a context's schema narrower than its value": [
+    `Durable.childContext("a", Effect.succeed("x" as string), { success: Schema.Literals(["a"]) })`,
+    '"The `success` schema does not accept every value of this context."'
+  ],
+  "a raw service in the body": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(charge))`,
+    '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'
+  ],
+  "a raw service in a context of the body": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Durable.childContext("c", charge)))`,
+    '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'
+  ],
+  "CurrentStep in the body": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Durable.CurrentStep))`,
+    '"CurrentStep exists only inside a step."'
+  ],
+  "an undeclared error": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Durable.step("a", charge, { error: CardDeclined })), { layer: Layer.mock(Payments, {}) })`,
+    '"The error `CardDeclined` is not declared: add it to the definition\'s `error` schema, or handle it."'
+  ],
+  "a result that is not declared": [
+    `DurableHandler.make(DurableFunction.make("g", { payload: Schema.String, success: Receipt }), () => Durable.step("a", Effect.succeed(1)))`,
+    "\"The body's value is not what the definition's `success` schema declares.\""
+  ],
+  "a layer that lacks a service": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Effect.all([Durable.step("a", charge), Durable.step("b", Mail.use((mail) => mail.send))])), { layer: Layer.mock(Payments, {}) })`,
+    '"The layer does not provide `app/Mail`, which a step needs."'
+  ],
+  "a misspelt option": [
+    `Durable.step("a", charge, { sucess: Schema.String })`,
+    "'sucess' does not exist in type 'StepOptions<CardDeclined | Unavailable, undefined, undefined, \"AtLeastOncePerRetry\", undefined, never>'. Did you mean to write 'success'?"
+  ]
+}
+
+/** Compiles all snippets. Gives what is said of each, a string per error. */
+const compile = (): Promise<Record<string, ReadonlyArray<string>>> => {
+  fs.rmSync(folder, { recursive: true, force: true })
+  fs.mkdirSync(folder, { recursive: true })
+  fs.writeFileSync(path.join(folder, "prelude.ts"), PRELUDE)
+  const names = Object.keys(cases)
+  for (const [i, name] of names.entries()) {
+    const used = [...new Set(cases[name]![0].match(/\b[A-Za-z]\w*/g))].filter((word) =>
+      PRELUDE.split("export {")[1]!.match(new RegExp(`\\b${word}\\b`))
+    )
+    fs.writeFileSync(
+      path.join(folder, `case-${i}.ts`),
+      `import { ${used.join(", ")} } from "./prelude.ts"\nexport const result = ${cases[name]![0]}\n`
+    )
+  }
+  fs.writeFileSync(
+    path.join(folder, "tsconfig.json"),
+    // noErrorTruncation is off, as for a user: the sentence must still be whole
+    JSON.stringify({
+      extends: "../../tsconfig.json",
+      compilerOptions: { noErrorTruncation: false, declaration: false, declarationMap: false },
+      include: ["*.ts"]
+    })
+  )
+  return new Promise((resolve, reject) => {
+    const tsc = path.join(root, "node_modules/typescript/bin/tsc")
+    execFile(process.execPath, [tsc, "-p", folder, "--pretty", "false"], { cwd: folder }, (_error, stdout, stderr) => {
+      if (stderr !== "") return reject(new Error(stderr))
+      const said: Record<string, Array<string>> = Object.fromEntries(names.map((name) => [name, []]))
+      for (const error of stdout.split(/\n(?=\S)/)) {
+        const file = /^case-(\d+)\.ts\(/.exec(error)
+        if (file === null) {
+          if (error.trim() !== "") reject(new Error(`not about a snippet: ${error}`))
+        } else said[names[Number(file[1])]!]!.push(error.trimEnd())
+      }
+      resolve(said)
+    })
+  })
+}
+
+describe("messages of the compiler", () => {
+  it("the last line says what to do, and there is one error for one misuse", { timeout: 30_000 }, async () => {
+    const said = await compile()
+    const last = Object.fromEntries(
+      Object.entries(said).map(([name, errors]) => [name, errors.map((error) => error.split("\n").at(-1)!)])
+    )
+    for (const [name, [, sentence]] of Object.entries(cases)) {
+      assert.strictEqual(last[name]?.length, 1, `${name}: ${said[name]?.join("\n\n") || "it compiles"}`)
+      // TypeScript ends some of them with advice on exactOptionalPropertyTypes, or a full stop
+      assert.include(last[name]![0], sentence, name)
+    }
+  })
+})
