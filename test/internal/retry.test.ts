@@ -14,6 +14,10 @@ import { decide, type Policy, toDelaySeconds } from "../../src/internal/retry.ts
 
 const S = Schedule
 
+/** Any schedule. */
+// oxlint-disable-next-line typescript/no-explicit-any
+type Any = Schedule.Schedule<any, any>
+
 interface Failure {
   readonly retryable: boolean
   readonly kind: "throttle" | "hard" | "soft"
@@ -22,7 +26,7 @@ interface Failure {
 const typed = S.setInputType<Failure>()
 
 /** Schedules whose state is a count, or depends on the current error only. */
-const counting: Record<string, Schedule.Schedule<any, any>> = {
+const counting: Record<string, Any> = {
   exponential: S.exponential("2 seconds"),
   "exponential, factor 3": S.exponential("1 second", 3),
   "exponential, upTo times": S.exponential("2 seconds").pipe(S.upTo({ times: 5 })),
@@ -51,7 +55,7 @@ const counting: Record<string, Schedule.Schedule<any, any>> = {
     )
   ),
   concat: S.concat(S.spaced("2 seconds").pipe(S.upTo({ times: 2 })), S.spaced("30 seconds")),
-  cron: S.cron("*/2 * * * *") as Schedule.Schedule<any, any>, // the expression is good
+  cron: S.cron("*/2 * * * *") as Any, // the expression is good
   "addDelay by the clock": S.spaced("1 second").pipe(
     S.addDelay(() => Effect.map(Clock.currentTimeMillis, (millis) => Duration.seconds((millis / 1000) % 10)))
   ),
@@ -60,7 +64,7 @@ const counting: Record<string, Schedule.Schedule<any, any>> = {
 }
 
 /** Schedules that remember when they began: the time of the first failure, which the service does not keep. */
-const timed: Record<string, Schedule.Schedule<any, any>> = {
+const timed: Record<string, Any> = {
   during: S.max([S.spaced("4 seconds"), S.during("40 seconds")]),
   "upTo duration": S.spaced("4 seconds").pipe(S.upTo({ duration: "40 seconds" })),
   windowed: S.windowed("15 seconds"),
@@ -95,7 +99,7 @@ interface Row {
 const STARTED = 1_700_000_000_000
 
 /** Drives a schedule as one long-lived process would, with its state in memory. */
-const drive = (schedule: Schedule.Schedule<any, any>, seed: string, run: number, instant: boolean) =>
+const drive = (schedule: Any, seed: string, run: number, instant: boolean) =>
   Effect.gen(function* () {
     const next = numbers(run + 1)
     const clock = yield* Clock.Clock
@@ -121,7 +125,7 @@ const drive = (schedule: Schedule.Schedule<any, any>, seed: string, run: number,
   })
 
 /** How often `decide`, in a process that knows nothing but the number of the attempt, decides as the live driver did. */
-const agreement = (schedule: Schedule.Schedule<any, any>, instant: boolean) =>
+const agreement = (schedule: Any, instant: boolean) =>
   Effect.gen(function* () {
     let decisions = 0
     let exact = 0

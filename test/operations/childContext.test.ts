@@ -291,9 +291,13 @@ describe("childContext: names, virtual, subType", () => {
   )
 
   it.effect("virtual: values and failures pass as they are, and its type says so", () => {
-    const failing: Effect.Effect<never, "no", Durable.Requires> = Durable.childContext("v", Effect.fail("no" as const), {
-      virtual: true
-    })
+    const failing: Effect.Effect<never, "no", Durable.Requires> = Durable.childContext(
+      "v",
+      Effect.fail("no" as const),
+      {
+        virtual: true
+      }
+    )
     return kit.sees(failing, Exit.fail("no")).pipe(Effect.provide(layerMemory))
   })
 

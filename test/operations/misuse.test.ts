@@ -15,18 +15,19 @@ const { layerMemory } = TestRunner
 const timer = (millis: number) => Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, millis)))
 
 /** Every operation, as it would be used where it cannot work. */
-const operations: ReadonlyArray<readonly [call: string, operation: Effect.Effect<unknown, unknown, any>]> = [
-  ["Durable.step", Durable.step("x", Effect.succeed(1))],
-  ["Durable.wait", Durable.wait("x", "1 second")],
-  ["Durable.childContext", Durable.childContext("x", Effect.succeed(1))],
-  ["Durable.childContext", Durable.childContext("x", Effect.succeed(1), { virtual: true })]
-]
+const operations: ReadonlyArray<readonly [call: string, operation: Effect.Effect<unknown, unknown, Durable.Requires>]> =
+  [
+    ["Durable.step", Durable.step("x", Effect.succeed(1))],
+    ["Durable.wait", Durable.wait("x", "1 second")],
+    ["Durable.childContext", Durable.childContext("x", Effect.succeed(1))],
+    ["Durable.childContext", Durable.childContext("x", Effect.succeed(1), { virtual: true })]
+  ]
 
 describe("misuse: where operations work", () => {
   for (const [call, operation] of operations) {
     it.effect(`${call} outside of a workflow`, () =>
       Effect.gen(function* () {
-        const exit = yield* Effect.exit(operation as Effect.Effect<unknown, unknown>)
+        const exit = yield* Effect.exit(operation as unknown as Effect.Effect<unknown, unknown>)
         const error = Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined
         assert(error instanceof DurableError.InvalidOperation)
         assert.match(
@@ -44,7 +45,7 @@ describe("misuse: where operations work", () => {
           Effect.andThen(
             // what the types refuse
             Effect.catchCause(
-              Durable.step("outer", Effect.asVoid(operation as Effect.Effect<unknown, never>)),
+              Durable.step("outer", Effect.asVoid(operation as unknown as Effect.Effect<unknown, never>)),
               () => Effect.void
             ),
             Effect.sync(() => after.push("went on"))

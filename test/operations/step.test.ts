@@ -22,7 +22,7 @@ const noRetry = { retry: Durable.noRetry }
 const soon = (times: number) => ({ retry: { times } })
 
 /** An effect that the types of `Durable.step` refuse, so that what happens at run time can be seen. */
-const untyped = (effect: Effect.Effect<any, any>) => effect as Effect.Effect<number, never>
+const untyped = (effect: Effect.Effect<unknown, unknown>) => effect as Effect.Effect<number, never>
 
 describe("step: running and replaying", () => {
   it.effect("runs once, and on replay the record answers", () =>
@@ -911,8 +911,11 @@ describe("step: CurrentStep, Scope, interruption", () => {
             })
         )
       )
-      const race = Effect.raceFirst(Durable.step("winner", Effect.as(kit.turn, "won")), loser)
-      const execution = yield* kit.sees(race, Exit.succeed("won"), { startDelay: 0 })
+      // at once, not when the invocation ends
+      const race = Effect.raceFirst(Durable.step("winner", Effect.as(kit.turn, "won")), loser).pipe(
+        Effect.map((winner) => `${winner}, ${aborts} aborted`)
+      )
+      const execution = yield* kit.sees(race, Exit.succeed("won, 1 aborted"), { startDelay: 0 })
       assert.strictEqual(aborts, 1, "it does not run again on replay either")
       assert.deepStrictEqual(
         (yield* kit.operationsOf(execution)).filter((line) => line.includes("loser")),

@@ -5,7 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableHandler } from "effect-durable-lambda"
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -280,9 +280,9 @@ const cases: Record<string, readonly [program: (words: Words) => kit.Body, ...in
     ({ say, wait }) =>
       Effect.flatMap(Effect.context<never>(), (context) =>
         Effect.promise(() =>
-          Effect.runPromiseWith(context as Context.Context<any>)(Effect.tap(wait("ready"), say("IN"))).catch(
-            () => "JS-CAUGHT"
-          )
+          Effect.runPromiseWith(context as Context.Context<never> as Context.Context<Durable.Requires>)(
+            Effect.tap(wait("ready"), say("IN"))
+          ).catch(() => "JS-CAUGHT")
         )
       ),
     susp,
