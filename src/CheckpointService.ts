@@ -24,6 +24,8 @@ export interface CheckpointLimits {
   readonly batchUpdates: number
   readonly batchBytes: number
   readonly payloadBytes: number
+  /** Of an error object, as JSON. */
+  readonly errorBytes: number
   readonly operations: number
   readonly storageBytes: number
 }
@@ -194,10 +196,11 @@ const makeQueue = (
 
   /** What the service would refuse, or close the execution for, is refused here, where it can be explained. */
   const refuse = (update: Protocol.OperationUpdate): Refusal | undefined => {
-    const text = update.Payload ?? update.Error?.ErrorData
-    const bytes = text === undefined ? 0 : Buffer.byteLength(text)
+    const { Error: error, Payload: payload } = update
+    const bytes = payload !== undefined ? Buffer.byteLength(payload) : error !== undefined ? Buffer.byteLength(JSON.stringify(error)) : 0
+    const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
     const operation = describe(update)
-    if (bytes > limits.payloadBytes) return new PayloadTooLarge({ operation, bytes, limit: limits.payloadBytes })
+    if (bytes > limit) return new PayloadTooLarge({ operation, bytes, limit })
     stored += bytes
     known.add(update.Id)
     if (known.size > limits.operations) {

@@ -69,8 +69,9 @@ export const typeOf = (failure: unknown): string => {
   const tag = property(failure, "_tag")
   if (typeof tag === "string" && tag !== "") return tag
   const name = property(failure, "name")
-  if (failure instanceof Error && typeof name === "string" && name !== "") return name
-  return "Failure"
+  if (failure instanceof Error) return typeof name === "string" && name !== "" ? name : "Failure"
+  const made = typeof failure === "object" ? looking(() => failure?.constructor.name, undefined) : undefined
+  return made === undefined || made === "" || made === "Object" || made === "Array" ? "Failure" : made
 }
 
 /** A failure in words, cut to what an error object may hold. */

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { DurableContext } from "../DurableContext.ts"
-import { ChildContextFailed, type Fatal, NonDeterministic, type Operation } from "../DurableError.ts"
+import { ChildContextFailed, type Fatal, NonDeterministic, type Operation, SerdesFailed } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
 import {
   bodyContext,
@@ -220,20 +220,21 @@ const close = (
         outcome: yield* failures.decodeFailure(error, codec.failure)
       }
     }
-    const rebuilt = (outcome: Exit.Exit<unknown, unknown>) => ({
-      ending: {
-        Action: "SUCCEED",
-        Payload: options.summary?.(exit.value) ?? "",
-        ContextOptions: { ReplayChildren: true }
-      } satisfies Ending,
-      outcome
-    })
+    const rebuilt = (outcome: Exit.Exit<unknown, unknown>): Effect.Effect<Closing, SerdesFailed> =>
+      Effect.try({
+        try: (): Closing => ({
+          ending: { Action: "SUCCEED", Payload: options.summary?.(exit.value) ?? "", ContextOptions: { ReplayChildren: true } },
+          outcome
+        }),
+        catch: (error) =>
+          new SerdesFailed({ operation: op.toString(), action: "encode", reason: `its \`summary\` threw: ${String(error)}` })
+      })
     // no codec: the value is what the body gives when it runs again over its recorded operations
-    if (options.success === undefined && plainJsonFault(exit.value) !== undefined) return rebuilt(exit)
+    if (options.success === undefined && plainJsonFault(exit.value) !== undefined) return yield* rebuilt(exit)
     const text = yield* encodeValue(op, codec, exit.value)
     const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
     const payload = yield* transform("encode", core, op, text)
-    if (payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes) return rebuilt(outcome)
+    if (payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes) return yield* rebuilt(outcome)
     return { ending: succeeded(payload), outcome }
   })
 

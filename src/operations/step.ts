@@ -22,6 +22,7 @@ import {
   open,
   type OutcomeCodec,
   park,
+  readDuration,
   stepContext,
   succeeded,
   transform,
@@ -226,9 +227,9 @@ interface AnyOptions {
 const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effect<unknown, unknown, DurableContext> =>
   withHere("step", name, (here) => {
     const { core } = here
-    const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
-    if (timeout !== undefined && !(Duration.toMillis(timeout) > 0)) {
-      return invalid(core, `Durable.step("${name}"): its timeout is ${Duration.toMillis(timeout)} ms. Give it a positive one, or none.`)
+    const timeout = options.timeout === undefined ? undefined : readDuration(options.timeout)
+    if (options.timeout !== undefined && (timeout === undefined || !(Duration.toMillis(timeout) > 0))) {
+      return invalid(core, `Durable.step("${name}"): its timeout is ${String(options.timeout)}. Give it a positive one, or none.`)
     }
     const op = open(here, "step", { type: "STEP", subType: "Step", name })
     if (op === undefined) return halt

@@ -1,12 +1,8 @@
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { DurableContext } from "../DurableContext.ts"
 import * as core from "../internal/core/operation.ts"
-
-/** Says which input it was before Duration makes it a zero. */
-const isNotANumber = (input: unknown) => typeof input === "number" && Number.isNaN(input)
 
 /**
  * Waits without running: the service wakes the workflow when the time has come.
@@ -31,9 +27,9 @@ const isNotANumber = (input: unknown) => typeof input === "number" && Number.isN
  */
 export const wait = (name: string, duration: Duration.Input): Effect.Effect<void, never, DurableContext> =>
   core.withHere("wait", name, (here) => {
-    const parsed = isNotANumber(duration) ? Option.none<Duration.Duration>() : Duration.fromInput(duration)
-    return Option.isSome(parsed)
-      ? core.waitHere(here, "wait", name, parsed.value)
+    const parsed = core.readDuration(duration)
+    return parsed !== undefined
+      ? core.waitHere(here, "wait", name, parsed)
       : core.invalid(here.core, `Durable.wait("${name}"): ${String(duration)} is not a duration. Write "3 days", or Duration.days(3).`)
   })
 

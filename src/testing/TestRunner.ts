@@ -134,6 +134,11 @@ const macrotask = Effect.callback<void>((resume) => {
 /** Rounds without an invocation after which nothing is under way any more. */
 const QUIET_ROUNDS = 3
 
+/** An invocation that has recorded nothing for so many real milliseconds waits for the test's clock, as a step that sleeps. */
+const QUIET_MILLIS = 20
+
+const millisecond = Context.get(Context.empty(), Clock.Clock).sleep(Duration.millis(1)) // of the real clock
+
 /** The payload as the definition's schema constructs it: a class schema takes what its constructor takes. */
 const encodePayload = (definition: DurableFunction.Any, payload: unknown): Effect.Effect<string | undefined, never, any> => {
   const { make } = definition.payload as { readonly make?: (input: unknown) => unknown }
@@ -168,11 +173,15 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
   )
   const names = new Map<unknown, string>()
   let invoking = 0
+  let changes = 0
+  yield* engine.subscribe(() => void changes++)
 
   const settle = Effect.gen(function*() {
-    for (let quiet = 0; quiet < QUIET_ROUNDS;) {
-      yield* macrotask
-      quiet = invoking === 0 ? quiet + 1 : 0
+    let seen = changes
+    for (let quiet = 0; quiet < (invoking === 0 ? QUIET_ROUNDS : QUIET_MILLIS);) {
+      yield* invoking === 0 ? macrotask : millisecond
+      quiet = changes === seen ? quiet + 1 : 0
+      seen = changes
     }
   })
 

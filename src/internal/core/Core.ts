@@ -195,7 +195,7 @@ export const make = (
   /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
   const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
     const { world } = place
-    if (closed || world.state === "ended") return undefined
+    if (closed || bodyExit !== undefined || world.state === "ended") return undefined
     if (world.state === "lost") {
       fail(new InvalidOperation({ message: explain.inLostContext(world, spec) }))
       return undefined
@@ -497,6 +497,11 @@ export const make = (
     const missing: Array<Protocol.Operation> = []
     for (const world of worlds) for (const id of world.unvisited ?? []) missing.push(records.get(id)!)
     const asked = [...opened.values()].filter((op) => op.record === undefined)
+    const stray = asked.find((op) => op.place.world.rebuilding && op.waiters.length > 0)
+    if (stray !== undefined) {
+      fail(new NonDeterministic({ message: explain.inFinishedContext(stray) }))
+      return false
+    }
     const reason = explain.unvisited(missing, asked, root.trail)
     // a second one of a recorded name may have taken the result of the first: no policy can tolerate that
     const taken = asked.some((op) => op.place.repeats(op.spec) && (op.place.world.unvisited?.size ?? 0) > 0)
@@ -510,12 +515,20 @@ export const make = (
     return false
   }
 
-  /** The body has ended. Contexts that ended with it go on record, work that it did not wait for does not begin. */
+  /**
+   * The body has ended. Contexts that ended with it go on record, work that it did not wait for does not begin.
+   * What is queued is sent as ever, in its order: after a crash a replay would see it.
+   */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
     if ((root.unvisited?.size ?? 0) > 0 && !allVisited()) return
-    for (const item of fresh) if (item.op.spec.type === "CONTEXT") perform(item)
-    if (checkpoints.queued() > 0) writeMarkers() // a replay of the finished history sees what is sent now
-    end({ _tag: "Completed", exit })
+    const items = fresh
+    fresh = []
+    for (const item of items) if (item.op.spec.type === "CONTEXT") perform(item)
+    for (const op of opened.values()) op.cancel?.()
+    if (closed) return
+    phase = "idle"
+    if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end({ _tag: "Completed", exit })
+    flush()
   }
 
   /** A body fiber runs or wants to run. */
@@ -546,6 +559,7 @@ export const make = (
   // ---- work -------------------------------------------------------------------------------------------
 
   const perform = ({ act, ending, op }: Fresh): void => {
+    if (isLost(op.place.world)) return // nothing more of it goes on record
     switch (act) {
       case "launch":
         return launch(op)
@@ -868,6 +882,8 @@ export const make = (
     release
   }
 }
+
+const isLost = (world: World): boolean => world.state === "lost" || (world.parent !== undefined && isLost(world.parent))
 
 /** What to do for an operation at the next live edge. */
 interface Fresh {

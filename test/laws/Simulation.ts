@@ -1,0 +1,456 @@
+/**
+ * Runs one execution of a program in virtual time, through crashes and whatever else its profile holds, and
+ * checks the laws on the way:
+ *
+ * - *no divergence*: what a world decides in one invocation (values, winners, times, shared memory) is what it
+ *   decided in every other, as far as both came;
+ * - *recorded once*: no attempt of a step begins after the step's outcome was recorded, none twice in one
+ *   invocation, and at most once ever where that was asked for;
+ * - *always ends*: never PENDING with nothing pending, no hang, no refused request;
+ * - *same result*: a replay of the finished history takes the same decisions, has the same result, runs no step
+ *   and writes nothing;
+ * - *time*: no world is ahead of the service's clock, so no wait ends early;
+ * - *markers* only where a program has a choice.
+ */
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
+import * as Scheduler from "effect/Scheduler"
+import * as Schema from "effect/Schema"
+import * as CheckpointService from "../../src/CheckpointService.ts"
+import type * as Durable from "../../src/Durable.ts"
+import { DurableContext } from "../../src/DurableContext.ts"
+import type { DurableExecutionClient } from "../../src/DurableExecutionClient.ts"
+import * as DurableFunction from "../../src/DurableFunction.ts"
+import { invocation } from "../../src/DurableHandler.ts"
+import type { Core } from "../../src/internal/core/Core.ts"
+import { MARKER_NAME, writeMarker } from "../../src/internal/core/order.ts"
+import { Settle } from "../../src/internal/core/run.ts"
+import type { World } from "../../src/internal/core/world.ts"
+import type { StepServices } from "../../src/StepServices.ts"
+import type * as Protocol from "../../src/Protocol.ts"
+import { isTerminal } from "../../src/Protocol.ts"
+import type { Eff, Env } from "./interpret.ts"
+import { type Caller, client, isLost } from "./Network.ts"
+import type { Order, Profile } from "./Profile.ts"
+import { BASE, Rejected, Service } from "./Service.ts"
+import { clockOf, Loop, rng, schedulerOf } from "./Virtual.ts"
+
+/** What each world decided, by the id of its context. */
+type Logs = Map<string, Array<string>>
+
+export interface Result {
+  /** The law that was broken, and how. */
+  readonly error: string | undefined
+  readonly invocations: number
+  readonly crashes: number
+  readonly requests: number
+  readonly attempts: number
+  readonly markers: number
+  readonly operations: number
+  /** What the execution ended with. */
+  readonly output: string | undefined
+  readonly logs: Logs
+}
+
+export interface Setting {
+  readonly seed: number
+  readonly profile: Profile
+  readonly order: Order
+  readonly unvisited?: "fail" | "ignore"
+  /** Whether a marker is allowed at all. */
+  readonly mayChoose: boolean
+  /** Do not replay the finished history: the program is not meant to be deterministic. */
+  readonly unverified?: boolean
+}
+
+interface Invocation {
+  readonly n: number
+  readonly epoch: number
+  readonly verify: boolean
+  alive: boolean
+  core: Core | undefined
+  checkpoints: CheckpointService.Checkpoints | undefined
+  readonly logs: Logs
+  readonly worlds: Map<string, World>
+  /** How much of each log no crash can take back. */
+  durable: Map<string, number>
+  /** The same, once the request with this ClientToken is applied. */
+  readonly upon: Map<string, Map<string, number>>
+  readonly begun: Set<string>
+}
+
+/** Completed: its answer counts. Cut off: whatever was not durable is lost. */
+type HowEnded = "suspended" | "completed" | "cut off"
+
+const Law = DurableFunction.make("law", { payload: Schema.Finite, success: Schema.Finite, error: Schema.String })
+
+/** Warnings are not looked at here. */
+const SILENT: Console.Console = Object.assign(Object.create(globalThis.console), { log: () => {}, warn: () => {} })
+
+const MAX_INVOCATIONS = 400
+const MAX_EVENTS = 300_000
+
+export class Simulation {
+  readonly loop = new Loop()
+  readonly service: Service
+  private readonly rand
+  private readonly best: Logs = new Map()
+  private readonly everBegun = new Set<string>()
+  private readonly byEpoch = new Map<number, Invocation>()
+  private readonly checkpoints: CheckpointService.CheckpointService["Service"]
+  private current: Invocation | undefined
+  private wanted: "no" | "waiting" | "scheduled" = "no"
+  private error: string | undefined
+  private output: string | undefined
+  private verified = false
+  private readonly total = { invocations: 0, crashes: 0, requests: 0, attempts: 0, markers: 0 }
+
+  private readonly program: (env: Env) => Eff
+  private readonly setting: Setting
+
+  constructor(program: (env: Env) => Eff, setting: Setting) {
+    this.program = program
+    this.setting = setting
+    const { profile, seed } = setting
+    this.rand = rng(seed)
+    this.service = new Service(this.loop, rng(seed ^ 0x5bd1e995), profile)
+    this.service.onExternal = () => this.wake()
+    this.service.onApplied = (token) => this.applied(token)
+    this.checkpoints = CheckpointService.make(this.network(), {
+      limits: { batchUpdates: profile.batchUpdates },
+      resendAfter: [1.5, 1.5]
+    })
+    this.invoke(false)
+  }
+
+  // ---- running ---------------------------------------------------------------------------------------
+
+  /** Runs to the end, without leaving this call: nothing real happens in it. */
+  run(): Result {
+    let events = 0
+    while (this.guard(() => this.loop.step())) if (++events > MAX_EVENTS) this.report("too many events")
+    return this.result()
+  }
+
+  /** The same for programs that wait for promises: microtasks run between the events. */
+  async runAsync(): Promise<Result> {
+    let events = 0
+    while (this.guard(() => this.loop.step())) {
+      await new Promise((resolve) => setImmediate(resolve))
+      if (++events > MAX_EVENTS) this.report("too many events")
+    }
+    return this.result()
+  }
+
+  private guard(f: () => boolean): boolean {
+    if (this.error !== undefined) return false
+    try {
+      return f()
+    } catch (error) {
+      this.report(error instanceof Rejected ? `REJECTED ${error.message}` : `THREW ${(error as Error).stack}`)
+      return false
+    }
+  }
+
+  private result(): Result {
+    if (this.output === undefined) this.report("HANG: nothing left to happen and no result")
+    else if (!this.verified && this.setting.unverified !== true) this.report("HANG: the verifying replay did not end")
+    return {
+      ...this.total,
+      error: this.error,
+      operations: this.service.operations.size,
+      output: this.output,
+      logs: this.best
+    }
+  }
+
+  private report(what: string): void {
+    this.error ??= `invocation ${this.total.invocations}, t=${this.loop.now.toFixed(2)}: ${what}`
+  }
+
+  // ---- one invocation --------------------------------------------------------------------------------
+
+  private invoke(verify: boolean): void {
+    if (this.error !== undefined) return
+    if (++this.total.invocations > MAX_INVOCATIONS) return this.report("LIVELOCK: too many invocations")
+    const {
+      loop,
+      rand,
+      setting: { order, profile, seed }
+    } = this
+    this.wanted = "no"
+    const event = this.service.invoke("arn:law:" + seed)
+    const inv: Invocation = {
+      n: this.total.invocations,
+      epoch: this.service.epoch,
+      verify,
+      alive: true,
+      core: undefined,
+      checkpoints: undefined,
+      logs: new Map(),
+      worlds: new Map(),
+      durable: new Map(),
+      upon: new Map(),
+      begun: new Set()
+    }
+    this.current = inv
+    this.byEpoch.set(inv.epoch, inv)
+    const alive = () => inv.alive
+    const env = this.envOf(inv)
+    const checkpoints: CheckpointService.CheckpointService["Service"] = {
+      open: (opening) =>
+        Effect.tap(this.checkpoints.open(opening), (opened) =>
+          Effect.sync(() => {
+            inv.checkpoints = opened
+          })
+        )
+    }
+    // (the steps of these programs need no services)
+    const services = (Context.empty() as Context.Context<StepServices<never>>).pipe(
+      Context.add(CheckpointService.CheckpointService, checkpoints),
+      Context.add(Clock.Clock, clockOf(loop, BASE + profile.offset, alive)),
+      Context.add(Scheduler.Scheduler, schedulerOf(loop, alive)),
+      Context.add(Random.Random, { nextIntUnsafe: () => Math.floor(rand() * 1e9), nextDoubleUnsafe: rand }),
+      Context.add(Console.Console, SILENT),
+      Context.add(Settle, (f: () => void) => {
+        loop.after(0, () => {
+          if (inv.alive) f()
+        })
+      })
+    )
+    const body = Effect.withFiber<number, string, Durable.Requires>((fiber) => {
+      inv.core = Context.get(fiber.context as Context.Context<DurableContext>, DurableContext).core
+      return this.program(env)
+    })
+    const options = { order, pace: profile.pace, startDelay: profile.startDelay, unvisited: this.setting.unvisited }
+    if (this.crashes(inv, 2)) loop.after(rand() * 30, () => this.die(inv))
+    loop.after(rand() < 0.5 ? 0.01 : rand() * 1.5, () => {
+      if (!inv.alive) return
+      Effect.runForkWith(services)(invocation(Law, () => body, options, event, undefined)).addObserver((exit) => {
+        if (inv.alive) this.ended(inv, exit)
+      })
+    })
+  }
+
+  private envOf(inv: Invocation): Env {
+    const { profile, seed } = this.setting
+    return {
+      slow: profile.slow,
+      rand: rng(seed * 31 + inv.n * 7919),
+      log: (world, entry) => {
+        // what runs in a torn-down body decides nothing any more
+        if (!inv.alive || inv.core?.closed !== false || world.state !== "open") return
+        const ahead = world.time - BASE - this.loop.now
+        if (ahead > profile.skew) this.report(`EARLY: a world is ${ahead.toFixed(2)} ms ahead of the service`)
+        const key = world.place.parentId ?? ""
+        const log = inv.logs.get(key)
+        if (log !== undefined) log.push(entry)
+        else inv.logs.set(key, [entry])
+        inv.worlds.set(key, world)
+      },
+      began: (world, id, attempt, atMostOnce) => {
+        if (!inv.alive) return
+        this.total.attempts++
+        if (inv.verify) this.report(`the verifying replay ran step ${id}`)
+        const operation = this.service.operations.get(id)
+        const live = inv === this.current
+        if (live && operation !== undefined && isTerminal(operation.Status))
+          this.report(`STEP ${id} ran again after ${operation.Status}`)
+        for (let w: World | undefined = world; w !== undefined; w = w.parent) {
+          if (w.state === "lost") this.report(`STEP ${id} began in a context that had been interrupted`)
+        }
+        const key = `${id}:${attempt}`
+        if (inv.begun.has(key)) this.report(`STEP attempt ${key} began twice in one invocation`)
+        if (atMostOnce && this.everBegun.has(key))
+          this.report(`STEP attempt ${key} began twice, which may be once at most`)
+        inv.begun.add(key)
+        this.everBegun.add(key)
+        if (this.crashes(inv, 0.5)) this.loop.after(this.rand() * 4, () => this.die(inv))
+      }
+    }
+  }
+
+  private crashes(inv: Invocation, factor: number): boolean {
+    const { crash, maxCrashes } = this.setting.profile
+    return !inv.verify && this.total.crashes < maxCrashes && this.rand() < crash * factor
+  }
+
+  /** The service gives an invocation up. Its process is gone, or (a zombie) does not know. */
+  private die(inv: Invocation): void {
+    if (!inv.alive || inv !== this.current) return
+    this.total.crashes++
+    this.current = undefined
+    if (this.rand() >= this.setting.profile.zombie) this.bury(inv)
+    this.loop.after(this.rand() < 0.3 ? this.rand() * 0.5 : this.rand() * 10, () => this.invoke(false))
+  }
+
+  /** An invocation has come to an end that it did not choose. */
+  private bury(inv: Invocation): void {
+    inv.alive = false
+    this.compare(inv, "cut off")
+  }
+
+  private ended(inv: Invocation, exit: Exit.Exit<Protocol.InvocationOutput, unknown>): void {
+    if (inv !== this.current) return this.bury(inv)
+    if (Exit.isFailure(exit)) {
+      const failure = exit.cause.reasons[0]
+      // lost beyond all resending: Lambda invokes again. Anything else is a bug.
+      if (failure?._tag === "Fail" && isLost(failure.error)) {
+        this.current = undefined
+        this.bury(inv)
+        this.loop.after(this.rand() * 3, () => this.invoke(inv.verify))
+        return
+      }
+      return this.report(`THROWN ${JSON.stringify(failure)}`)
+    }
+    const output = exit.value
+    if (output.Status !== "PENDING" && this.crashes(inv, 1)) return this.die(inv) // the answer is lost
+    inv.alive = false
+    this.current = undefined
+    this.compare(inv, output.Status === "PENDING" ? "suspended" : "completed")
+    if (this.error !== undefined) return
+    if (output.Status === "PENDING") {
+      if (inv.verify) return this.report("the verifying replay suspended")
+      const pending = this.service.pending()
+      if (pending === "never") return this.report("PENDING with no pending operations")
+      if (pending === "soon") this.loop.after(this.rand() * 2, () => this.invoke(false))
+      else this.wanted = "waiting"
+      return
+    }
+    const text = JSON.stringify(output)
+    if (inv.verify) {
+      this.verified = true
+      if (text !== this.output)
+        this.report(`the verifying replay ended with ${text}, the execution with ${this.output}`)
+      return
+    }
+    this.output = text
+    if (
+      /NonDeterministic|UntrackedAsync|InvalidOperation|SerdesFailed|PayloadTooLarge|LimitExceeded|Malformed|InvalidPayload/.test(
+        text
+      )
+    ) {
+      if (this.setting.unverified !== true) this.report(`FATAL ${text}`)
+      return
+    }
+    if (this.setting.unverified === true) return
+    // The order of the last deliveries decides nothing durable, so it is not recorded. It is written down here,
+    // so that the verifying replay can be held to every decision.
+    const root = inv.core?.root
+    if (root !== undefined && root.unrecorded.length > 0) this.service.append(writeMarker(root))
+    this.loop.after(0, () => this.invoke(true))
+  }
+
+  private wake(): void {
+    if (this.wanted !== "waiting") return
+    this.wanted = "scheduled"
+    this.loop.after(this.rand() < 0.4 ? 0 : this.rand() * 2, () => {
+      if (this.wanted === "scheduled" && this.current === undefined) this.invoke(false)
+    })
+  }
+
+  // ---- the law of divergence -------------------------------------------------------------------------
+
+  /**
+   * How much of a world's log counts. Where the order is recorded, deliveries after the last record may come
+   * in another order next time: nothing durable depends on them.
+   */
+  private counts(inv: Invocation, key: string, length: number, how: HowEnded): number {
+    if (this.setting.order === "timestamps") return length
+    const { rebuilding, state } = inv.worlds.get(key)!
+    const full =
+      state === "open" ? how === "suspended" || (how === "completed" && key === "") : state === "ended" && rebuilding
+    return full ? length : Math.min(length, inv.durable.get(key) ?? 0)
+  }
+
+  private compare(inv: Invocation, how: HowEnded): void {
+    for (const [key, all] of inv.logs) {
+      const entries = all.slice(0, this.counts(inv, key, all.length, how))
+      const known = this.best.get(key) ?? []
+      const n = Math.min(known.length, entries.length)
+      for (let i = 0; i < n; i++) {
+        if (known[i] === entries[i]) continue
+        const around = (log: ReadonlyArray<string>) => log.slice(Math.max(0, i - 3), i + 2).join(" | ")
+        return this.report(`DIVERGED in context "${key}" at ${i}: was ${around(known)}, now ${around(entries)}`)
+      }
+      if (how === "suspended" && entries.length < known.length && inv.worlds.get(key)!.state === "open") {
+        return this.report(
+          `SHORTER: context "${key}" has come to ${entries.length} of ${known.length} entries, next was ${known[entries.length]}`
+        )
+      }
+      if (entries.length > known.length) this.best.set(key, entries)
+    }
+  }
+
+  // ---- the network -------------------------------------------------------------------------------------
+
+  private network(): DurableExecutionClient["Service"] {
+    const {
+      loop,
+      rand,
+      service,
+      setting: { profile }
+    } = this
+    const guard = (serve: () => void) => {
+      this.guard(() => {
+        serve()
+        return true
+      })
+    }
+    return client({ loop, rand, service, profile, guard, caller: (token) => this.caller(token) })
+  }
+
+  private caller(token: string): Caller {
+    const inv = this.byEpoch.get(Number(token.split(".")[0]))!
+    return {
+      isAlive: () => inv.alive,
+      isLosable: !inv.verify,
+      isDraining: () => inv.core?.closed === true,
+      crashes: (factor) => this.crashes(inv, factor),
+      die: () => this.die(inv),
+      sent: (request) => this.sent(inv, request),
+      refused: () => {
+        if (inv === this.current && inv.epoch === this.service.epoch)
+          this.report("REJECTED a token that was not the latest")
+      }
+    }
+  }
+
+  /** A request leaves: with it goes the order of everything delivered so far, unless the batch was too small. */
+  private sent(inv: Invocation, request: Protocol.CheckpointRequest): void {
+    const { ClientToken, Updates } = request
+    this.total.requests++
+    if (inv.verify && Updates.length > 0) this.report(`the verifying replay wrote ${JSON.stringify(Updates)}`)
+    if (inv.upon.has(ClientToken)) return
+    const { order, mayChoose, profile } = this.setting
+    const markers = Updates.filter((update) => update.Name === MARKER_NAME)
+    this.total.markers += markers.length / 2
+    if (markers.length > 0 && !mayChoose) this.report(`a marker under ${order}, where there is no choice`)
+    if (
+      profile.batchUpdates === 250 &&
+      Updates.findIndex((update) => update.Name !== MARKER_NAME) < markers.length &&
+      markers.length < Updates.length
+    ) {
+      this.report("a marker behind other updates of its request")
+    }
+    const upon = new Map(inv.durable)
+    if (inv.checkpoints?.queued() === 0) {
+      for (const [key, log] of inv.logs) if (inv.worlds.get(key)!.state === "open") upon.set(key, log.length)
+    }
+    for (const { Action, Id, Type } of Updates) {
+      if (Type === "CONTEXT" && Action !== "START") upon.set(Id, inv.logs.get(Id)?.length ?? 0)
+    }
+    inv.upon.set(ClientToken, upon)
+  }
+
+  private applied(clientToken: string): void {
+    for (const inv of this.byEpoch.values()) inv.durable = inv.upon.get(clientToken) ?? inv.durable
+  }
+}
+
+/** Runs one execution of a program. */
+export const simulate = (program: (env: Env) => Eff, setting: Setting): Result => new Simulation(program, setting).run()

@@ -1,0 +1,453 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Durable from "../../src/Durable.ts"
+import { type Options, programOf, runCase } from "./cases.ts"
+import { type Eff, type Env, interpret, worldOf } from "./interpret.ts"
+import { run, stale } from "./mutants.ts"
+import { mutants } from "./mutants.list.ts"
+import { callback } from "./outside.ts"
+import { type Order, type Profile, profileOf } from "./Profile.ts"
+import type { Node, Step } from "./Program.ts"
+import { type Result, type Setting, Simulation, simulate } from "./Simulation.ts"
+
+/** All tests of a file share one thread, and these keep it busy. */
+const SLOW = 120_000
+
+// ---- random programs -----------------------------------------------------------------------------------
+
+const seeds = (from: number, n: number, options: Options, program?: Node) => {
+  for (let seed = from; seed < from + n; seed++) {
+    const { error } = runCase(seed, options, program)
+    if (error === undefined) continue
+    assert.fail(
+      `seed ${seed}: ${error}\n${JSON.stringify({ ...options, program: program ?? programOf(seed, options) })}\nRepeat with: ` +
+        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.size ? ` --size ${options.size}` : ""}`
+    )
+  }
+}
+
+const random: ReadonlyArray<readonly [n: number, options: Options]> = [
+  [1200, { order: "markers" }],
+  [800, { order: "markers", hard: true }],
+  [150, { order: "markers", size: 30 }],
+  [500, { order: "timestamps" }],
+  [300, { order: "timestamps", hard: true }],
+  [500, { order: "log" }],
+  [300, { order: "log", hard: true }]
+]
+
+describe("laws: random programs in hostile worlds run as one run", () => {
+  for (const [n, options] of random) {
+    const { hard, order, size } = options
+    it(
+      `${n} programs, order ${order}${hard ? ", hard" : ""}${size ? `, ${size} nodes` : ""}`,
+      () => seeds(7_000_000, n, options),
+      SLOW
+    )
+  }
+})
+
+// ---- what the laws have found ----------------------------------------------------------------------------
+
+const step = (k: number, more: Partial<Step> = {}): Step => ({
+  t: "step",
+  k,
+  dur: 3,
+  pf: 0,
+  end: "fail",
+  retry: 0,
+  form: "recurs",
+  amo: false,
+  timeout: false,
+  typed: false,
+  ...more
+})
+
+/** [what went wrong, program, options, seeds] */
+const found: ReadonlyArray<readonly [name: string, program: Node, options: Options, n?: number]> = [
+  [
+    "a context without codec that ends beside other work is not waited for for ever",
+    { t: "raceFirst", c: [{ t: "child", k: 0, keep: "odd", typed: false, b: { t: "get" } }, step(1, { dur: 0 })] },
+    { order: "markers" }
+  ],
+  [
+    "timestamps: a held completion is delivered after one more look",
+    { t: "each", items: 4, n: 4, b: { t: "invoke", k: 3 } },
+    { order: "timestamps" },
+    400
+  ],
+  [
+    "the order of a context that will be rebuilt goes on record",
+    {
+      t: "seq",
+      c: [
+        {
+          t: "child",
+          k: 0,
+          keep: "odd",
+          typed: false,
+          b: {
+            t: "raceFirst",
+            c: [
+              { t: "invoke", k: 0 },
+              { t: "invoke", k: 1 }
+            ]
+          }
+        },
+        { t: "sleep", s: 1, named: false }
+      ]
+    },
+    { order: "markers", profile: { externalLag: 10, crash: 0 } }
+  ],
+  [
+    "what an ended body leaves in the queue does not overtake its last choice",
+    { t: "raceFirst", c: [step(0), { t: "all", n: 0, c: [step(2, { dur: 0 }), { t: "invoke", k: 0 }] }] },
+    { order: "markers" }
+  ],
+  [
+    "live and finished contexts resume their parent through different numbers of operations",
+    {
+      t: "seq",
+      c: [
+        { t: "child", k: 0, keep: "plain", typed: false, b: step(2) },
+        { t: "fork", a: { t: "get" }, b: { t: "spin", n: 3000 }, join: true }
+      ]
+    },
+    { order: "timestamps" },
+    60
+  ],
+  [
+    "a failing context, and then a busy fiber",
+    {
+      t: "catch",
+      b: { t: "child", k: 0, keep: "plain", typed: false, b: { t: "fail" } },
+      h: { t: "fork", a: { t: "get" }, b: { t: "spin", n: 3000 }, join: false }
+    },
+    { order: "timestamps" },
+    60
+  ],
+  [
+    "a race within a context that is recorded by a schema",
+    {
+      t: "raceFirst",
+      c: [
+        {
+          t: "child",
+          k: 0,
+          keep: "schema",
+          typed: false,
+          b: { t: "race", c: [{ t: "cb", k: 0, mid: null, twice: true }, step(1)] }
+        },
+        { t: "sleep", s: 2, named: true }
+      ]
+    },
+    { order: "markers" }
+  ],
+  [
+    "a context whose value is too large to record",
+    {
+      t: "all",
+      n: 0,
+      c: [
+        { t: "child", k: 0, keep: "big", typed: false, b: { t: "race", c: [{ t: "invoke", k: 0 }, step(1)] } },
+        { t: "sleep", s: 1, named: false }
+      ]
+    },
+    { order: "markers" },
+    60
+  ]
+]
+
+describe("laws: directed", () => {
+  for (const [name, program, options, n] of found) it(name, () => seeds(1, n ?? 200, options, program), SLOW)
+})
+
+// ---- programs by hand --------------------------------------------------------------------------------------
+
+const calm: Partial<Profile> = {
+  crash: 0,
+  lost: 0,
+  skew: 0,
+  pace: 1,
+  externalLag: 0,
+  batchUpdates: 250,
+  pageSize: 0,
+  slow: 1,
+  unit: 2
+}
+
+const setting = (
+  more: Partial<Setting> & { readonly over?: Partial<Profile>; readonly order?: Order } = {}
+): Setting => {
+  const { order = "markers", over, ...rest } = more
+  return { seed: 5, order, profile: profileOf(5, order, { ...calm, ...over }), mayChoose: true, ...rest }
+}
+
+const note = (env: Env, entry: string) => Effect.withFiber((fiber) => Effect.sync(() => env.log(worldOf(fiber), entry)))
+
+const wait = Effect.sleep("1 second")
+const slow = (name: string, millis: number) => Durable.step(name, Effect.as(Effect.sleep(millis), 1))
+const both = <A, B>(a: Eff<A>, b: Eff<B>): Eff<number> => Effect.as(Effect.all([a, b], { concurrency: 2 }), 1)
+
+const succeeds = (result: Result) => {
+  assert.isUndefined(result.error)
+  assert.include(result.output!, '"SUCCEEDED"')
+}
+
+/** The execution ends as FAILED with this error and these words. */
+const ends = (result: Result, error: string, words: string) => {
+  assert.isUndefined(result.error)
+  assert.include(result.output!, `"ErrorType":"${error}"`)
+  assert.include(result.output!, words)
+}
+
+describe("laws: hazards of user programs", () => {
+  it("a promise chain of the body belongs to the instant in which it began", async () => {
+    const chain = Effect.promise(async () => {
+      for (let i = 0; i < 200; i++) await Promise.resolve()
+    })
+    const program = (env: Env): Eff =>
+      Effect.as(
+        Effect.all(
+          [
+            Effect.andThen(slow("A", 10), note(env, "A")),
+            Effect.andThen(chain, note(env, "P")),
+            Effect.andThen(slow("B", 0), note(env, "B"))
+          ],
+          { concurrency: "unbounded" }
+        ),
+        1
+      )
+    const result = await new Simulation(program, setting()).runAsync()
+    succeeds(result)
+    assert.deepStrictEqual(result.logs.get(""), ["P", "B", "A"])
+  })
+
+  const timer = (simulation: () => Simulation, millis: number) =>
+    Effect.callback<void>((resume) => {
+      simulation().loop.after(millis, () => resume(Effect.void))
+    })
+
+  it("untracked async work alone is harmless", () => {
+    const program = (): Eff =>
+      Effect.andThen(
+        slow("A", 1),
+        Effect.andThen(
+          timer(() => simulation, 5),
+          slow("B", 1)
+        )
+      )
+    const simulation: Simulation = new Simulation(program, setting())
+    succeeds(simulation.run())
+  })
+
+  it("untracked async work beside durable work ends the execution", () => {
+    const program = (): Eff =>
+      both(
+        slow("A", 12),
+        Effect.andThen(
+          timer(() => simulation, 4),
+          slow("B", 1)
+        )
+      )
+    const simulation: Simulation = new Simulation(program, setting({ unverified: true }))
+    ends(simulation.run(), "UntrackedAsync", 'STEP \\"A\\"')
+  })
+
+  it("contexts that share memory are told so", () => {
+    const program = (): Eff =>
+      Effect.suspend(() => {
+        const shared = Deferred.makeUnsafe<void>()
+        const gives = Durable.childContext("gives", Effect.andThen(slow("in", 1), Deferred.succeed(shared, undefined)))
+        return both(gives, Effect.andThen(Deferred.await(shared), slow("B", 1)))
+      })
+    ends(simulate(program, setting({ unverified: true })), "UntrackedAsync", "they share memory")
+  })
+
+  it("a finalizer of a lost context must not be durable", () => {
+    const lost = Durable.childContext(
+      "lost",
+      Effect.onInterrupt(Effect.sleep("1 day"), () => Effect.ignore(slow("cleanup", 1)))
+    )
+    const program = (): Eff => Effect.raceFirst(Effect.as(lost, 2), slow("fast", 1))
+    ends(
+      simulate(program, setting({ unverified: true })),
+      "InvalidOperation",
+      "was reached in a finalizer of child context"
+    )
+  })
+
+  it("a finalizer around a lost context is durable", () => {
+    let ran = 0
+    const cleanup = Durable.step(
+      "cleanup",
+      Effect.sync(() => void ran++)
+    )
+    const program = (env: Env): Eff => {
+      const lost = Durable.childContext("lost", Effect.sleep("1 day")).pipe(
+        Effect.onInterrupt(() => Effect.ignore(cleanup))
+      )
+      return Effect.tap(Effect.raceFirst(Effect.as(lost, 2), slow("fast", 1)), () => note(env, "after"))
+    }
+    succeeds(simulate(program, setting()))
+    assert.strictEqual(ran, 1)
+  })
+
+  it("a suspension does not run durable finalizers, the end runs them once", () => {
+    let ran = 0
+    const cleanup = Durable.step(
+      "cleanup",
+      Effect.sync(() => void ran++)
+    )
+    const program = (): Eff =>
+      Effect.as(Effect.ensuring(Effect.andThen(wait, Effect.andThen(wait, wait)), Effect.ignore(cleanup)), 1)
+    const result = simulate(program, setting())
+    succeeds(result)
+    assert.isAtLeast(result.invocations, 4)
+    assert.strictEqual(ran, 1)
+  })
+
+  it("a race goes on before the finalizers of its cancelled step are done", () => {
+    const order: Array<string> = []
+    const loser = Durable.step(
+      "loser",
+      Effect.onInterrupt(Effect.as(Effect.sleep(50), 1), () =>
+        Effect.andThen(
+          Effect.sleep(20),
+          Effect.sync(() => order.push("cleaned up"))
+        )
+      )
+    )
+    const program = (env: Env): Eff =>
+      Effect.raceFirst(loser, slow("winner", 3)).pipe(
+        Effect.tap(() => Effect.sync(() => order.push("won"))),
+        Effect.tap(() => note(env, "won")),
+        Effect.andThen(slow("after", 40))
+      )
+    succeeds(simulate(program, setting()))
+    assert.deepStrictEqual(order.slice(0, 2), ["won", "cleaned up"])
+  })
+
+  it("a body that waits for nothing idles", () => {
+    assert.match(simulate(() => Effect.never, setting()).error!, /HANG: nothing left to happen/)
+  })
+
+  const exits =
+    (self: Eff) =>
+    (env: Env): Eff =>
+      Effect.exit(self).pipe(
+        Effect.tap((exit) =>
+          note(env, Exit.isFailure(exit) ? exit.cause.reasons.map((reason) => reason._tag).join() : "Success")
+        ),
+        Effect.as(1)
+      )
+  const effects: ReadonlyArray<readonly [name: string, effect: Effect.Effect<number>, tag: string]> = [
+    ["interrupts itself", Effect.andThen(Effect.sleep(1), Effect.interrupt), "Interrupt"],
+    ["interrupts itself at once", Effect.interrupt, "Interrupt"],
+    ["dies", Effect.die("x"), "Die"]
+  ]
+  for (const [name, effect, tag] of effects) {
+    it(`a step that ${name}`, () => {
+      const result = simulate(exits(Durable.step("a", effect)), setting())
+      succeeds(result)
+      assert.deepStrictEqual(result.logs.get(""), [tag])
+    })
+  }
+
+  it("a durable operation in a step ends the execution", () => {
+    const inner = slow("inner", 1) as Effect.Effect<never> // what the types forbid
+    ends(
+      simulate(() => Durable.step("outer", inner), setting({ unverified: true })),
+      "InvalidOperation",
+      "was run inside a step"
+    )
+  })
+})
+
+describe("laws: code that changes under a running execution", () => {
+  const a = slow("a", 1)
+  const b = slow("b", 1)
+  const x = slow("x", 1)
+  const recorded = Effect.andThen(a, Effect.andThen(b, wait))
+  const changed = (after: Eff<unknown>, unvisited: "fail" | "ignore" = "fail") => {
+    let invocations = 0
+    return simulate(
+      () => Effect.as(invocations++ === 0 ? recorded : after, 1),
+      setting({ unverified: true, unvisited })
+    )
+  }
+
+  it("appending is harmless", () => succeeds(changed(Effect.andThen(recorded, x))))
+  it("doing at once what came one after the other is harmless", () =>
+    succeeds(changed(Effect.andThen(Effect.all([b, a], { concurrency: 2 }), wait))))
+  it("a removed step ends the execution", () =>
+    ends(changed(Effect.andThen(a, Effect.andThen(wait, x))), "NonDeterministic", 'expected STEP \\"b\\"'))
+  it("an inserted step ends the execution", () =>
+    ends(changed(Effect.andThen(x, recorded)), "NonDeterministic", 'got STEP \\"x\\"'))
+  it("both are tolerated on request", () => {
+    succeeds(changed(Effect.andThen(a, Effect.andThen(wait, x)), "ignore"))
+    succeeds(changed(Effect.andThen(x, recorded), "ignore"))
+  })
+  it("removed at the very end, it ends the execution, too", () =>
+    ends(changed(Effect.andThen(a, wait)), "NonDeterministic", 'expected STEP \\"b\\"'))
+})
+
+describe("laws: markers", () => {
+  const choice = (program: Eff, order: Order = "markers") =>
+    simulate(() => program, setting({ order, mayChoose: true, over: { externalLag: 0 } }))
+  const cb = Effect.flatMap(callback("c"), (made) => Effect.ignore(made.await))
+
+  it("sequential code has none", () =>
+    assert.strictEqual(choice(Effect.as(Effect.andThen(cb, Effect.andThen(wait, slow("a", 1))), 1)).markers, 0))
+  it("steps only have none", () =>
+    assert.strictEqual(
+      choice(
+        Effect.as(
+          Effect.forEach([1, 2, 3, 4], (i) => slow("s", i), { concurrency: 4 }),
+          1
+        )
+      ).markers,
+      0
+    ))
+  it("contexts that wait beside each other have none", () => {
+    const child = Durable.childContext("k", Effect.andThen(cb, Effect.andThen(wait, slow("s", 1))))
+    assert.strictEqual(choice(both(child, child)).markers, 0)
+  })
+  it("an outside completion that meets another operation of its context has one", () => {
+    assert.isAbove(choice(both(cb, Effect.andThen(slow("long", 60), slow("s", 1)))).markers, 0)
+  })
+  it("timestamps have none", () => {
+    const result = choice(both(cb, Effect.andThen(slow("long", 60), slow("s", 1))), "timestamps")
+    succeeds(result)
+    assert.strictEqual(result.markers, 0)
+  })
+})
+
+// ---- the laws themselves -------------------------------------------------------------------------------------
+
+describe("laws: mutants", () => {
+  it("every patch applies to src", () => {
+    assert.deepStrictEqual(
+      mutants.flatMap((mutant) => stale(mutant) ?? []),
+      []
+    )
+  })
+  for (const mutant of mutants.filter(({ quick }) => quick)) {
+    it(
+      `without a rule, the laws fail: ${mutant.name}`,
+      async () => {
+        const { failed, says } = await run(mutant, 3000, 1)
+        assert.strictEqual(failed, 1, says)
+      },
+      SLOW
+    )
+  }
+  it("the interpreter and the generator agree with themselves", () => {
+    const program = programOf(42, { order: "markers" })
+    const once = simulate(interpret(program), setting({ seed: 42 }))
+    const again = simulate(interpret(program), setting({ seed: 42 }))
+    assert.deepStrictEqual(once, again)
+  })
+})

@@ -1,0 +1,126 @@
+/**
+ * Rules of the core, each taken out by a textual patch: what the laws say when it is missing. A rule whose
+ * absence nobody notices is either not needed or not tested.
+ */
+
+/** In a file below src: this text, which must occur, becomes that. */
+export type Patch = readonly [file: string, from: string, to: string]
+
+export interface Mutant {
+  readonly name: string
+  readonly patches: ReadonlyArray<Patch>
+  /** Arguments of main.ts under which it shows best. */
+  readonly args?: ReadonlyArray<string>
+  /** Random programs are blind for it; this test of laws.test.ts is not. */
+  readonly directed?: string
+  /** Why taking it out breaks no law. */
+  readonly sound?: string
+  /** Dies within a second or two: laws.test.ts runs it. */
+  readonly quick?: boolean
+}
+
+const CORE = "internal/core/Core.ts"
+const ORDER = "internal/core/order.ts"
+const OPERATION = "internal/core/operation.ts"
+const WORLD = "internal/core/world.ts"
+const CHILD = "operations/childContext.ts"
+const QUEUE = "CheckpointService.ts"
+
+const timestamps = ["--order", "timestamps"]
+const late = ["--profile", '{"externalLag":8}']
+const hard = ["--hard"]
+
+/** More markers at once than fit into a request. */
+const crowded = [
+  "--profile",
+  '{"batchUpdates":2,"externalLag":8,"crash":0.1,"unit":1,"latency":2.5}',
+  "--program",
+  '{"t":"all","n":0,"c":[{"t":"sleep","s":1,"named":false},' +
+    '{"t":"child","k":1,"keep":"plain","typed":false,"b":{"t":"all","n":0,"c":[{"t":"cb","k":2,"mid":null,"twice":false},{"t":"sleep","s":2,"named":false}]}},' +
+    '{"t":"all","n":0,"c":[{"t":"cb","k":0,"mid":null,"twice":false},{"t":"cb","k":1,"mid":null,"twice":false},{"t":"sleep","s":1,"named":false},' +
+    '{"t":"cb","k":2,"mid":null,"twice":false},{"t":"sleep","s":2,"named":false}]}]}'
+]
+
+// prettier-ignore
+export const mutants: ReadonlyArray<Mutant> = [
+  { name: "none", patches: [], sound: "the core as it is" },
+
+  // ---- order
+  { name: "order by request, not by time", quick: true, args: timestamps, patches: [[WORLD, "return a.time !== b.time ? a.time < b.time : a.rank", "return a.rank"]] },
+  { name: "outside before own in a tie", args: timestamps, patches: [[ORDER, "own.time <= outside.time", "own.time < outside.time"]] },
+  { name: "chance decides ties", patches: [[WORLD, ": a.seq < b.seq", ": Math.random() < 0.5"]] },
+  { name: "two deliveries per quiescence", patches: [[CORE, "      deliver(waiter)\n", "      deliver(waiter)\n      const more = phase === 'running' ? next() : undefined\n      if (more !== undefined) deliver(more)\n"]] },
+  { name: "everything known is delivered at once", patches: [[CORE, "      deliver(waiter)\n", "      deliver(waiter)\n      for (let w = phase === 'running' ? next() : undefined; w !== undefined; w = phase === 'running' ? next() : undefined) deliver(w)\n"]] },
+  { name: "microtasks are not waited for", directed: "a promise chain of the body belongs to the instant in which it began", patches: [[CORE, "if (!settled) {", "if (false) {"]] },
+  { name: "no hold at the horizon", args: timestamps, patches: [[ORDER, 'return outside.time > horizon.complete && world.unknownOutside > 0 ? "hold" : outside', "return outside"]] },
+  { name: "held worlds are not looked at again", args: [...timestamps, "--n", "40000"], directed: "timestamps: a held completion is delivered after one more look", patches: [[CORE, "for (const world of held) wake(world)", ""]] },
+  { name: "side effects while held", args: timestamps, patches: [[CORE, " && held.size === 0", ""]] },
+  { name: "no pacing", patches: [[CORE, "if (ambiguous) {", "if (false) {"]] },
+  { name: "a choice does not ask for pacing", args: timestamps, patches: [[CORE, "if (world.parked > 1) choice()", ""]] },
+  { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[CORE, "if (marked) choice()", ""]] },
+  { name: "delivered before it is acknowledged", quick: true, patches: [[CORE, "    offer(op, ending)\n    pump()", "    offer(op, ending)\n    if (ending.Action === 'SUCCEED') merge({ Id: op.id, Type: 'STEP', Name: op.spec.name, Status: 'SUCCEEDED', StartTimestamp: maxSeen, EndTimestamp: maxSeen, StepDetails: { Attempt: 1, Result: ending.Payload! } })\n    pump()"]] },
+  { name: "steps are launched when asked for", patches: [[CORE, "    refresh(waiter)\n    return waiter", "    refresh(waiter)\n    if (!waiter.known && op.spec.type === 'STEP') launch(op)\n    return waiter"]] },
+  { name: "fast path: known and alone, delivered when asked for", patches: [[CORE, "    refresh(waiter)\n    return waiter", "    refresh(waiter)\n    if (waiter.known && parked.size === 1 && phase === 'running') { const w = next(); if (w === waiter) deliver(w) }\n    return waiter"]] },
+  { name: "a wait ends when the service says so", args: timestamps, patches: [[CORE, 'if (record.Type === "WAIT") {', 'if (record.Type === "WAIT" && !ended) return\n    if (record.Type === "WAIT" && record.EndTimestamp === undefined) {']] },
+  { name: "a wait ends before the service's clock is there", patches: [[CORE, " && time > maxSeen)", " && false)"]] },
+
+  // ---- markers
+  { name: "markers are not written", quick: true, args: late, patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
+  { name: "log is not written", args: ["--order", "log"], patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
+  { name: "markers go to the end of their request", patches: [[CORE, "{ first: true }", "{}"]] },
+  { name: "suspended before the order is on record", args: late, patches: [[CORE, "if (unwritten.size === 0) return end", "return end"]] },
+  { name: "outside first, although own is older", patches: [[ORDER, "!(byMarkers && own !== undefined && own.time < recorded.time)", "true"]] },
+  { name: "a marker names the operation, not the wait", args: [...late, "--n", "40000"], patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
+  { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
+  { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
+  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "world.unrecorded.length > 0) unwritten.add(world)\n    op.outcome", "false) unwritten.add(world)\n    op.outcome"]] },
+  { name: "no marker before what an ended body leaves", patches: [[CORE, "if (checkpoints.queued() > 0) writeMarkers()", ""]] },
+
+  // ---- worlds
+  { name: "a context's end never waits for the service", quick: true, patches: [[CORE, "if (recorded || parent.parked === op.waiters.length) {", "if (true) {"]] },
+  { name: "a context's end always waits for the service", sound: "slower by a round trip, as the prototype did it", patches: [[CORE, "if (recorded || parent.parked === op.waiters.length) {", "if (recorded) {"]] },
+  { name: "a context's end moves its parent's clock", patches: [[CORE, 'if (op.spec.type !== "CONTEXT" && waiter.time > world.time)', "if (waiter.time > world.time)"]] },
+  { name: "one clock for all worlds", quick: true, patches: [[CORE, "waiter.time > world.time) world.time = waiter.time", "waiter.time > root.time) root.time = waiter.time\n    world.time = root.time"]] },
+  { name: "a context's clock starts with the client's", patches: [[CORE, "place.world, place.world.time, rebuilding", "place.world, host.clock.currentTimeMillisUnsafe(), rebuilding"]] },
+  { name: "the body sees the client's clock", patches: [[OPERATION, "Math.trunc(world.time)", "Math.trunc(place.core.host.clock.currentTimeMillisUnsafe())"], [OPERATION, "const worldClock = ({ world }: Place)", "const worldClock = (place: any)"], [OPERATION, "Context.add(Clock.Clock, worldClock(place))", "Context.add(Clock.Clock, worldClock({ core }))"]] },
+  { name: "unseeded random numbers", patches: [[OPERATION, "seededRandom(`${core.executionArn}#${place.world.place.path}`)", "seededRandom(String(Math.random()))"]] },
+  { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CHILD, "        core.lose(world)\n", ""]] },
+  { name: "a lost context is closed on the wire", args: hard, patches: [[CORE, "if (closed || op.waiters.length === 0) return\n    const closing", "if (closed) return\n    const closing"], [CORE, '      fresh.push({ op, act: "recordIfAwaited", ending })', '      fresh.push({ op, act: "record", ending })']] },
+  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CHILD, "        core.release(halt, world)\n", ""]] },
+  { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[CORE, "if (unvisitedCount === 0) return true", "return true"]] },
+  { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[CORE, "    unvisitedCount -= world.unvisited?.size ?? 0\n", ""]] },
+  { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, "if (world.movedAt !== delivery && !unguarded) {", "if (false) {"]] },
+  { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
+  { name: "default scheduler in the body", patches: [[OPERATION, "Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)", "context"]] },
+  { name: "fibers yield by operation count", args: hard, directed: "live and finished contexts resume their parent through different numbers of operations", patches: [["internal/core/BodyScheduler.ts", "    return false\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
+
+  // ---- contexts that are rebuilt
+  { name: "a rebuilt context that had to wait keeps no outcome", quick: true, patches: [[CORE, "    op.outcome = outcome\n", "    if (recorded || parent.parked === op.waiters.length) op.outcome = outcome\n"]] },
+  { name: "a rebuilt context answers before it is rebuilt", patches: [[CORE, "waiter.ready = !rebuilds(op) || op.outcome !== undefined", "waiter.ready = true"]] },
+  { name: "a context that is being rebuilt does not keep its place", patches: [[ORDER, "chosen instanceof NonDeterministic || chosen.ready ? chosen : undefined", "chosen instanceof NonDeterministic || chosen.ready ? chosen : own !== undefined && outside !== undefined && outside.ready ? outside : undefined"]] },
+
+  // ---- steps
+  { name: "the loser of a race waits for its step's finalizers", patches: [
+    [OPERATION, 'import type * as Fiber from "effect/Fiber"', 'import * as Fiber from "effect/Fiber"'],
+    [OPERATION, "      leave?.()\n    })\n", "      leave?.()\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
+    [CORE, "    working.add(fiber)\n    fiber.addObserver((exit) => {\n      working.delete(fiber)\n      op.cancel", "    ;(op as any).fiber = fiber\n    working.add(fiber)\n    fiber.addObserver((exit) => {\n      working.delete(fiber)\n      op.cancel"]
+  ] },
+  { name: "what a cancelled step still produces counts", patches: [[CORE, "if (!closed && !cancelled) done(exit)", "if (!closed) done(exit)"]] },
+  { name: "READY begins an attempt, whatever runs", args: ["--profile", '{"repeat":6}'], patches: [[CORE, "if (number <= op.attempt || op.waiters.length === 0) return", "if (op.waiters.length === 0) return"]] },
+  { name: "a lost step begins", patches: [[CORE, "if (op.launched || (op.waiters.length === 0 && op.spec.type !== \"CONTEXT\")) return", "if (op.launched) return"], [CORE, "if (number <= op.attempt || op.waiters.length === 0) return", "if (number <= op.attempt) return"]] },
+  { name: "at most once: the body does not wait for its START", quick: true, patches: [[CORE, " && !(op.atMostOnce && op.record === undefined))", ")"]] },
+  { name: "at most once: an interrupted attempt runs again", patches: [[CORE, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
+  { name: "START of a step that exists is sent again", patches: [[CORE, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offerLazily(op)\n    if (isStep && op.record?.Status"]] },
+  { name: "a lazy START is never sent", patches: [[CORE, 'offerUpdate(op.update("START"), true)', "void 0"]], sound: "the service takes a SUCCEED of a step that it does not know" },
+  { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (due("start") && checkpoints.queued() > 0) checkpoints.poll()', ""]] },
+
+  // ---- the queue
+  { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client.checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests)\n    }).pipe(", "++requests)\n    })).pipe("]] },
+  { name: "markers overtake those that an earlier request had no room for", args: crowded, patches: [[QUEUE, "firsts = Math.max(0, firsts - n)", "firsts = 0"]] },
+  { name: "all requests have the same ClientToken", patches: [[QUEUE, '"batch", "", ++requests)', '"batch", "", 1)']] },
+  { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
+  { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
+  { name: "one request updates an operation twice", patches: [[QUEUE, "if (conflicts(actions, entry.update) || (", "if (("]] },
+  { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
+  { name: "answered before everything is durable", patches: [["DurableHandler.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
+]
