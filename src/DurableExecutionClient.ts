@@ -149,8 +149,8 @@ const loadAws = Effect.tryPromise({
       errorName: "AwsClientNotFound",
       reason:
         `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
-        "Add it to the function: npm install @aws-sdk/client-lambda, and do not mark it as external when bundling, " +
-        "or keep it external and rely on the copy in Lambda's Node.js runtime (it must be 3.943 or later to know durable functions).",
+        "Install and bundle it (as CommonJS, or as ESM with a createRequire banner, since it requires Node's modules), or mark " +
+        "it as external to use the copy of Lambda's Node.js runtime, which must be 3.943 or later to know durable functions.",
       transient: false
     })
 })

@@ -92,7 +92,7 @@ const shorten = (text: string | undefined) =>
   text === undefined ? "" : text.length > 60 ? ` ${text.slice(0, 57)}...` : ` ${text}`
 
 const failed = (error: typeof EventError.Type | undefined) =>
-  `${error?.Payload?.ErrorType ?? "Error"}: ${error?.Payload?.ErrorMessage ?? ""}`
+  [error?.Payload?.ErrorType ?? "Error", error?.Payload?.ErrorMessage].filter((text) => text !== undefined && text !== "").join(": ")
 
 /** What an event adds to its type and name. */
 const outcome = (event: Event): string => {

@@ -1,0 +1,68 @@
+/**
+ * Runs an example in memory, with its waits skipped, and prints what happened:
+ *
+ *     node --conditions=@effect-durable-lambda/source examples/run.ts 03-waits
+ */
+import { TestRunner } from "effect-durable-lambda/testing"
+import { Effect } from "effect"
+import { Hello, hello } from "./01-hello.ts"
+import { Buy, buy, Exchange, RateLimited } from "./02-retries.ts"
+import { Ask, ask, Survey } from "./03-waits.ts"
+import { Book, bookSeats, SoldOut, Theatre } from "./04-errors.ts"
+import { Onboard, onboard } from "./05-child-context.ts"
+import { Compare, compare, Quotes } from "./06-concurrency.ts"
+import { Bank, Pay, pay } from "./07-idempotency.ts"
+import { Report, report } from "./08-logging.ts"
+import { Bill, bill, layer as compressed } from "./09-payloads.ts"
+import { Accounts, Trial, trial } from "./10-testing.ts"
+import { layer as services } from "./order/services.ts"
+import { ProcessOrder, processOrder } from "./order/workflow.ts"
+
+let confirmed = 0
+const exchange = Exchange.of({
+  price: () => Effect.succeed(42),
+  buy: () => Effect.void,
+  confirm: () => Effect.suspend(() => (confirmed++ === 0 ? Effect.fail(new RateLimited()) : Effect.void))
+})
+
+type Start = Effect.Effect<TestRunner.TestExecution<unknown, unknown>, never, TestRunner.TestRunner>
+
+const examples: Readonly<Record<string, Start>> = {
+  "01-hello": TestRunner.start(Hello, hello, "Ada"),
+  "02-retries": Effect.provideService(TestRunner.start(Buy, buy, "ACME"), Exchange, exchange),
+  "03-waits": Effect.provideService(TestRunner.start(Ask, ask, "Ada"), Survey, { answer: Effect.succeed("fine") }),
+  "04-errors": Effect.provideService(TestRunner.start(Book, bookSeats, 4), Theatre, {
+    book: (seats) => (seats > 2 ? Effect.fail(new SoldOut({ left: 2 })) : Effect.succeed(`${seats} seats`))
+  }),
+  "05-child-context": TestRunner.start(Onboard, onboard, ["Ada", "Bob"]),
+  "06-concurrency": Effect.provideService(TestRunner.start(Compare, compare, undefined), Quotes, {
+    from: (carrier) => Effect.succeed(carrier.length)
+  }),
+  "07-idempotency": Effect.provideService(TestRunner.start(Pay, pay, 1999), Bank, {
+    transfer: (_, key) => Effect.succeed(`transfer ${key}`)
+  }),
+  "08-logging": TestRunner.start(Report, report, "May"),
+  "09-payloads": Effect.provide(TestRunner.start(Bill, bill, "Ada"), compressed),
+  "10-testing": Effect.provideService(TestRunner.start(Trial, trial, "Ada"), Accounts, {
+    isPaying: () => Effect.succeed(false),
+    close: () => Effect.void
+  }),
+  order: Effect.provide(
+    TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),
+    services
+  )
+}
+
+const timelineOf = (start: Start) =>
+  Effect.gen(function* () {
+    const execution = yield* start
+    yield* Effect.exit(execution.result)
+    return yield* execution.timeline
+  }).pipe(Effect.provide(TestRunner.layerMemory))
+
+const wanted = process.argv[2]
+for (const [name, start] of Object.entries(examples)) {
+  if (wanted !== undefined && wanted !== name) continue
+  const timeline = await Effect.runPromise(timelineOf(start))
+  process.stdout.write(`${name}\n  ${timeline.replaceAll("\n", "\n  ")}\n\n`)
+}
