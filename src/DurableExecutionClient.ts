@@ -149,7 +149,7 @@ const loadAws = Effect.tryPromise({
       errorName: "AwsClientNotFound",
       reason:
         `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
-        "Install and bundle it (as CommonJS, or as ESM with a createRequire banner, since it requires Node's modules), or mark " +
+        "Run npm install @aws-sdk/client-lambda and bundle it (as CommonJS, or as ESM with a createRequire banner, since it requires Node's modules), or mark " +
         "it as external to use the copy of Lambda's Node.js runtime, which must be 3.943 or later to know durable functions.",
       transient: false
     })

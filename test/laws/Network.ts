@@ -17,8 +17,6 @@ export interface Caller {
   /** Whether it dies here, `factor` times more likely than elsewhere. */
   readonly crashes: (factor: number) => boolean
   readonly die: () => void
-  /** Whether it only sends what its body has left behind. */
-  readonly isDraining: () => boolean
   /** A checkpoint leaves. */
   readonly sent: (request: Protocol.CheckpointRequest) => void
   /** Its token was refused. */
@@ -87,17 +85,14 @@ export const client = ({ caller, guard, loop, profile, rand, service }: Network)
             )
           })
         )
-      // What an ended body leaves behind is sent without pacing. It only matters to a replay of the finished
-      // history, and only where a round trip is shorter than what the service's clock can tell apart.
-      const unpaced = from.isDraining() ? profile.pace : 0
       const isLosable = () => from.isLosable && rand() < profile.lost
       if (isLosable()) {
-        if (rand() < 0.5) loop.after(rand() * 12 + unpaced, () => arrive(() => {})) // late, when nobody waits for the answer
+        if (rand() < 0.5) loop.after(rand() * 12, () => arrive(() => {})) // late, when nobody waits for the answer
         loop.after(rand() * 5, () => lost("the request"))
         return
       }
       const isAnswerLost = isLosable()
-      loop.after(latency() + unpaced, () =>
+      loop.after(latency(), () =>
         arrive((response) => {
           loop.after(latency(), () => (isAnswerLost ? lost("the response") : answer(response)))
         })

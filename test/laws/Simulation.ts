@@ -409,7 +409,6 @@ export class Simulation {
     return {
       isAlive: () => inv.alive,
       isLosable: !inv.verify,
-      isDraining: () => inv.core?.closed === true,
       crashes: (factor) => this.crashes(inv, factor),
       die: () => this.die(inv),
       sent: (request) => this.sent(inv, request),

@@ -74,7 +74,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
   { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
   { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "world.unrecorded.length > 0) unwritten.add(world)\n    op.outcome", "false) unwritten.add(world)\n    op.outcome"]] },
-  { name: "no marker before what an ended body leaves", patches: [[CORE, "if (checkpoints.queued() > 0) writeMarkers()", ""]] },
+  { name: "what an ended body leaves is sent at once, without order", patches: [[CORE, "if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end(", "return end("]] },
 
   // ---- worlds
   { name: "a context's end never waits for the service", quick: true, patches: [[CORE, "if (recorded || parent.parked === op.waiters.length) {", "if (true) {"]] },
