@@ -429,13 +429,11 @@ export class Simulation {
     const markers = Updates.filter((update) => update.Name === MARKER_NAME)
     this.total.markers += markers.length / 2
     if (markers.length > 0 && !mayChoose) this.report(`a marker under ${order}, where there is no choice`)
-    if (
-      profile.batchUpdates === 250 &&
-      Updates.findIndex((update) => update.Name !== MARKER_NAME) < markers.length &&
-      markers.length < Updates.length
-    ) {
-      this.report("a marker behind other updates of its request")
-    }
+    const isHeaded = markers.every(
+      ({ ParentId }, i) =>
+        Updates[i]?.Name === MARKER_NAME || Updates.some(({ Action, Id }) => Action === "START" && Id === ParentId)
+    )
+    if (profile.batchUpdates === 250 && !isHeaded) this.report("a marker behind other updates of its request")
     const upon = new Map(inv.durable)
     if (inv.checkpoints?.queued() === 0) {
       for (const [key, log] of inv.logs) if (inv.worlds.get(key)!.state === "open") upon.set(key, log.length)

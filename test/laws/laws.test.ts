@@ -129,6 +129,24 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     60
   ],
   [
+    "log: the order of a context that is not on record yet comes behind its START",
+    {
+      t: "child",
+      k: 0,
+      keep: "plain",
+      typed: false,
+      b: {
+        t: "all",
+        n: 0,
+        c: [
+          { t: "child", k: 1, keep: "plain", typed: false, b: { t: "get" } },
+          { t: "seq", c: [{ t: "yield" }, { t: "cb", k: 3, mid: null, twice: false }] }
+        ]
+      }
+    },
+    { order: "log" }
+  ],
+  [
     "a race within a context that is recorded by a schema",
     {
       t: "raceFirst",
@@ -229,6 +247,20 @@ describe("laws: hazards of user programs", () => {
     Effect.callback<void>((resume) => {
       simulation().loop.after(millis, () => resume(Effect.void))
     })
+
+  it("a busy fiber is not interrupted by others", () => {
+    const busy = Effect.forEach(Array.from({ length: 5000 }), () => Effect.void, { discard: true })
+    const program = (env: Env): Eff =>
+      Effect.gen(function* () {
+        yield* Effect.forkChild(note(env, "other"))
+        yield* busy
+        yield* note(env, "busy")
+        return yield* slow("A", 1)
+      })
+    const result = simulate(program, setting())
+    succeeds(result)
+    assert.deepStrictEqual(result.logs.get(""), ["busy", "other"])
+  })
 
   it("untracked async work alone is harmless", () => {
     const program = (): Eff =>

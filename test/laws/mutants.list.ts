@@ -41,6 +41,16 @@ const crowded = [
     '{"t":"cb","k":2,"mid":null,"twice":false},{"t":"sleep","s":2,"named":false}]}]}'
 ]
 
+/** A context ends before its parent is on record, while another operation is asked for. */
+const early =
+  '{"t":"child","k":0,"keep":"plain","typed":false,"b":{"t":"all","n":0,"c":[' +
+  '{"t":"child","k":1,"keep":"plain","typed":false,"b":{"t":"get"}},{"t":"seq","c":[{"t":"yield"},{"t":"cb","k":3,"mid":null,"twice":false}]}]}}'
+
+/** How far the inner contexts come before one of the outer ones times out is chance. */
+const chance =
+  '{"t":"each","items":2,"n":2,"b":{"t":"timeout","s":1,"b":{"t":"child","k":0,"keep":"odd","typed":false,"b":' +
+  '{"t":"child","k":1,"keep":"odd","typed":true,"b":{"t":"step","k":2,"dur":1.1,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false}}}}}'
+
 // prettier-ignore
 export const mutants: ReadonlyArray<Mutant> = [
   { name: "none", patches: [], sound: "the core as it is" },
@@ -67,10 +77,11 @@ export const mutants: ReadonlyArray<Mutant> = [
   // ---- markers
   { name: "markers are not written", quick: true, args: late, patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
   { name: "log is not written", args: ["--order", "log"], patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
-  { name: "markers go to the end of their request", patches: [[CORE, "{ first: true }", "{}"]] },
+  { name: "markers go to the end of their request", patches: [[CORE, "const first = parentId === undefined || records.has(parentId)", "const first = false"]] },
   { name: "suspended before the order is on record", args: late, patches: [[CORE, "if (unwritten.size === 0) return end", "return end"]] },
+  { name: "a marker may come before its context", args: ["--order", "log", "--program", early], patches: [[CORE, "const first = parentId === undefined || records.has(parentId)", "const first = true"]] },
   { name: "outside first, although own is older", patches: [[ORDER, "!(byMarkers && own !== undefined && own.time < recorded.time)", "true"]] },
-  { name: "a marker names the operation, not the wait", args: [...late, "--n", "40000"], patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
+  { name: "a marker names the operation, not the wait", args: late, sound: "waits for one operation come in the order in which they were asked for, so the first known is the recorded one", patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
   { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
   { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
   { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "world.unrecorded.length > 0) unwritten.add(world)\n    op.outcome", "false) unwritten.add(world)\n    op.outcome"]] },
@@ -86,13 +97,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "unseeded random numbers", patches: [[OPERATION, "seededRandom(`${core.executionArn}#${place.world.place.path}`)", "seededRandom(String(Math.random()))"]] },
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CHILD, "        core.lose(world)\n", ""]] },
   { name: "a lost context is closed on the wire", args: hard, patches: [[CORE, "if (closed || op.waiters.length === 0) return\n    const closing", "if (closed) return\n    const closing"], [CORE, '      fresh.push({ op, act: "recordIfAwaited", ending })', '      fresh.push({ op, act: "record", ending })']] },
+  { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[CORE, "if (isLost(op.place.world)) return", ""]] },
   { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CHILD, "        core.release(halt, world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[CORE, "if (unvisitedCount === 0) return true", "return true"]] },
   { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[CORE, "    unvisitedCount -= world.unvisited?.size ?? 0\n", ""]] },
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, "if (world.movedAt !== delivery && !unguarded) {", "if (false) {"]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
   { name: "default scheduler in the body", patches: [[OPERATION, "Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)", "context"]] },
-  { name: "fibers yield by operation count", args: hard, directed: "live and finished contexts resume their parent through different numbers of operations", patches: [["internal/core/BodyScheduler.ts", "    return false\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
+  { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return false\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
 
   // ---- contexts that are rebuilt
   { name: "a rebuilt context that had to wait keeps no outcome", quick: true, patches: [[CORE, "    op.outcome = outcome\n", "    if (recorded || parent.parked === op.waiters.length) op.outcome = outcome\n"]] },
@@ -112,7 +124,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "at most once: an interrupted attempt runs again", patches: [[CORE, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
   { name: "START of a step that exists is sent again", patches: [[CORE, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offerLazily(op)\n    if (isStep && op.record?.Status"]] },
   { name: "a lazy START is never sent", patches: [[CORE, 'offerUpdate(op.update("START"), true)', "void 0"]], sound: "the service takes a SUCCEED of a step that it does not know" },
-  { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (due("start") && checkpoints.queued() > 0) checkpoints.poll()', ""]] },
+  { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (due("start") && checkpoints.queued() > 0) checkpoints.poll()', 'due("start")']] },
 
   // ---- the queue
   { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client.checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests)\n    }).pipe(", "++requests)\n    })).pipe("]] },
@@ -120,7 +132,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "all requests have the same ClientToken", patches: [[QUEUE, '"batch", "", ++requests)', '"batch", "", 1)']] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
-  { name: "one request updates an operation twice", patches: [[QUEUE, "if (conflicts(actions, entry.update) || (", "if (("]] },
+  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (conflicts(actions, entry.update) || (", "if (("]] },
   { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
   { name: "answered before everything is durable", patches: [["DurableHandler.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
 ]

@@ -308,6 +308,7 @@ export const make = (
 
   /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
   const lose = (world: World): void => {
+    world.abandoned = true
     if (world.state !== "open") return
     leave(world, "lost")
   }
@@ -677,7 +678,10 @@ export const make = (
 
   const writeMarkers = (): void => {
     for (const world of unwritten) {
-      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first: true })
+      // (under `log` a world may have a choice before its context is on record: then behind its START)
+      const { parentId } = world.place
+      const first = parentId === undefined || records.has(parentId)
+      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first })
     }
     unwritten.clear()
   }
@@ -855,6 +859,7 @@ export const make = (
     else siblings.add(record.Id)
   }
   horizon.complete = maxSeen - 1
+  if (options.order === "timestamps") lastReceived = monotonic() // the snapshot may be of this very instant
   const root = openWorld("the workflow", "", undefined, undefined, execution.startTimestamp, false)
   checkpoints.listen({ responded, failed: fail })
 
@@ -883,7 +888,7 @@ export const make = (
   }
 }
 
-const isLost = (world: World): boolean => world.state === "lost" || (world.parent !== undefined && isLost(world.parent))
+const isLost = (world: World): boolean => world.abandoned || (world.parent !== undefined && isLost(world.parent))
 
 /** What to do for an operation at the next live edge. */
 interface Fresh {

@@ -177,6 +177,8 @@ export class World {
   time: number
   /** `lost`: interrupted by its parent (a race, a timeout); `ended`: its body has returned. */
   state: "open" | "lost" | "ended" = "open"
+  /** Its parent let go of it before it was given its outcome, even if its body had ended by then. */
+  abandoned = false
   /** Number of fibers parked here. */
   parked = 0
   /** Completions at hand, by who brought them about. */
