@@ -90,7 +90,9 @@ export interface Checkpoints {
   readonly urgent: () => boolean
   readonly listen: (listener: Listener) => void
   /** Queues an update and waits until it is durable. */
-  readonly commit: (update: Protocol.OperationUpdate) => Effect.Effect<void, CheckpointFailed | PayloadTooLarge | OperationLimitExceeded>
+  readonly commit: (
+    update: Protocol.OperationUpdate
+  ) => Effect.Effect<void, CheckpointFailed | PayloadTooLarge | OperationLimitExceeded>
   /** Waits until everything queued is durable. Fails with what ended the queue, if something did. */
   readonly drain: Effect.Effect<void, CheckpointFailed>
 }
@@ -99,10 +101,13 @@ export interface Checkpoints {
  * Opens the checkpoint queue of an invocation. `layer` sends to the `DurableExecutionClient`; a layer of
  * your own may batch differently, record, or inject faults.
  */
-export class CheckpointService extends Context.Service<CheckpointService, {
-  /** Loads the recorded state and opens the queue; closing the scope drops what is in flight. */
-  readonly open: (invocation: Invocation) => Effect.Effect<Checkpoints, CheckpointFailed, Scope.Scope>
-}>()("effect-durable-lambda/CheckpointService") {}
+export class CheckpointService extends Context.Service<
+  CheckpointService,
+  {
+    /** Loads the recorded state and opens the queue; closing the scope drops what is in flight. */
+    readonly open: (invocation: Invocation) => Effect.Effect<Checkpoints, CheckpointFailed, Scope.Scope>
+  }
+>()("effect-durable-lambda/CheckpointService") {}
 
 type Refusal = PayloadTooLarge | OperationLimitExceeded
 type Done = Deferred.Deferred<void, CheckpointFailed>
@@ -132,13 +137,19 @@ const SMALL_BYTES = 2_048
 /** JSON text doubles at most when it is quoted; any other text may need six bytes for a character. */
 const boundOf = (update: Protocol.OperationUpdate): number => {
   const { Error: error, Payload: payload } = update
-  return FIELDS_BYTES + 6 * (
-    (payload?.length ?? 0) + (error?.ErrorMessage?.length ?? 0) + (error?.ErrorData?.length ?? 0) + (error?.ErrorType?.length ?? 0)
+  return (
+    FIELDS_BYTES +
+    6 *
+      ((payload?.length ?? 0) +
+        (error?.ErrorMessage?.length ?? 0) +
+        (error?.ErrorData?.length ?? 0) +
+        (error?.ErrorType?.length ?? 0))
   )
 }
 
 /** JSON text has no control characters; a text with some is counted exactly. */
-const payloadBound = (payload = ""): number => /[^\x20-\uFFFF]/.test(payload) ? Infinity : Buffer.byteLength(payload) * 2
+const payloadBound = (payload = ""): number =>
+  /[^\x20-\uFFFF]/.test(payload) ? Infinity : Buffer.byteLength(payload) * 2
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
 
@@ -151,8 +162,14 @@ const conflicts = (actions: Map<string, Protocol.OperationAction>, update: Proto
 }
 
 const recordedBytes = (operation: Protocol.Operation): number =>
-  (operation.StepDetails?.Result ?? operation.ContextDetails?.Result ?? operation.CallbackDetails?.Result ??
-    operation.ChainedInvokeDetails?.Result ?? operation.ExecutionDetails?.InputPayload ?? "").length
+  (
+    operation.StepDetails?.Result ??
+    operation.ContextDetails?.Result ??
+    operation.CallbackDetails?.Result ??
+    operation.ChainedInvokeDetails?.Result ??
+    operation.ExecutionDetails?.InputPayload ??
+    ""
+  ).length
 
 /** The queue of one invocation. Closures, not a class: bundlers shorten their names. */
 const makeQueue = (
@@ -191,13 +208,21 @@ const makeQueue = (
   const warnOf = (quantity: "operations" | "bytes", used: number, limit: number): void => {
     if (used < limit * WARN_FROM || warned.has(quantity)) return
     warned.add(quantity)
-    warn(context, `${executionArn}: the execution has used ${used} of the ${limit} ${quantity} that the service allows.`)
+    warn(
+      context,
+      `${executionArn}: the execution has used ${used} of the ${limit} ${quantity} that the service allows.`
+    )
   }
 
   /** What the service would refuse, or close the execution for, is refused here, where it can be explained. */
   const refuse = (update: Protocol.OperationUpdate): Refusal | undefined => {
     const { Error: error, Payload: payload } = update
-    const bytes = payload !== undefined ? Buffer.byteLength(payload) : error !== undefined ? Buffer.byteLength(JSON.stringify(error)) : 0
+    const bytes =
+      payload !== undefined
+        ? Buffer.byteLength(payload)
+        : error !== undefined
+          ? Buffer.byteLength(JSON.stringify(error))
+          : 0
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
     const operation = describe(update)
     if (bytes > limit) return new PayloadTooLarge({ operation, bytes, limit })
@@ -271,30 +296,36 @@ const makeQueue = (
 
   /** One checkpoint and all pages of what it answers. */
   const request = (batch: ReadonlyArray<Entry>): Effect.Effect<Response, CheckpointFailed> =>
-    client.checkpoint({
-      DurableExecutionArn: executionArn,
-      CheckpointToken: token,
-      Updates: batch.map((entry) => entry.update),
-      // the same for every resend of this batch, and no other: the service then answers what it answered before
-      ClientToken: operationId(checkpointToken, "batch", "", ++requests)
-    }).pipe(
-      (call) => resending(call, resendAfter),
-      Effect.flatMap(({ CheckpointToken: token, NewExecutionState: state }) => {
-        const operations = state?.Operations ?? []
-        return token === undefined || !state?.NextMarker
-          ? Effect.succeed({ token, operations })
-          : Effect.map(loadPages(client, resendAfter, executionArn, token, state.NextMarker), (rest) => ({
-            token,
-            operations: [...operations, ...rest]
-          }))
+    client
+      .checkpoint({
+        DurableExecutionArn: executionArn,
+        CheckpointToken: token,
+        Updates: batch.map((entry) => entry.update),
+        // the same for every resend of this batch, and no other: the service then answers what it answered before
+        ClientToken: operationId(checkpointToken, "batch", "", ++requests)
       })
-    )
+      .pipe(
+        (call) => resending(call, resendAfter),
+        Effect.flatMap(({ CheckpointToken: token, NewExecutionState: state }) => {
+          const operations = state?.Operations ?? []
+          return token === undefined || !state?.NextMarker
+            ? Effect.succeed({ token, operations })
+            : Effect.map(loadPages(client, resendAfter, executionArn, token, state.NextMarker), (rest) => ({
+                token,
+                operations: [...operations, ...rest]
+              }))
+        })
+      )
 
   const succeeded = (batch: ReadonlyArray<Entry>, response: Response): void => {
     // who is told goes on at once, so what it may ask for next must be settled before
     if (response.token !== undefined) token = response.token
     else if (batch.at(-1)?.update.Type !== "EXECUTION") failure = noFurtherCheckpoints()
-    if (failure === undefined) listener?.responded(response.operations, batch.map((entry) => entry.update))
+    if (failure === undefined)
+      listener?.responded(
+        response.operations,
+        batch.map((entry) => entry.update)
+      )
     for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
     if (failure !== undefined) return fail(failure, [])
     if (drained.length === 0) return
@@ -396,7 +427,7 @@ const loadPages = (
   token: string,
   marker: string
 ): Effect.Effect<ReadonlyArray<Protocol.Operation>, CheckpointFailed> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const operations: Array<Protocol.Operation> = []
     let next: string | undefined = marker
     while (next) {
@@ -409,15 +440,18 @@ const loadPages = (
         }),
         resendAfter
       )
-      operations.push(...page.Operations ?? [])
+      operations.push(...(page.Operations ?? []))
       next = page.NextMarker
     }
     return operations
   })
 
 /** The service over a client of your choice. */
-export const make = (client: DurableExecutionClient["Service"], options: Options = {}): CheckpointService["Service"] => ({
-  open: Effect.fnUntraced(function*(invocation: Invocation) {
+export const make = (
+  client: DurableExecutionClient["Service"],
+  options: Options = {}
+): CheckpointService["Service"] => ({
+  open: Effect.fnUntraced(function* (invocation: Invocation) {
     const context = yield* Effect.context<never>()
     const { checkpointToken, executionArn, nextMarker, operations } = invocation
     const rest = nextMarker
@@ -431,7 +465,10 @@ export const make = (client: DurableExecutionClient["Service"], options: Options
 
 /** The queue over a `DurableExecutionClient`, with limits and resending of your own. */
 export const layerWith = (options: Options): Layer.Layer<CheckpointService, never, DurableExecutionClient> =>
-  Layer.effect(CheckpointService, Effect.map(DurableExecutionClient, (client) => make(client, options)))
+  Layer.effect(
+    CheckpointService,
+    Effect.map(DurableExecutionClient, (client) => make(client, options))
+  )
 
 /** The queue over a `DurableExecutionClient`, with the service's limits. */
 export const layer: Layer.Layer<CheckpointService, never, DurableExecutionClient> = /*#__PURE__*/ layerWith({})

@@ -25,19 +25,22 @@ import type * as Effect from "effect/Effect"
  * })
  * ```
  */
-export class CurrentExecution extends Context.Service<CurrentExecution, {
-  readonly arn: string
-  /** The name it was started with, or that the service gave it. */
-  readonly name: string
-  /** When it was started, epoch milliseconds. */
-  readonly startTime: number
-  /** Request id of this invocation. */
-  readonly requestId: string
-  readonly tenantId: string | undefined
-  /** Whether this is the execution's first invocation. */
-  readonly isFirstInvocation: boolean
-  /** Time until Lambda ends this invocation. */
-  readonly remainingTime: Effect.Effect<Duration.Duration>
-  /** The context object that Lambda gave to the handler. */
-  readonly lambdaContext: unknown
-}>()("effect-durable-lambda/CurrentExecution") {}
+export class CurrentExecution extends Context.Service<
+  CurrentExecution,
+  {
+    readonly arn: string
+    /** The name it was started with, or that the service gave it. */
+    readonly name: string
+    /** When it was started, epoch milliseconds. */
+    readonly startTime: number
+    /** Request id of this invocation. */
+    readonly requestId: string
+    readonly tenantId: string | undefined
+    /** Whether this is the execution's first invocation. */
+    readonly isFirstInvocation: boolean
+    /** Time until Lambda ends this invocation. */
+    readonly remainingTime: Effect.Effect<Duration.Duration>
+    /** The context object that Lambda gave to the handler. */
+    readonly lambdaContext: unknown
+  }
+>()("effect-durable-lambda/CurrentExecution") {}

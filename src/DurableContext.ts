@@ -10,11 +10,14 @@ import type { Place } from "./internal/core/world.ts"
  * A running workflow. It stands in the requirements of every durable operation; `DurableHandler` and the test
  * kit discharge it. There is nothing to call on it.
  */
-export class DurableContext extends Context.Service<DurableContext, {
-  /** @internal */
-  readonly core: Core
-  /** @internal */
-  readonly place: Place
-  /** This fiber runs a step. */
-  readonly inStep: boolean
-}>()("effect-durable-lambda/DurableContext") {}
+export class DurableContext extends Context.Service<
+  DurableContext,
+  {
+    /** @internal */
+    readonly core: Core
+    /** @internal */
+    readonly place: Place
+    /** This fiber runs a step. */
+    readonly inStep: boolean
+  }
+>()("effect-durable-lambda/DurableContext") {}

@@ -141,8 +141,10 @@ export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<{
   readonly limit: number
 }> {
   override get message() {
-    return `${this.operation}: its payload has ${this.bytes} bytes, the service records at most ${this.limit}. ` +
+    return (
+      `${this.operation}: its payload has ${this.bytes} bytes, the service records at most ${this.limit}. ` +
       "Return less (a key of what you store elsewhere), or let a Serdes layer compress or offload payloads."
+    )
   }
 }
 
@@ -153,8 +155,10 @@ export class OperationLimitExceeded extends Data.TaggedError("OperationLimitExce
   readonly limit: number
 }> {
   override get message() {
-    return `${this.operation}: the execution reached the service's limit of ${this.limit} ${this.quantity}. ` +
+    return (
+      `${this.operation}: the execution reached the service's limit of ${this.limit} ${this.quantity}. ` +
       "Do more work per operation (one step for a batch of items), or split it into several executions."
+    )
   }
 }
 
@@ -190,7 +194,7 @@ export const scopeOf = (error: Fatal): Scope =>
 
 /** The schema of one class: its tag and fields, as they are recorded. */
 const classSchema = <A extends { readonly _tag: string }, F extends Schema.Struct.Fields>(
-  Class: new(fields: any) => A, // the fields are those of the schema
+  Class: new (fields: any) => A, // the fields are those of the schema
   tag: A["_tag"],
   fields: F
 ) =>

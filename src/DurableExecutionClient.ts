@@ -69,11 +69,7 @@ export const classify = (call: ServiceCallFailed["call"], cause: unknown): Servi
   const refused = status !== undefined && status >= 400 && status < 500
   const stale = refused && reason.toLowerCase().startsWith("invalid checkpoint token")
   const throttled = status === 429
-  const scope = stale || throttled
-    ? "invocation"
-    : KMS_ERRORS.has(errorName) || refused
-    ? "execution"
-    : "invocation"
+  const scope = stale || throttled ? "invocation" : KMS_ERRORS.has(errorName) || refused ? "execution" : "invocation"
   return new ServiceCallFailed({
     call,
     scope,
@@ -95,36 +91,45 @@ export interface Calls {
 /**
  * `CheckpointDurableExecution` and `GetDurableExecutionState`, decoded and with classified errors.
  */
-export class DurableExecutionClient extends Context.Service<DurableExecutionClient, {
-  readonly checkpoint: (request: Protocol.CheckpointRequest) => Effect.Effect<Protocol.CheckpointResponse, ServiceCallFailed>
-  readonly getExecutionState: (
-    request: Protocol.ExecutionStateRequest
-  ) => Effect.Effect<Protocol.ExecutionStateResponse, ServiceCallFailed>
-}>()("effect-durable-lambda/DurableExecutionClient") {}
+export class DurableExecutionClient extends Context.Service<
+  DurableExecutionClient,
+  {
+    readonly checkpoint: (
+      request: Protocol.CheckpointRequest
+    ) => Effect.Effect<Protocol.CheckpointResponse, ServiceCallFailed>
+    readonly getExecutionState: (
+      request: Protocol.ExecutionStateRequest
+    ) => Effect.Effect<Protocol.ExecutionStateResponse, ServiceCallFailed>
+  }
+>()("effect-durable-lambda/DurableExecutionClient") {}
 
 /**
  * A client from two promise functions: decodes what they answer and classifies what they throw. An answer
  * that cannot be read ends the invocation, not the execution: what was recorded stays recorded.
  */
 export const fromCalls = (calls: Calls): DurableExecutionClient["Service"] => {
-  const run = <Request, Response>(
-    call: ServiceCallFailed["call"],
-    send: (request: Request) => Promise<unknown>,
-    read: (response: unknown) => Effect.Effect<Response, string>
-  ) =>
-  (request: Request): Effect.Effect<Response, ServiceCallFailed> =>
-    Effect.flatMap(
-      Effect.tryPromise({ try: () => send(request), catch: (cause) => classify(call, cause) }),
-      (response) =>
-        Effect.mapError(read(response), (reason) =>
-          new ServiceCallFailed({
-            call,
-            scope: "invocation",
-            errorName: "UnreadableResponse",
-            reason: `it cannot be read: ${reason}`,
-            transient: false
-          }))
-    )
+  const run =
+    <Request, Response>(
+      call: ServiceCallFailed["call"],
+      send: (request: Request) => Promise<unknown>,
+      read: (response: unknown) => Effect.Effect<Response, string>
+    ) =>
+    (request: Request): Effect.Effect<Response, ServiceCallFailed> =>
+      Effect.flatMap(
+        Effect.tryPromise({ try: () => send(request), catch: (cause) => classify(call, cause) }),
+        (response) =>
+          Effect.mapError(
+            read(response),
+            (reason) =>
+              new ServiceCallFailed({
+                call,
+                scope: "invocation",
+                errorName: "UnreadableResponse",
+                reason: `it cannot be read: ${reason}`,
+                transient: false
+              })
+          )
+      )
   return {
     checkpoint: run("CheckpointDurableExecution", calls.checkpoint, decode.decodeCheckpointResponse),
     getExecutionState: run("GetDurableExecutionState", calls.getExecutionState, decode.decodeExecutionState)
@@ -155,16 +160,18 @@ const loadAws = Effect.tryPromise({
     })
 })
 
-const fromSender = (sender: (aws: typeof import("@aws-sdk/client-lambda")) => CommandSender): Effect.Effect<DurableExecutionClient["Service"]> =>
+const fromSender = (
+  sender: (aws: typeof import("@aws-sdk/client-lambda")) => CommandSender
+): Effect.Effect<DurableExecutionClient["Service"]> =>
   Effect.sync(() => {
     let made: DurableExecutionClient["Service"] | undefined
-    const load = Effect.suspend(() => made === undefined ? Effect.map(loadAws, make) : Effect.succeed(made))
+    const load = Effect.suspend(() => (made === undefined ? Effect.map(loadAws, make) : Effect.succeed(made)))
     const make = (aws: typeof import("@aws-sdk/client-lambda")) => {
       const client = sender(aws)
-      return made = fromCalls({
+      return (made = fromCalls({
         checkpoint: (request) => client.send(new aws.CheckpointDurableExecutionCommand(request as any)), // readonly arrays
         getExecutionState: (request) => client.send(new aws.GetDurableExecutionStateCommand(request))
-      })
+      }))
     }
     return {
       checkpoint: (request) => Effect.flatMap(load, (client) => client.checkpoint(request)),
@@ -177,11 +184,17 @@ const fromSender = (sender: (aws: typeof import("@aws-sdk/client-lambda")) => Co
  * credentials come from the environment (`AWS_ENDPOINT_URL_LAMBDA` included). Time-outs: 5 s to connect,
  * 50 s without a byte, 55 s for a request; three attempts, as AWS's own SDKs.
  */
-export const make: Effect.Effect<DurableExecutionClient["Service"]> = /*#__PURE__*/ fromSender((aws) =>
-  new aws.LambdaClient({
-    customUserAgent: [["effect-durable-lambda"]],
-    requestHandler: { connectionTimeout: 5_000, socketTimeout: 50_000, requestTimeout: 55_000, throwOnRequestTimeout: true }
-  })
+export const make: Effect.Effect<DurableExecutionClient["Service"]> = /*#__PURE__*/ fromSender(
+  (aws) =>
+    new aws.LambdaClient({
+      customUserAgent: [["effect-durable-lambda"]],
+      requestHandler: {
+        connectionTimeout: 5_000,
+        socketTimeout: 50_000,
+        requestTimeout: 55_000,
+        throwOnRequestTimeout: true
+      }
+    })
 )
 
 /** AWS Lambda, as a layer: see `make`. */
@@ -189,4 +202,7 @@ export const layer: Layer.Layer<DurableExecutionClient> = /*#__PURE__*/ Layer.ef
 
 /** AWS Lambda, through a `LambdaClient` of your own (other region, credentials, middleware). */
 export const layerClient = (client: CommandSender): Layer.Layer<DurableExecutionClient> =>
-  Layer.effect(DurableExecutionClient, fromSender(() => client))
+  Layer.effect(
+    DurableExecutionClient,
+    fromSender(() => client)
+  )

@@ -15,7 +15,7 @@ import * as DurableError from "./DurableError.ts"
 import * as DurableExecutionClient from "./DurableExecutionClient.ts"
 import type * as DurableFunction from "./DurableFunction.ts"
 import * as DurableLogger from "./DurableLogger.ts"
-import type { Outcome } from "./internal/core/Core.ts"
+import type { Outcome } from "./internal/core/host.ts"
 import type { OrderPolicy } from "./internal/core/order.ts"
 import { run } from "./internal/core/run.ts"
 import { decodeInvocationEvent } from "./internal/decode.ts"
@@ -35,24 +35,30 @@ type TagOf<E> = E extends { readonly _tag: infer T extends string } ? T : E exte
 type Raw<R> = Exclude<R, DurableContext | CurrentExecution | StepServices<any> | Scope.Scope>
 
 /** The body uses services only inside of steps. */
-export type OnlySteps<R> = Extract<R, CurrentStep> extends never
-  ? [Raw<R>] extends [never] ? unknown
-  : `The service \`${KeyOf<Raw<R>>}\` is used outside a step. Use it inside Durable.step.`
-  : "CurrentStep exists only inside a step."
+export type OnlySteps<R> =
+  Extract<R, CurrentStep> extends never
+    ? [Raw<R>] extends [never]
+      ? unknown
+      : `The service \`${KeyOf<Raw<R>>}\` is used outside a step. Use it inside Durable.step.`
+    : "CurrentStep exists only inside a step."
 
 /** The body gives what the definition declares. */
-export type Returns<A, SA extends Schema.Constraint> = [A] extends [SA["Type"]] ? unknown
+export type Returns<A, SA extends Schema.Constraint> = [A] extends [SA["Type"]]
+  ? unknown
   : "The body's value is not what the definition's `success` schema declares."
 
 /** The body fails only with what the definition declares, or with failures of operations. */
-export type Declares<E, SE extends Schema.Constraint> = [Exclude<E, SE["Type"] | DurableError.Operation>] extends [never]
+export type Declares<E, SE extends Schema.Constraint> = [Exclude<E, SE["Type"] | DurableError.Operation>] extends [
+  never
+]
   ? unknown
   : `The error \`${TagOf<
-    Exclude<E, SE["Type"] | DurableError.Operation>
-  >}\` is not declared: add it to the definition's \`error\` schema, or handle it.`
+      Exclude<E, SE["Type"] | DurableError.Operation>
+    >}\` is not declared: add it to the definition's \`error\` schema, or handle it.`
 
 /** The layer provides what the steps need. */
-export type Provides<R, ROut> = [Exclude<R, ROut>] extends [never] ? unknown
+export type Provides<R, ROut> = [Exclude<R, ROut>] extends [never]
+  ? unknown
   : `The layer does not provide \`${KeyOf<Exclude<R, ROut>>}\`, which a step needs.`
 
 /** A body that a handler, or a test, can run: services only in steps, value and errors as declared. */
@@ -94,11 +100,11 @@ export interface Options<ROut, LE> extends RunOptions {
   readonly client?: Layer.Layer<DurableExecutionClient.DurableExecutionClient> | undefined
   /** How checkpoints are batched. Default: `CheckpointService.layer`. */
   readonly checkpoints?:
-    | Layer.Layer<CheckpointService.CheckpointService, never, DurableExecutionClient.DurableExecutionClient>
-    | undefined
+    Layer.Layer<CheckpointService.CheckpointService, never, DurableExecutionClient.DurableExecutionClient> | undefined
 }
 
-type HandlerOptions<R, ROut, LE> = [R] extends [never] ? [options?: Options<ROut, LE>]
+type HandlerOptions<R, ROut, LE> = [R] extends [never]
+  ? [options?: Options<ROut, LE>]
   : [options: Options<ROut, LE> & { readonly layer: Layer.Layer<ROut, LE> & Provides<R, ROut> }]
 
 /** What of Lambda's context object is used. Everything is optional, so that any emulator will do. */
@@ -138,13 +144,19 @@ const describeExecution = (
 /** No input is `{}`, as for AWS's SDKs; a function that declares no payload takes whatever comes. */
 const decodePayload = (definition: DurableFunction.Any, input: string | undefined) => {
   const codec = Serdes.payloadCodec(definition.payload)
-  const decoded = input === undefined || input === "" || input === "null"
-    ? Effect.catch(codec.decode(undefined), () => codec.decode("{}"))
-    : input === "{}"
-    ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
-    : codec.decode(input)
-  return Effect.mapError(decoded, (reason) => 
-    new DurableError.InvalidPayload({ message: `The payload of "${definition.name}" is not what its definition declares: ${reason}` }))
+  const decoded =
+    input === undefined || input === "" || input === "null"
+      ? Effect.catch(codec.decode(undefined), () => codec.decode("{}"))
+      : input === "{}"
+        ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
+        : codec.decode(input)
+  return Effect.mapError(
+    decoded,
+    (reason) =>
+      new DurableError.InvalidPayload({
+        message: `The payload of "${definition.name}" is not what its definition declares: ${reason}`
+      })
+  )
 }
 
 /**
@@ -162,7 +174,7 @@ export const invocation = <R>(
   DurableError.Fatal,
   Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
 > =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const event = yield* Effect.mapError(decodeInvocationEvent(rawEvent), malformed)
     const service = yield* CheckpointService.CheckpointService
     const checkpoints = yield* service.open({
@@ -197,7 +209,8 @@ export const invocation = <R>(
 
 const malformed = (reason: string) =>
   new DurableError.MalformedEvent({
-    message: `This is not an event of Lambda's durable execution service: ${reason}. ` +
+    message:
+      `This is not an event of Lambda's durable execution service: ${reason}. ` +
       "Invoke the function through Lambda with durable execution enabled (DurableConfig), or through the local engine."
   })
 
@@ -207,11 +220,11 @@ const answerFatal = (error: DurableError.Fatal): Effect.Effect<Protocol.Invocati
   return scope === "invocation"
     ? Effect.fail(error)
     : scope === "suspend"
-    ? Effect.succeed({ Status: "PENDING" })
-    : Effect.succeed({
-      Status: "FAILED",
-      Error: { ErrorType: failures.typeOf(error), ErrorMessage: failures.messageOf(error) }
-    })
+      ? Effect.succeed({ Status: "PENDING" })
+      : Effect.succeed({
+          Status: "FAILED",
+          Error: { ErrorType: failures.typeOf(error), ErrorMessage: failures.messageOf(error) }
+        })
 }
 
 /** Everything is durable before the invocation answers; whether it became durable decides the answer. */
@@ -233,13 +246,13 @@ const answer = (
         Exit.isSuccess(outcome.exit)
           ? succeeded(definition, checkpoints, outcome.exit.value)
           : Effect.map(
-            failures.encodeFailure(outcome.exit.cause, {
-              operation: definition.name,
-              schema: definition.error,
-              Wrapper: DurableError.ChildContextFailed
-            }),
-            (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
-          )
+              failures.encodeFailure(outcome.exit.cause, {
+                operation: definition.name,
+                schema: definition.error,
+                Wrapper: DurableError.ChildContextFailed
+              }),
+              (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
+            )
       )
   }
 }
@@ -250,10 +263,11 @@ const succeeded = (
   checkpoints: CheckpointService.Checkpoints,
   value: unknown
 ): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const result = yield* Effect.mapError(
       Serdes.payloadCodec(definition.success).encode(value),
-      (reason) => new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "encode", reason })
+      (reason) =>
+        new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "encode", reason })
     )
     if (result === undefined) return { Status: "SUCCEEDED" }
     if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
@@ -280,16 +294,18 @@ const buildServices = <ROut, LE>(
   { checkpoints, client, layer }: Options<ROut, LE>,
   scope: Scope.Scope
 ): Effect.Effect<Context.Context<CheckpointService.CheckpointService>, LE> =>
-  Effect.gen(function*() {
-    const clients = client === undefined
-      ? Context.make(DurableExecutionClient.DurableExecutionClient, yield* DurableExecutionClient.make)
-      : yield* Layer.buildWithScope(client, scope)
-    const queues = checkpoints === undefined
-      ? Context.make(
-        CheckpointService.CheckpointService,
-        CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
-      )
-      : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
+  Effect.gen(function* () {
+    const clients =
+      client === undefined
+        ? Context.make(DurableExecutionClient.DurableExecutionClient, yield* DurableExecutionClient.make)
+        : yield* Layer.buildWithScope(client, scope)
+    const queues =
+      checkpoints === undefined
+        ? Context.make(
+            CheckpointService.CheckpointService,
+            CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
+          )
+        : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
     const own = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
     return layer === undefined ? own : Context.merge(own, yield* Layer.buildWithScope(layer, scope))
   })
@@ -338,7 +354,7 @@ export const make = <
   let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
   const build = () => {
     const built = Effect.runPromise(buildServices(options, scope))
-    built.catch(() => services = undefined)
+    built.catch(() => (services = undefined))
     // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
     if (process.env.AWS_LAMBDA_RUNTIME_API !== undefined) {
       process.once("SIGTERM", () => void Effect.runPromise(Scope.close(scope, Exit.void)))

@@ -39,10 +39,10 @@ const errorFields = (cause: Cause.Cause<unknown>): Record<string, unknown> => {
 }
 
 /** An error among the arguments of a log call is shown by type and message. */
-const readable = (value: unknown): unknown => value instanceof Error ? `${value.name}: ${value.message}` : value
+const readable = (value: unknown): unknown => (value instanceof Error ? `${value.name}: ${value.message}` : value)
 
 const messageOf = (message: unknown): unknown =>
-  Array.isArray(message) ? message.length === 1 ? readable(message[0]) : message.map(readable) : readable(message)
+  Array.isArray(message) ? (message.length === 1 ? readable(message[0]) : message.map(readable)) : readable(message)
 
 /** A line as JSON. What cannot be JSON is shown as text: a log line never fails. */
 const toJson = (line: object): string => {
@@ -102,7 +102,9 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
  * const layer = Logger.layer([DurableLogger.replayAware(Logger.consolePretty())])
  * ```
  */
-export const replayAware = <Message, Output>(logger: Logger.Logger<Message, Output>): Logger.Logger<Message, Output | undefined> =>
+export const replayAware = <Message, Output>(
+  logger: Logger.Logger<Message, Output>
+): Logger.Logger<Message, Output | undefined> =>
   Logger.make((entry) =>
     isReplay(Context.getOrUndefined(entry.fiber.context as Context.Context<DurableContext>, DurableContext))
       ? undefined
@@ -119,12 +121,16 @@ const toConsole = (logger: Logger.Logger<unknown, string | undefined>): Logger.L
  * The loggers of a fiber, as `Logger.CurrentLoggers`, but without its default: a handler that brings no logger
  * of its own need not carry Effect's.
  */
-export const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = Context.Reference("effect/Logger/CurrentLoggers", {
-  defaultValue: (): ReadonlySet<Logger.Logger<unknown, any>> => new Set()
-})
+export const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = Context.Reference(
+  "effect/Logger/CurrentLoggers",
+  {
+    defaultValue: (): ReadonlySet<Logger.Logger<unknown, any>> => new Set()
+  }
+)
 
 /** What the handler logs to unless its layer brings other loggers. */
-export const loggers = (options?: Options): ReadonlySet<Logger.Logger<unknown, any>> => new Set([toConsole(make(options))])
+export const loggers = (options?: Options): ReadonlySet<Logger.Logger<unknown, any>> =>
+  new Set([toConsole(make(options))])
 
 /** The handler's logger with options, for the handler's `layer`. */
 export const layerWith = (options?: Options): Layer.Layer<never> => Layer.succeed(CurrentLoggers, loggers(options))

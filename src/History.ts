@@ -92,7 +92,9 @@ const shorten = (text: string | undefined) =>
   text === undefined ? "" : text.length > 60 ? ` ${text.slice(0, 57)}...` : ` ${text}`
 
 const failed = (error: typeof EventError.Type | undefined) =>
-  [error?.Payload?.ErrorType ?? "Error", error?.Payload?.ErrorMessage].filter((text) => text !== undefined && text !== "").join(": ")
+  [error?.Payload?.ErrorType ?? "Error", error?.Payload?.ErrorMessage]
+    .filter((text) => text !== undefined && text !== "")
+    .join(": ")
 
 /** What an event adds to its type and name. */
 const outcome = (event: Event): string => {
@@ -106,11 +108,18 @@ const outcome = (event: Event): string => {
     const { Error: error } = event.InvocationCompletedDetails
     return error === undefined ? "" : ` ${failed(error)}`
   }
-  const error = event.ExecutionFailedDetails?.Error ?? event.ContextFailedDetails?.Error ?? event.CallbackFailedDetails?.Error ??
+  const error =
+    event.ExecutionFailedDetails?.Error ??
+    event.ContextFailedDetails?.Error ??
+    event.CallbackFailedDetails?.Error ??
     event.ChainedInvokeFailedDetails?.Error
   if (error !== undefined) return ` ${failed(error)}`
-  const result = event.ExecutionStartedDetails?.Input ?? event.ExecutionSucceededDetails?.Result ??
-    event.StepSucceededDetails?.Result ?? event.ContextSucceededDetails?.Result ?? event.CallbackSucceededDetails?.Result ??
+  const result =
+    event.ExecutionStartedDetails?.Input ??
+    event.ExecutionSucceededDetails?.Result ??
+    event.StepSucceededDetails?.Result ??
+    event.ContextSucceededDetails?.Result ??
+    event.CallbackSucceededDetails?.Result ??
     event.ChainedInvokeSucceededDetails?.Result
   return shorten(result?.Payload)
 }

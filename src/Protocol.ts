@@ -31,7 +31,9 @@ const optional = <S extends Schema.Constraint>(schema: S) =>
       decode: SchemaGetter.transformOptional((input: Option.Option<S["Type"] | null | undefined>) =>
         Option.filter(input, (value): value is S["Type"] => value !== null && value !== undefined)
       ),
-      encode: SchemaGetter.transformOptional((value: Option.Option<S["Type"]>): Option.Option<S["Type"] | null | undefined> => value)
+      encode: SchemaGetter.transformOptional(
+        (value: Option.Option<S["Type"]>): Option.Option<S["Type"] | null | undefined> => value
+      )
     })
   )
 
@@ -78,7 +80,9 @@ export const Operation = Schema.Struct({
   EndTimestamp: Timestamp,
   ExecutionDetails: optional(Schema.Struct({ InputPayload: optional(Schema.String) })),
   ContextDetails: optional(Schema.Struct({ ...outcome, ReplayChildren: optional(Schema.Boolean) })),
-  StepDetails: optional(Schema.Struct({ ...outcome, Attempt: optional(Schema.Number), NextAttemptTimestamp: Timestamp })),
+  StepDetails: optional(
+    Schema.Struct({ ...outcome, Attempt: optional(Schema.Number), NextAttemptTimestamp: Timestamp })
+  ),
   WaitDetails: optional(Schema.Struct({ ScheduledEndTimestamp: Timestamp })),
   CallbackDetails: optional(Schema.Struct({ ...outcome, CallbackId: optional(Schema.String) })),
   ChainedInvokeDetails: optional(Schema.Struct(outcome))
@@ -104,7 +108,11 @@ export const OperationUpdate = Schema.Struct({
     Schema.Struct({ TimeoutSeconds: optional(Schema.Number), HeartbeatTimeoutSeconds: optional(Schema.Number) })
   ),
   ChainedInvokeOptions: optional(
-    Schema.Struct({ FunctionName: Schema.String, TenantId: optional(Schema.String), XAmznTraceId: optional(Schema.String) })
+    Schema.Struct({
+      FunctionName: Schema.String,
+      TenantId: optional(Schema.String),
+      XAmznTraceId: optional(Schema.String)
+    })
   )
 })
 export interface OperationUpdate extends Schema.Schema.Type<typeof OperationUpdate> {}
@@ -125,10 +133,12 @@ export interface CheckpointRequest {
 export const CheckpointResponse = Schema.Struct({
   /** Absent after the execution was closed; anywhere else it means: no further checkpoints from this invocation. */
   CheckpointToken: optional(Schema.String),
-  NewExecutionState: optional(Schema.Struct({
-    Operations: optional(Schema.Array(Operation)),
-    NextMarker: optional(Schema.String)
-  }))
+  NewExecutionState: optional(
+    Schema.Struct({
+      Operations: optional(Schema.Array(Operation)),
+      NextMarker: optional(Schema.String)
+    })
+  )
 })
 export interface CheckpointResponse extends Schema.Schema.Type<typeof CheckpointResponse> {}
 

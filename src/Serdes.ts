@@ -88,7 +88,10 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
         : Effect.map(Effect.mapError(encode(value), explain), (encoded) => JSON.stringify(encoded)),
     decode: (payload) =>
       isNothing(payload)
-        ? Effect.mapError(Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error))), explain)
+        ? Effect.mapError(
+            Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error))),
+            explain
+          )
         : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), (value) => Effect.mapError(decode(value), explain))
   }
 }
@@ -105,7 +108,10 @@ export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCode
   const known = codecs.get(schema)
   if (known !== undefined) return known
   const { decode, encode } = fromSchema(schema)
-  const made: PayloadCodec = { encode: (value) => total(() => encode(value)), decode: (payload) => total(() => decode(payload)) }
+  const made: PayloadCodec = {
+    encode: (value) => total(() => encode(value)),
+    decode: (payload) => total(() => decode(payload))
+  }
   codecs.set(schema, made)
   return made
 }

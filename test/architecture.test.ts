@@ -22,7 +22,11 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [3, "sdk", "DurableContext CurrentExecution StepServices internal/core/**"],
 
   [2, "ground", "DurableExecutionClient CheckpointService DurablePlugin"],
-  [1, "ground", "DurableError Serdes internal/operationId internal/random internal/retry internal/retries internal/failure internal/warn"],
+  [
+    1,
+    "ground",
+    "DurableError Serdes internal/operationId internal/random internal/retry internal/retries internal/failure internal/warn"
+  ],
   [0, "ground", "Protocol History internal/wire internal/decode"]
 ]
 

@@ -16,7 +16,13 @@ const isRaw = (input: unknown): input is Raw => typeof input === "object" && inp
 const isAbsent = (input: unknown): input is null | undefined => input === undefined || input === null
 
 /** Copies the keys of `from` that have a value of the expected type; false when one has another. */
-const copy = (from: Raw, to: Record<string, unknown>, keys: ReadonlyArray<string>, type: string, fail: Fail): boolean => {
+const copy = (
+  from: Raw,
+  to: Record<string, unknown>,
+  keys: ReadonlyArray<string>,
+  type: string,
+  fail: Fail
+): boolean => {
   for (const key of keys) {
     const value = from[key]
     if (isAbsent(value)) continue
@@ -81,9 +87,11 @@ const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefin
     if (!isRaw(from)) return fail(key, from)
     const to: Record<string, unknown> = {}
     if (
-      !copy(from, to, strings, "string", fail) || !copy(from, to, numbers, "number", fail) ||
+      !copy(from, to, strings, "string", fail) ||
+      !copy(from, to, numbers, "number", fail) ||
       !copy(from, to, booleans, "boolean", fail)
-    ) return undefined
+    )
+      return undefined
     copyTimestamps(from, to, timestamps)
     if (strings !== NONE && !isAbsent(from.Error)) {
       const error = readError(from.Error, fail)
@@ -96,7 +104,8 @@ const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefin
 }
 
 const show = (value: unknown): string => {
-  const text = value === undefined ? "missing" : typeof value === "bigint" ? `${value}n` : JSON.stringify(value) ?? typeof value
+  const text =
+    value === undefined ? "missing" : typeof value === "bigint" ? `${value}n` : (JSON.stringify(value) ?? typeof value)
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 

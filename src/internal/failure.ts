@@ -7,7 +7,7 @@
  * - a wrapper (`StepFailed`, `ChildContextFailed`) with what is known of a failure that no schema covers;
  * - `{"~defect": …}` or `{"~interrupted": true}`, which stay what they are.
  */
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
@@ -36,7 +36,8 @@ const MAX_CAUSES = 4
 const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
 const cut = (text: string): string => {
-  if (text.length * 6 <= MESSAGE_BYTES || (text.length <= MESSAGE_BYTES && jsonBytes(text) <= MESSAGE_BYTES)) return text
+  if (text.length * 6 <= MESSAGE_BYTES || (text.length <= MESSAGE_BYTES && jsonBytes(text) <= MESSAGE_BYTES))
+    return text
   let end = Math.min(text.length, MESSAGE_BYTES)
   while (jsonBytes(text.slice(0, end)) > MESSAGE_BYTES) end = Math.floor(end * 0.9)
   return `${text.slice(0, end)}… (${text.length} characters)`
@@ -59,7 +60,9 @@ export interface FailureCodec {
 const looking = <A>(look: () => A, otherwise: A): A => Result.getOrElse(Result.try(look), () => otherwise)
 
 const property = (value: unknown, key: string): unknown =>
-  typeof value === "object" && value !== null ? looking(() => (value as Record<string, unknown>)[key], undefined) : undefined
+  typeof value === "object" && value !== null
+    ? looking(() => (value as Record<string, unknown>)[key], undefined)
+    : undefined
 
 /** What JavaScript makes of a value as text. */
 const textOf = (value: unknown): string => looking(() => String(value), "a value that cannot be shown")
@@ -77,13 +80,14 @@ export const typeOf = (failure: unknown): string => {
 /** A failure in words, cut to what an error object may hold. */
 export const messageOf = (failure: unknown): string => {
   const message = property(failure, "message")
-  const text = typeof message === "string"
-    ? message
-    : typeof failure === "string"
-    ? failure
-    : Serdes.plainJsonFault(failure) === undefined
-    ? JSON.stringify(failure) ?? "undefined"
-    : textOf(failure)
+  const text =
+    typeof message === "string"
+      ? message
+      : typeof failure === "string"
+        ? failure
+        : Serdes.plainJsonFault(failure) === undefined
+          ? (JSON.stringify(failure) ?? "undefined")
+          : textOf(failure)
   return cut(text)
 }
 
@@ -102,10 +106,11 @@ const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
 
 // ---- writing -------------------------------------------------------------------------------------------
 
-
 /** Errors of the library that an operation lets through as they are. */
 const keeps = (codec: FailureCodec, failure: unknown): failure is Operation =>
-  failure instanceof StepFailed || failure instanceof StepInterrupted || failure instanceof StepTimedOut ||
+  failure instanceof StepFailed ||
+  failure instanceof StepInterrupted ||
+  failure instanceof StepTimedOut ||
   (codec.Wrapper === ChildContextFailed && failure instanceof ChildContextFailed)
 
 const predicates = new WeakMap<object, (failure: unknown) => boolean>()
@@ -128,10 +133,14 @@ export const reasonOf = (cause: Cause.Cause<unknown>) =>
 /** A defect as `Schema.Defect` writes it: an error's name, message and cause, never its stack; else plain JSON, else text. */
 const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
   if (!(defect instanceof Error)) {
-    return Serdes.plainJsonFault(defect) === undefined && defect !== undefined ? defect as Schema.Json : textOf(defect)
+    return Serdes.plainJsonFault(defect) === undefined && defect !== undefined
+      ? (defect as Schema.Json)
+      : textOf(defect)
   }
   const error = { name: typeOf(defect), message: messageOf(defect) }
-  return defect.cause === undefined || depth === MAX_CAUSES ? error : { ...error, cause: writeDefect(defect.cause, depth + 1) }
+  return defect.cause === undefined || depth === MAX_CAUSES
+    ? error
+    : { ...error, cause: writeDefect(defect.cause, depth + 1) }
 }
 
 /** The error object of a failure. Fails when the `error` schema cannot write what it accepts. */
@@ -234,12 +243,14 @@ export const decodeFailure = (
   const type = error?.ErrorType ?? "Failure"
   const message = error?.ErrorMessage ?? "It failed without a message."
   if (codec.otherwise !== undefined) return Effect.succeed(Exit.fail(codec.otherwise(type, message)))
-  return Effect.succeed(Exit.fail(
-    new codec.Wrapper({
-      operation: codec.operation,
-      type,
-      message,
-      ...(data === undefined ? undefined : { data: data as Schema.Json })
-    })
-  ))
+  return Effect.succeed(
+    Exit.fail(
+      new codec.Wrapper({
+        operation: codec.operation,
+        type,
+        message,
+        ...(data === undefined ? undefined : { data: data as Schema.Json })
+      })
+    )
+  )
 }

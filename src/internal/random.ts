@@ -6,7 +6,7 @@
 import type * as Random from "effect/Random"
 
 /** A string hash whose four outputs seed the generator (xmur3). */
-const seeds = (text: string): () => number => {
+const seeds = (text: string): (() => number) => {
   let h = 1779033703 ^ text.length
   for (let i = 0; i < text.length; i++) {
     h = Math.imul(h ^ text.charCodeAt(i), 3432918353)

@@ -81,27 +81,33 @@ const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => ({
 })
 
 /** Asks a policy once, when an attempt has failed: retry after how many seconds, or give up? Absent = the default. */
-export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect<Decision, never, any> = Effect.fnUntraced(
-  function*(policy: Policy | undefined, input: Input): Effect.fn.Return<Decision, never, any> {
-    const { attempt, error } = input
-    if (policy === undefined) {
-      if (attempt >= DEFAULT_ATTEMPTS) return undefined
-      const random = yield* Effect.map(Random.Random, (random) => random.nextDoubleUnsafe())
-      return Math.max(1, Math.ceil(defaultDelay(attempt) * random))
-    }
-    if (typeof policy === "function") return yield* replay(policy((schedule) => schedule), input)
-    if (isSchedule(policy)) return yield* replay(policy, input)
-    if (policy.times !== undefined && attempt > policy.times) return undefined
-    if (policy.while !== undefined && !(yield* holds(policy.while, error))) return undefined
-    if (policy.until !== undefined && (yield* holds(policy.until, error))) return undefined
-    return policy.schedule === undefined ? 1 : yield* replay(policy.schedule, input)
-  },
-  (effect, _policy, input) => Effect.provideService(effect, Random.Random, seededRandom(`${input.seed}#${input.attempt}`))
-)
+export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect<Decision, never, any> =
+  Effect.fnUntraced(
+    function* (policy: Policy | undefined, input: Input): Effect.fn.Return<Decision, never, any> {
+      const { attempt, error } = input
+      if (policy === undefined) {
+        if (attempt >= DEFAULT_ATTEMPTS) return undefined
+        const random = yield* Effect.map(Random.Random, (random) => random.nextDoubleUnsafe())
+        return Math.max(1, Math.ceil(defaultDelay(attempt) * random))
+      }
+      if (typeof policy === "function")
+        return yield* replay(
+          policy((schedule) => schedule),
+          input
+        )
+      if (isSchedule(policy)) return yield* replay(policy, input)
+      if (policy.times !== undefined && attempt > policy.times) return undefined
+      if (policy.while !== undefined && !(yield* holds(policy.while, error))) return undefined
+      if (policy.until !== undefined && (yield* holds(policy.until, error))) return undefined
+      return policy.schedule === undefined ? 1 : yield* replay(policy.schedule, input)
+    },
+    (effect, _policy, input) =>
+      Effect.provideService(effect, Random.Random, seededRandom(`${input.seed}#${input.attempt}`))
+  )
 
 /** Replays the schedule from its start, and asks it about the failure at hand. */
 const replay = (schedule: Schedule.Schedule<any, any, never, any>, input: Input): Effect.Effect<Decision, never, any> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const clock = yield* Clock.Clock
     const step = yield* Schedule.toStep(schedule)
     const ask = (now: number, attempt: number) =>

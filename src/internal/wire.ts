@@ -7,7 +7,14 @@ export const OPERATION_TYPES = ["EXECUTION", "CONTEXT", "STEP", "WAIT", "CALLBAC
 
 /** Where an operation can stand. */
 export const OPERATION_STATUSES = [
-  "STARTED", "PENDING", "READY", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"
+  "STARTED",
+  "PENDING",
+  "READY",
+  "SUCCEEDED",
+  "FAILED",
+  "CANCELLED",
+  "TIMED_OUT",
+  "STOPPED"
 ] as const
 
 const TERMINAL: ReadonlySet<string> = new Set(["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"])
@@ -83,13 +90,16 @@ const parseText = (text: string): number => {
  * ```
  */
 export const parseTimestamp = (input: unknown): number | undefined => {
-  const millis = typeof input === "number"
-    // seconds times 1,000 is rounded to the microsecond, where floating point ends
-    ? Math.abs(input) >= MILLISECONDS_FROM ? input : Math.round(input * 1e6) / 1e3
-    : input instanceof Date
-    ? input.getTime()
-    : typeof input === "string"
-    ? parseText(input)
-    : NaN
+  const millis =
+    typeof input === "number"
+      ? // seconds times 1,000 is rounded to the microsecond, where floating point ends
+        Math.abs(input) >= MILLISECONDS_FROM
+        ? input
+        : Math.round(input * 1e6) / 1e3
+      : input instanceof Date
+        ? input.getTime()
+        : typeof input === "string"
+          ? parseText(input)
+          : NaN
   return Number.isFinite(millis) ? millis : undefined
 }

@@ -47,7 +47,8 @@ export interface ChildContextOptions<A, SA, SE, V = boolean> {
 }
 
 /** The schemas of a context must cover its value. */
-export type HasContextCodec<A, SA> = [A] extends [TypeOf<SA, unknown>] ? unknown
+export type HasContextCodec<A, SA> = [A] extends [TypeOf<SA, unknown>]
+  ? unknown
   : "The `success` schema does not accept every value of this context."
 
 /** Covered failures and operation failures keep their class, others surface as ChildContextFailed. */
@@ -112,7 +113,8 @@ export const childContext: {
     body: Effect.Effect<A, E, R> & HasContextCodec<A, SA>,
     options?: ChildContextOptions<A, SA, SE, V>
   ): ChildContext<A, E, R, SA, SE, V>
-} = ((...args: ReadonlyArray<any>) => // the overloads say what the arguments are
+} = ((...args: ReadonlyArray<any>) =>
+  // the overloads say what the arguments are
   Effect.isEffect(args[1])
     ? run(args[0] as string, args[1] as AnyEffect, (args[2] ?? {}) as AnyOptions)
     : (self: AnyEffect) => run(args[0] as string, self, (args[1] ?? {}) as AnyOptions)) as any // typed by the overloads
@@ -180,8 +182,13 @@ const start = (
     core.bodies.add(fiber)
     fiber.addObserver((exit) => {
       core.bodies.delete(fiber!)
-      core.finish(op, world, () => closePlain(op, context, exit, codec) ??
-        Effect.provideContext(close(core, op, exit, options, codec), context as Context.Context<any>))
+      core.finish(
+        op,
+        world,
+        () =>
+          closePlain(op, context, exit, codec) ??
+          Effect.provideContext(close(core, op, exit, options, codec), context as Context.Context<any>)
+      )
     })
   }, 0)
   return { interrupt: () => fiber?.interruptUnsafe() }
@@ -210,7 +217,7 @@ const close = (
   options: AnyOptions,
   codec: OutcomeCodec
 ): Effect.Effect<Closing, Fatal, any> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     if (Exit.isFailure(exit)) {
       if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
       const error = yield* failures.encodeFailure(exit.cause, codec.failure)
@@ -223,11 +230,19 @@ const close = (
     const rebuilt = (outcome: Exit.Exit<unknown, unknown>): Effect.Effect<Closing, SerdesFailed> =>
       Effect.try({
         try: (): Closing => ({
-          ending: { Action: "SUCCEED", Payload: options.summary?.(exit.value) ?? "", ContextOptions: { ReplayChildren: true } },
+          ending: {
+            Action: "SUCCEED",
+            Payload: options.summary?.(exit.value) ?? "",
+            ContextOptions: { ReplayChildren: true }
+          },
           outcome
         }),
         catch: (error) =>
-          new SerdesFailed({ operation: op.toString(), action: "encode", reason: `its \`summary\` threw: ${String(error)}` })
+          new SerdesFailed({
+            operation: op.toString(),
+            action: "encode",
+            reason: `its \`summary\` threw: ${String(error)}`
+          })
       })
     // no codec: the value is what the body gives when it runs again over its recorded operations
     if (options.success === undefined && plainJsonFault(exit.value) !== undefined) return yield* rebuilt(exit)
@@ -240,6 +255,7 @@ const close = (
 
 const notRebuilt = (op: Op) =>
   new NonDeterministic({
-    message: `Non-deterministic: ${op} is recorded as succeeded, but its body fails when it runs again over its recorded ` +
+    message:
+      `Non-deterministic: ${op} is recorded as succeeded, but its body fails when it runs again over its recorded ` +
       "operations. The code was changed under a running execution, or is not deterministic."
   })

@@ -59,16 +59,19 @@ import type {
  * const program = Durable.step("charge", Effect.flatMap(Durable.CurrentStep, (step) => charge(step.idempotencyKey)))
  * ```
  */
-export class CurrentStep extends Context.Service<CurrentStep, {
-  /** Number of this attempt, from 1. */
-  readonly attempt: number
-  /** The same in every attempt and every invocation, and different for every other step: give it to what you call. */
-  readonly idempotencyKey: string
-  /** Wire id of the step. */
-  readonly operationId: string
-  /** Name of the step. */
-  readonly name: string
-}>()("effect-durable-lambda/CurrentStep") {}
+export class CurrentStep extends Context.Service<
+  CurrentStep,
+  {
+    /** Number of this attempt, from 1. */
+    readonly attempt: number
+    /** The same in every attempt and every invocation, and different for every other step: give it to what you call. */
+    readonly idempotencyKey: string
+    /** Wire id of the step. */
+    readonly operationId: string
+    /** Name of the step. */
+    readonly name: string
+  }
+>()("effect-durable-lambda/CurrentStep") {}
 
 // ---- types -----------------------------------------------------------------------------------------------
 
@@ -79,14 +82,14 @@ export class CurrentStep extends Context.Service<CurrentStep, {
 export type Retry<In, RX = never> =
   | Schedule.Schedule<any, Types.NoInfer<In>, never, RX>
   | ((
-    $: <O, SE, R>(_: Schedule.Schedule<O, Types.NoInfer<In>, SE, R>) => Schedule.Schedule<O, In, SE, R>
-  ) => Schedule.Schedule<any, Types.NoInfer<In>, never, RX>)
+      $: <O, SE, R>(_: Schedule.Schedule<O, Types.NoInfer<In>, SE, R>) => Schedule.Schedule<O, In, SE, R>
+    ) => Schedule.Schedule<any, Types.NoInfer<In>, never, RX>)
   | {
-    readonly times?: number | undefined
-    readonly while?: ((error: Types.NoInfer<In>) => boolean | Effect.Effect<boolean, never, RX>) | undefined
-    readonly until?: ((error: Types.NoInfer<In>) => boolean | Effect.Effect<boolean, never, RX>) | undefined
-    readonly schedule?: Schedule.Schedule<any, Types.NoInfer<In>, never, RX> | undefined
-  }
+      readonly times?: number | undefined
+      readonly while?: ((error: Types.NoInfer<In>) => boolean | Effect.Effect<boolean, never, RX>) | undefined
+      readonly until?: ((error: Types.NoInfer<In>) => boolean | Effect.Effect<boolean, never, RX>) | undefined
+      readonly schedule?: Schedule.Schedule<any, Types.NoInfer<In>, never, RX> | undefined
+    }
 
 /** How often a step may run per attempt when an invocation dies in the middle of it. */
 export type Semantics = "AtLeastOncePerRetry" | "AtMostOncePerRetry"
@@ -94,11 +97,13 @@ export type Semantics = "AtLeastOncePerRetry" | "AtMostOncePerRetry"
 type Interrupted<M> = "AtMostOncePerRetry" extends M ? StepInterrupted : never
 type TimedOut<T> = [T] extends [undefined] ? never : StepTimedOut
 /** The members of `S` that accept a member of `E`: a schema shared by many steps does not widen their errors. */
-type Accepting<S, E> = S extends unknown ? [Extract<E, S>] extends [never] ? never : S : never
+type Accepting<S, E> = S extends unknown ? ([Extract<E, S>] extends [never] ? never : S) : never
 /** Covered errors keep their class, the rest surface as StepFailed. */
-type Surfaced<E, SE> = SE extends { readonly Type: infer S } ? Accepting<S, E> | ([Exclude<E, S>] extends [never] ? never : StepFailed)
-  : [E] extends [never] ? never
-  : StepFailed
+type Surfaced<E, SE> = SE extends { readonly Type: infer S }
+  ? Accepting<S, E> | ([Exclude<E, S>] extends [never] ? never : StepFailed)
+  : [E] extends [never]
+    ? never
+    : StepFailed
 /** What a step supplies to its effect. */
 type OwnOfStep = CurrentStep | CurrentExecution | Scope.Scope
 
@@ -119,9 +124,8 @@ export interface StepOptions<E, SA, SE, M, T, RX> {
 }
 
 /** What a generic wrapper around `Durable.step` takes instead of `Effect.Effect<A, E, R>`. */
-export type StepInput<A, E, R, SA = undefined, SE = undefined> =
-  & Effect.Effect<A, E, R>
-  & First<[NoDurableOperations<R>, HasCodec<A, SA>, CoversError<E, SE>]>
+export type StepInput<A, E, R, SA = undefined, SE = undefined> = Effect.Effect<A, E, R> &
+  First<[NoDurableOperations<R>, HasCodec<A, SA>, CoversError<E, SE>]>
 
 /** A step as the body sees it. */
 export type Step<A, E, R, SA, SE, M, T, RX> = Effect.Effect<
@@ -208,7 +212,8 @@ export const step: {
     effect: StepInput<A, E, R, SA, SE>,
     options?: StepOptions<E, SA, SE, M, T, RX>
   ): Step<A, E, R, SA, SE, M, T, RX>
-} = ((...args: ReadonlyArray<any>) => // the overloads say what the arguments are
+} = ((...args: ReadonlyArray<any>) =>
+  // the overloads say what the arguments are
   Effect.isEffect(args[1])
     ? run(args[0] as string, args[1] as AnyEffect, (args[2] ?? {}) as AnyOptions)
     : (self: AnyEffect) => run(args[0] as string, self, (args[1] ?? {}) as AnyOptions)) as any // typed by the overloads
@@ -229,7 +234,10 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
     const { core } = here
     const timeout = options.timeout === undefined ? undefined : readDuration(options.timeout)
     if (options.timeout !== undefined && (timeout === undefined || !(Duration.toMillis(timeout) > 0))) {
-      return invalid(core, `Durable.step("${name}"): its timeout is ${String(options.timeout)}. Give it a positive one, or none.`)
+      return invalid(
+        core,
+        `Durable.step("${name}"): its timeout is ${String(options.timeout)}. Give it a positive one, or none.`
+      )
     }
     const op = open(here, "step", { type: "STEP", subType: "Step", name })
     if (op === undefined) return halt
@@ -266,13 +274,14 @@ const attemptOf = (
   const limited: AnyEffect = attempt.interrupted
     ? Effect.fail(new StepInterrupted({ operation: name }))
     : timeout === undefined
-    ? effect
-    : Effect.timeoutOrElse(effect, {
-      duration: timeout,
-      orElse: () => Effect.fail(new StepTimedOut({ operation: name, timeoutMillis: Duration.toMillis(timeout) }))
-    })
+      ? effect
+      : Effect.timeoutOrElse(effect, {
+          duration: timeout,
+          orElse: () => Effect.fail(new StepTimedOut({ operation: name, timeoutMillis: Duration.toMillis(timeout) }))
+        })
   const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
-  const provided = <A, E>(effect: Effect.Effect<A, E, any>) => Effect.provideContext(effect, context as Context.Context<any>)
+  const provided = <A, E>(effect: Effect.Effect<A, E, any>) =>
+    Effect.provideContext(effect, context as Context.Context<any>)
   return {
     effect: Effect.scoped(limited),
     context,
@@ -286,7 +295,10 @@ const attemptOf = (
 }
 
 const succeed = (core: Core, op: Op, value: unknown, codec: OutcomeCodec): Effect.Effect<Ending, Fatal, any> =>
-  Effect.map(Effect.flatMap(encodeValue(op, codec, value), (text) => transform("encode", core, op, text)), succeeded)
+  Effect.map(
+    Effect.flatMap(encodeValue(op, codec, value), (text) => transform("encode", core, op, text)),
+    succeeded
+  )
 
 /** The schedule is asked once, now: what it decides is what is recorded. */
 const fail = (
@@ -298,17 +310,19 @@ const fail = (
   attempt: Attempt,
   startedAt: number
 ): Effect.Effect<Ending, Fatal, any> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const reason = failures.reasonOf(cause)
     const retried = reason !== undefined && (reason._tag === "Fail" || options.retryDefects === true)
     const decided = retried
-      ? yield* Effect.exit(retries.decide(options.retry, {
-        attempt: attempt.number,
-        error: reason._tag === "Fail" ? reason.error : reason.defect,
-        now: yield* Clock.currentTimeMillis,
-        startedAt,
-        seed: `${core.executionArn}#${op.id}`
-      }))
+      ? yield* Effect.exit(
+          retries.decide(options.retry, {
+            attempt: attempt.number,
+            error: reason._tag === "Fail" ? reason.error : reason.defect,
+            now: yield* Clock.currentTimeMillis,
+            startedAt,
+            seed: `${core.executionArn}#${op.id}`
+          })
+        )
       : Exit.succeed(undefined)
     // a schedule that fails itself fails the step, with its own reason
     const final = Exit.isSuccess(decided) ? cause : decided.cause

@@ -30,7 +30,10 @@ export const wait = (name: string, duration: Duration.Input): Effect.Effect<void
     const parsed = core.readDuration(duration)
     return parsed !== undefined
       ? core.waitHere(here, "wait", name, parsed)
-      : core.invalid(here.core, `Durable.wait("${name}"): ${String(duration)} is not a duration. Write "3 days", or Duration.days(3).`)
+      : core.invalid(
+          here.core,
+          `Durable.wait("${name}"): ${String(duration)} is not a duration. Write "3 days", or Duration.days(3).`
+        )
   })
 
 /**

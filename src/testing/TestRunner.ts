@@ -26,10 +26,7 @@ import type { CodecServices, StepServicesIn } from "../StepServices.ts"
 
 /** What the end of an execution can be, besides the definition's own errors. */
 export type ExecutionError =
-  | DurableError.Operation
-  | DurableError.ExecutionFailed
-  | DurableError.ExecutionTimedOut
-  | DurableError.ExecutionStopped
+  DurableError.Operation | DurableError.ExecutionFailed | DurableError.ExecutionTimedOut | DurableError.ExecutionStopped
 
 /** An execution that a test has started. */
 export interface TestExecution<A, E, R = never> {
@@ -62,17 +59,20 @@ export interface Options extends DurableHandler.RunOptions {
  * Runs workflows in a test. `layerMemory` skips time: waits, retry delays and timeouts take none.
  * `layerMemoryClock` follows the test's clock: time moves with `advance` (or `TestClock.adjust`).
  */
-export class TestRunner extends Context.Service<TestRunner, {
-  /** @internal */
-  readonly launch: (
-    definition: DurableFunction.Any,
-    body: DurableHandler.AnyBody<any>,
-    payload: unknown,
-    options: Options
-  ) => Effect.Effect<TestExecution<any, any, any>, never, any>
-  /** Lets everything that is under way come to rest, moves the test's clock, and lets it come to rest again. */
-  readonly advance: (duration: Duration.Input) => Effect.Effect<void>
-}>()("effect-durable-lambda/testing/TestRunner") {}
+export class TestRunner extends Context.Service<
+  TestRunner,
+  {
+    /** @internal */
+    readonly launch: (
+      definition: DurableFunction.Any,
+      body: DurableHandler.AnyBody<any>,
+      payload: unknown,
+      options: Options
+    ) => Effect.Effect<TestExecution<any, any, any>, never, any>
+    /** Lets everything that is under way come to rest, moves the test's clock, and lets it come to rest again. */
+    readonly advance: (duration: Duration.Input) => Effect.Effect<void>
+  }
+>()("effect-durable-lambda/testing/TestRunner") {}
 
 // ---- using it --------------------------------------------------------------------------------------------
 
@@ -140,7 +140,10 @@ const QUIET_MILLIS = 20
 const millisecond = Context.get(Context.empty(), Clock.Clock).sleep(Duration.millis(1)) // of the real clock
 
 /** The payload as the definition's schema constructs it: a class schema takes what its constructor takes. */
-const encodePayload = (definition: DurableFunction.Any, payload: unknown): Effect.Effect<string | undefined, never, any> => {
+const encodePayload = (
+  definition: DurableFunction.Any,
+  payload: unknown
+): Effect.Effect<string | undefined, never, any> => {
   const { make } = definition.payload as { readonly make?: (input: unknown) => unknown }
   const value = typeof make === "function" ? Effect.sync(() => make(payload)) : Effect.succeed(payload)
   return Effect.flatMap(value, (value) => Effect.orDie(payloadCodec(definition.payload).encode(value)))
@@ -157,16 +160,20 @@ const resultOf = (definition: DurableFunction.Any, end: Engine.Description): Eff
     case "STOPPED":
       return Effect.fail(new DurableError.ExecutionStopped({ executionArn, message }))
     default:
-      return Effect.flatten(Effect.orDie(failures.decodeFailure(end.Error, {
-        operation: definition.name,
-        schema: definition.error,
-        Wrapper: DurableError.ChildContextFailed,
-        otherwise: (type, message) => new DurableError.ExecutionFailed({ executionArn, type, message })
-      })))
+      return Effect.flatten(
+        Effect.orDie(
+          failures.decodeFailure(end.Error, {
+            operation: definition.name,
+            schema: definition.error,
+            Wrapper: DurableError.ChildContextFailed,
+            otherwise: (type, message) => new DurableError.ExecutionFailed({ executionArn, type, message })
+          })
+        )
+      )
   }
 }
 
-const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Effect.Effect<void>) {
+const make = Effect.fnUntraced(function* (move: (duration: Duration.Input) => Effect.Effect<void>) {
   const engine = yield* Engine.Engine
   const checkpoints = yield* Layer.build(
     Layer.provide(CheckpointService.layer, Layer.succeed(DurableExecutionClient, engine.client))
@@ -176,7 +183,7 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
   let changes = 0
   yield* engine.subscribe(() => void changes++)
 
-  const settle = Effect.gen(function*() {
+  const settle = Effect.gen(function* () {
     let seen = changes
     for (let quiet = 0; quiet < (invoking === 0 ? QUIET_ROUNDS : QUIET_MILLIS);) {
       yield* invoking === 0 ? macrotask : millisecond
@@ -185,22 +192,19 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
     }
   })
 
-  const executor = (
-    definition: DurableFunction.Any,
-    body: DurableHandler.AnyBody<any>,
-    options: Options
-  ): Engine.Executor<any> =>
-  (event, context) =>
-    Effect.suspend(() => {
-      invoking++
-      // the engine stamps each request later than the one before, so no request needs to wait for its order
-      return DurableHandler.invocation(definition, body, { ...options, pace: 0 }, event, context)
-    }).pipe(
-      Effect.ensuring(Effect.sync(() => invoking--)),
-      Effect.mapError(Engine.fromThrown),
-      Effect.provideContext(checkpoints),
-      Effect.updateService(Logger.CurrentLoggers, (loggers) => new Set([...loggers].map(DurableLogger.replayAware)))
-    )
+  const executor =
+    (definition: DurableFunction.Any, body: DurableHandler.AnyBody<any>, options: Options): Engine.Executor<any> =>
+    (event, context) =>
+      Effect.suspend(() => {
+        invoking++
+        // the engine stamps each request later than the one before, so no request needs to wait for its order
+        return DurableHandler.invocation(definition, body, { ...options, pace: 0 }, event, context)
+      }).pipe(
+        Effect.ensuring(Effect.sync(() => invoking--)),
+        Effect.mapError(Engine.fromThrown),
+        Effect.provideContext(checkpoints),
+        Effect.updateService(Logger.CurrentLoggers, (loggers) => new Set([...loggers].map(DurableLogger.replayAware)))
+      )
 
   /** One function per body: executions that run keep theirs. */
   const functionName = (definition: DurableFunction.Any, body: unknown) => {
@@ -215,22 +219,28 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
 
   return TestRunner.of({
     advance: (duration) => Effect.andThen(settle, Effect.andThen(move(duration), settle)),
-    launch: Effect.fnUntraced(function*(definition, body, payload, options) {
+    launch: Effect.fnUntraced(function* (definition, body, payload, options) {
       const name = functionName(definition, body)
       yield* engine.register(
         name,
         executor(definition, body, options),
         options.executionTimeout === undefined
           ? {}
-          : { executionTimeoutSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(options.executionTimeout))) }
+          : {
+              executionTimeoutSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(options.executionTimeout)))
+            }
       )
       const text = yield* encodePayload(definition, payload)
-      const arn = yield* Effect.orDie(engine.start({
-        functionName: `${name}:$LATEST`,
-        ...(text === undefined ? undefined : { payload: text }),
-        ...(options.executionName === undefined ? undefined : { executionName: options.executionName })
-      }))
-      const operations = Effect.map(Effect.orDie(engine.operations(arn)), (all) => all.filter(({ Type }) => Type !== "EXECUTION"))
+      const arn = yield* Effect.orDie(
+        engine.start({
+          functionName: `${name}:$LATEST`,
+          ...(text === undefined ? undefined : { payload: text }),
+          ...(options.executionName === undefined ? undefined : { executionName: options.executionName })
+        })
+      )
+      const operations = Effect.map(Effect.orDie(engine.operations(arn)), (all) =>
+        all.filter(({ Type }) => Type !== "EXECUTION")
+      )
       const history = Effect.orDie(engine.history(arn))
       return {
         arn,
@@ -242,12 +252,17 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
             const found = all.find((operation) => operation.Name === name)
             const names = all.map((operation) => operation.Name).join(", ")
             return found === undefined
-              ? Effect.die(new Error(`There is no operation "${name}" yet. There are: ${names === "" ? "none" : names}.`))
+              ? Effect.die(
+                  new Error(`There is no operation "${name}" yet. There are: ${names === "" ? "none" : names}.`)
+                )
               : Effect.succeed(found)
           }),
         history,
         timeline: Effect.map(history, (events) => events.map(History.describe).join("\n")),
-        invocations: Effect.map(history, (events) => events.filter(({ EventType }) => EventType === "InvocationCompleted").length)
+        invocations: Effect.map(
+          history,
+          (events) => events.filter(({ EventType }) => EventType === "InvocationCompleted").length
+        )
       }
     })
   })
@@ -255,7 +270,13 @@ const make = Effect.fnUntraced(function*(move: (duration: Duration.Input) => Eff
 
 /** In memory, with time that is skipped: what waits goes on at once. Every provision is an engine of its own. */
 export const layerMemory: Layer.Layer<TestRunner> = Layer.fresh(
-  Layer.provide(Layer.effect(TestRunner, make(() => Effect.void)), Engine.layerSkipping)
+  Layer.provide(
+    Layer.effect(
+      TestRunner,
+      make(() => Effect.void)
+    ),
+    Engine.layerSkipping
+  )
 )
 
 /**

@@ -2,7 +2,13 @@
  * This library as a system of ../shared/bench: the programs that every system runs, written as a user would.
  * What each must do: .bench/adapters/official.shared.mjs.
  */
-import { CheckpointService, Durable, DurableExecutionClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import {
+  CheckpointService,
+  Durable,
+  DurableExecutionClient,
+  DurableFunction,
+  DurableHandler
+} from "effect-durable-lambda"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -48,7 +54,7 @@ export const createHandlers = ({ client, hooks }: System) => {
   )
   const one = Durable.step("s", Effect.succeed(1))
   const nested = (depth: number): Effect.Effect<number, any, Durable.Requires> =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const r = yield* one
       return depth === 1 ? r : r + (yield* Durable.childContext("n", nested(depth - 1)))
     })
@@ -57,7 +63,7 @@ export const createHandlers = ({ client, hooks }: System) => {
   return {
     oneStep: wrap(() => Durable.step("one", Effect.succeed({ ok: true }))),
     seqSteps: wrap((input: { n: number; io?: boolean }) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let k = 0
         for (let i = 0; i < input.n; i++) {
           const r = yield* Durable.step("s", input.io ? Effect.andThen(io, item(i)) : item(i))
@@ -67,7 +73,7 @@ export const createHandlers = ({ client, hooks }: System) => {
       })
     ),
     replaySteps: wrap((input: { n: number }) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let k = 0
         for (let i = 0; i < input.n; i++) if ((yield* Durable.step("s", item(i))).ok) k++
         yield* Durable.wait("w", "1 hour")
@@ -77,10 +83,13 @@ export const createHandlers = ({ client, hooks }: System) => {
     ),
     nested: wrap((input: { depth: number }) => nested(input.depth)),
     bigSteps: wrap((input: { n: number; size: number; wait?: boolean }) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let total = 0
         for (let i = 0; i < input.n; i++) {
-          total += (yield* Durable.step("s", Effect.sync(() => "x".repeat(input.size)))).length
+          total += (yield* Durable.step(
+            "s",
+            Effect.sync(() => "x".repeat(input.size))
+          )).length
         }
         if (input.wait) {
           yield* Durable.wait("w", "1 hour")
@@ -91,7 +100,7 @@ export const createHandlers = ({ client, hooks }: System) => {
       })
     ),
     bigResult: wrap((input: { size: number }) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         yield* one
         hooks.probe()
         return "x".repeat(input.size)
@@ -108,7 +117,7 @@ export const createHandlers = ({ client, hooks }: System) => {
       )
     ),
     logs: wrap((input: { steps: number; lines: number }) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         let k = 0
         for (let i = 0; i < input.steps; i++) {
           k += yield* one

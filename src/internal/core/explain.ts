@@ -14,7 +14,8 @@ const list = (items: ReadonlyArray<string>, most = 5) =>
 const lastOf = (world: World) =>
   world.trail.length === 0 ? "none yet" : world.trail.map((op) => op.toString()).join(", ")
 
-const CHANGED = "The code was changed under a running execution, or is not deterministic " +
+const CHANGED =
+  "The code was changed under a running execution, or is not deterministic " +
   "(Date.now, Math.random, environment or memory outside of the workflow decide what it does)."
 
 /** Another operation stands under the id that was asked for. */
@@ -22,12 +23,16 @@ export const mismatch = (op: Op, record: Protocol.Operation): string =>
   `Non-deterministic: expected ${describeRecord(record)}, got ${op}. ${CHANGED}`
 
 /** The body has come to new work without asking for what is recorded. */
-export const unvisited = (missing: ReadonlyArray<Protocol.Operation>, asked: ReadonlyArray<Op>, trail: ReadonlyArray<Op>): string =>
+export const unvisited = (
+  missing: ReadonlyArray<Protocol.Operation>,
+  asked: ReadonlyArray<Op>,
+  trail: ReadonlyArray<Op>
+): string =>
   `Non-deterministic: expected ${list(missing.map(describeRecord))}, got ${list(asked.map(String))}. ` +
   `An earlier invocation recorded the former, and the code no longer asks for it. ${CHANGED} ` +
   `Last operations of the workflow: ${list(trail.map(String))}. ` +
   "Finish running executions on the version they started with (publish versions, invoke through an alias), " +
-  "or set `unvisited: \"ignore\"` on the handler if the difference is harmless."
+  'or set `unvisited: "ignore"` on the handler if the difference is harmless.'
 
 /** A finished context asks for an operation that its record does not hold. */
 export const inFinishedContext = (op: Op): string =>

@@ -45,7 +45,8 @@ export const withHere = <A, E>(
     if (current === undefined) {
       return Effect.die(
         new InvalidOperation({
-          message: `Durable.${call}("${name}") was run outside of a workflow. Durable operations work in the body that ` +
+          message:
+            `Durable.${call}("${name}") was run outside of a workflow. Durable operations work in the body that ` +
             "DurableHandler.make, or TestRunner in a test, runs."
         })
       )
@@ -76,7 +77,8 @@ export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op
     const shown = typeof name === "string" ? `"${name.slice(0, 60)}${name.length > 60 ? "…" : ""}"` : String(name)
     core.fail(
       new InvalidOperation({
-        message: `Durable.${call}: the name ${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} ` +
+        message:
+          `Durable.${call}: the name ${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} ` +
           `printable ASCII characters; this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
       })
     )
@@ -105,14 +107,20 @@ export const park = <A, E>(
 // ---- outcomes ----------------------------------------------------------------------------------------
 
 /** Result and error of a finished record, whatever its type. */
-export const detailsOf = (record: Protocol.Operation): {
+export const detailsOf = (
+  record: Protocol.Operation
+): {
   readonly Result?: string | undefined
   readonly Error?: Protocol.ErrorObject | undefined
 } => record.StepDetails ?? record.ContextDetails ?? record.CallbackDetails ?? record.ChainedInvokeDetails ?? {}
 
 /** An outcome that no program of ours brings about: someone stopped, cancelled or timed out the operation itself. */
 export const terminated = (op: Op, record: Protocol.Operation): Exit.Exit<never> =>
-  Exit.die(new Error(`${op} ended with status ${record.Status}: ${detailsOf(record).Error?.ErrorMessage ?? "no reason was given"}`))
+  Exit.die(
+    new Error(
+      `${op} ended with status ${record.Status}: ${detailsOf(record).Error?.ErrorMessage ?? "no reason was given"}`
+    )
+  )
 
 /** Whether the operation has ended by something else than its own success or failure. */
 export const isTerminated = (record: Protocol.Operation): boolean =>
@@ -130,14 +138,15 @@ export const transform = (
   text === undefined
     ? Effect.succeed(text)
     : Effect.withFiber((fiber) => {
-      const layer = fiber.getRef(Serdes)
-      if (layer === undefined) return Effect.succeed(text)
-      const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name }
-      return Effect.mapError(
-        layer[action](text, context),
-        (reason) => new SerdesFailed({ operation: op.toString(), action, reason: `the Serdes layer failed: ${reason}` })
-      )
-    })
+        const layer = fiber.getRef(Serdes)
+        if (layer === undefined) return Effect.succeed(text)
+        const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name }
+        return Effect.mapError(
+          layer[action](text, context),
+          (reason) =>
+            new SerdesFailed({ operation: op.toString(), action, reason: `the Serdes layer failed: ${reason}` })
+        )
+      })
 
 /** Applies the `Serdes` layer to the data of an error. */
 export const transformError = (
@@ -148,7 +157,10 @@ export const transformError = (
 ): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed> =>
   error?.ErrorData === undefined
     ? Effect.succeed(error)
-    : Effect.map(transform(action, core, op, error.ErrorData), (data) => ({ ...error, ...(data === undefined ? undefined : { ErrorData: data }) }))
+    : Effect.map(transform(action, core, op, error.ErrorData), (data) => ({
+        ...error,
+        ...(data === undefined ? undefined : { ErrorData: data })
+      }))
 
 // ---- services --------------------------------------------------------------------------------------------
 
@@ -167,20 +179,27 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
 export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> => {
   const known = core.stepContexts.get(fiber.context)
   if (known !== undefined) return known
-  const made = Context.merge(fiber.context, core.host.outside).pipe(Context.add(DurableContext, { core, place, inStep: true }))
+  const made = Context.merge(fiber.context, core.host.outside).pipe(
+    Context.add(DurableContext, { core, place, inStep: true })
+  )
   core.stepContexts.set(fiber.context, made)
   return made
 }
 
 /** The services of a body that stands at `place`. */
-export const bodyContext = (context: Context.Context<never>, core: Core, place: Place): Context.Context<DurableContext> =>
+export const bodyContext = (
+  context: Context.Context<never>,
+  core: Core,
+  place: Place
+): Context.Context<DurableContext> =>
   (Context.get(context, Scheduler.Scheduler) === core.scheduler
     ? context
-    : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)).pipe(
-      Context.add(Clock.Clock, worldClock(place)),
-      Context.add(Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`)),
-      Context.add(DurableContext, { core, place, inStep: false })
-    )
+    : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
+  ).pipe(
+    Context.add(Clock.Clock, worldClock(place)),
+    Context.add(Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`)),
+    Context.add(DurableContext, { core, place, inStep: false })
+  )
 
 /** The clock of a body stands still between deliveries, and its sleep is a durable wait. */
 const worldClock = ({ world }: Place): Clock.Clock => {
@@ -197,9 +216,9 @@ const worldClock = ({ world }: Place): Clock.Clock => {
       Duration.toMillis(duration) <= 0
         ? Effect.yieldNow // records nothing, so retry({ times }) costs nothing extra
         : Duration.isFinite(duration)
-        // the fibers that see this clock have a DurableContext
-        ? withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>
-        : halt
+          ? // the fibers that see this clock have a DurableContext
+            (withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>)
+          : halt
   }
 }
 
@@ -221,11 +240,8 @@ export const waitHere = (here: Here, call: string, name: string, duration: Durat
   if (op === undefined) return halt
   op.start = { WaitOptions: { WaitSeconds: seconds } }
   // a cancelled wait has ended like any other
-  return park<void, never>(
-    here.core,
-    op,
-    "ended",
-    (op, record) => isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void
+  return park<void, never>(here.core, op, "ended", (op, record) =>
+    isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void
   )
 }
 
@@ -241,11 +257,19 @@ const serdesFailed = (op: Op, action: "encode" | "decode") => (reason: string) =
   new SerdesFailed({ operation: op.toString(), action, reason })
 
 /** The text of a value, before the `Serdes` layer. */
-export const encodeValue = (op: Op, codec: OutcomeCodec, value: unknown): Effect.Effect<string | undefined, SerdesFailed, any> =>
+export const encodeValue = (
+  op: Op,
+  codec: OutcomeCodec,
+  value: unknown
+): Effect.Effect<string | undefined, SerdesFailed, any> =>
   Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op, "encode"))
 
 /** The value of a text, after the `Serdes` layer. */
-export const decodeValue = (op: Op, codec: OutcomeCodec, text: string | undefined): Effect.Effect<unknown, SerdesFailed, any> =>
+export const decodeValue = (
+  op: Op,
+  codec: OutcomeCodec,
+  text: string | undefined
+): Effect.Effect<unknown, SerdesFailed, any> =>
   Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op, "decode"))
 
 /** The error object of a failure, as it is recorded. */
@@ -258,18 +282,26 @@ export const encodeError = (
   Effect.flatMap(failures.encodeFailure(cause, codec.failure), (error) => transformError("encode", core, op, error))
 
 /** A decoder of finished records, for the core. It runs with the services of the fiber that asked. */
-export const decoder = (core: Core, context: Context.Context<never>, codec: OutcomeCodec): Decode => (op, record) => {
-  if (isTerminated(record)) return terminated(op, record)
-  const { Error: error, Result: result } = detailsOf(record)
-  if (record.Status === "SUCCEEDED" && codec.success === undefined && Context.get(context, Serdes) === undefined) {
-    const value = readPlainJson(result)
-    return Result.isSuccess(value) ? Exit.succeed(value.success) : Effect.fail(serdesFailed(op, "decode")(value.failure))
+export const decoder =
+  (core: Core, context: Context.Context<never>, codec: OutcomeCodec): Decode =>
+  (op, record) => {
+    if (isTerminated(record)) return terminated(op, record)
+    const { Error: error, Result: result } = detailsOf(record)
+    if (record.Status === "SUCCEEDED" && codec.success === undefined && Context.get(context, Serdes) === undefined) {
+      const value = readPlainJson(result)
+      return Result.isSuccess(value)
+        ? Exit.succeed(value.success)
+        : Effect.fail(serdesFailed(op, "decode")(value.failure))
+    }
+    const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
+      ? Effect.flatMap(transformError("decode", core, op, error), (error) =>
+          failures.decodeFailure(error, codec.failure)
+        )
+      : Effect.flatMap(transform("decode", core, op, result), (text) =>
+          Effect.map(decodeValue(op, codec, text), Exit.succeed)
+        )
+    return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
   }
-  const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
-    ? Effect.flatMap(transformError("decode", core, op, error), (error) => failures.decodeFailure(error, codec.failure))
-    : Effect.flatMap(transform("decode", core, op, result), (text) => Effect.map(decodeValue(op, codec, text), Exit.succeed))
-  return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
-}
 
 /** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */
 export const encodePlain = (

@@ -36,18 +36,29 @@ export const next = (world: World, horizon: Horizon): Waiter | "hold" | NonDeter
   const own = top(world.own)
   const outside = top(world.outside)
   if (own === undefined && outside === undefined) return undefined
-  const chosen = horizon.policy === "timestamps" ? byTime(world, horizon, own, outside) : byRecord(world, horizon, own, outside)
+  const chosen =
+    horizon.policy === "timestamps" ? byTime(world, horizon, own, outside) : byRecord(world, horizon, own, outside)
   // a finished context that is being rebuilt keeps its place: what comes after it waits
   return chosen === "hold" || chosen instanceof NonDeterministic || chosen.ready ? chosen : undefined
 }
 
-const byTime = (world: World, horizon: Horizon, own: Waiter | undefined, outside: Waiter | undefined): Waiter | "hold" => {
+const byTime = (
+  world: World,
+  horizon: Horizon,
+  own: Waiter | undefined,
+  outside: Waiter | undefined
+): Waiter | "hold" => {
   if (outside === undefined) return own!
   if (own !== undefined && own.time <= outside.time) return own
   return outside.time > horizon.complete && world.unknownOutside > 0 ? "hold" : outside
 }
 
-const byRecord = (world: World, horizon: Horizon, own: Waiter | undefined, outside: Waiter | undefined): Waiter | NonDeterministic => {
+const byRecord = (
+  world: World,
+  horizon: Horizon,
+  own: Waiter | undefined,
+  outside: Waiter | undefined
+): Waiter | NonDeterministic => {
   const recorded = world.script[world.scriptAt]
   if (world.parked === 1) {
     // no choice, so nothing was recorded (unless a context, finished by now, was in the way when this was live)
@@ -57,10 +68,13 @@ const byRecord = (world: World, horizon: Horizon, own: Waiter | undefined, outsi
   }
   const byMarkers = horizon.policy === "markers"
   if (recorded !== undefined && !(byMarkers && own !== undefined && own.time < recorded.time)) {
-    const waiter = horizon.opened.get(recorded.id)?.waiters.find((waiter) => waiter.nth === recorded.nth && waiter.known)
+    const waiter = horizon.opened
+      .get(recorded.id)
+      ?.waiters.find((waiter) => waiter.nth === recorded.nth && waiter.known)
     if (waiter === undefined) {
       return new NonDeterministic({
-        message: `In ${world.title}, the completion of operation ${recorded.id} comes next by the recorded order, ` +
+        message:
+          `In ${world.title}, the completion of operation ${recorded.id} comes next by the recorded order, ` +
           "but the code does not wait for it. The code was changed under a running execution, or is not deterministic."
       })
     }
@@ -92,7 +106,10 @@ export const writeMarker = (world: World): ReadonlyArray<Protocol.OperationUpdat
   } as const
   const payload = JSON.stringify(world.unrecorded)
   world.unrecorded = []
-  return [{ ...common, Action: "START" }, { ...common, Action: "SUCCEED", Payload: payload }]
+  return [
+    { ...common, Action: "START" },
+    { ...common, Action: "SUCCEED", Payload: payload }
+  ]
 }
 
 /** Reads the recorded order of a world, and takes the markers off the operations its body must ask for. */

@@ -3,24 +3,28 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
-import { DurableContext } from "../../DurableContext.ts"
+import type { DurableContext } from "../../DurableContext.ts"
 import { warn } from "../warn.ts"
-import { type Core, make as makeCore, type Options, type Outcome } from "./Core.ts"
+import { type Core, make as makeCore } from "./Core.ts"
+import type { Options, Outcome } from "./host.ts"
 import { bodyContext, halt, outsideOf } from "./operation.ts"
 
 /**
  * Calls back when every microtask has run: a macrotask. The simulations of the test suite replace it by a
  * step of their own event loop.
  */
-export const Settle: Context.Reference<(f: () => void) => void> = Context.Reference("effect-durable-lambda/internal/Settle", {
-  defaultValue: () => (f: () => void) => {
-    setImmediate(f)
+export const Settle: Context.Reference<(f: () => void) => void> = Context.Reference(
+  "effect-durable-lambda/internal/Settle",
+  {
+    defaultValue: () => (f: () => void) => {
+      setImmediate(f)
+    }
   }
-})
+)
 
 export interface RunOptions extends Options {
   /** How long finalizers of a body that was torn down may take before the invocation answers without them. */
@@ -34,11 +38,17 @@ export const run = <A, E, R>(
   execution: { readonly arn: string; readonly startTimestamp: number },
   options: RunOptions
 ): Effect.Effect<Outcome, never, Exclude<R, DurableContext>> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const context = (yield* Effect.context<never>()) as Context.Context<never>
     const clock = Context.get(context, Clock.Clock)
     const core = makeCore(
-      { clock, outside: outsideOf(context), fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect), warn: (message) => warn(context, message), settle: Context.get(context, Settle) },
+      {
+        clock,
+        outside: outsideOf(context),
+        fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
+        warn: (message) => warn(context, message),
+        settle: Context.get(context, Settle)
+      },
       options,
       checkpoints,
       execution
@@ -66,7 +76,11 @@ export const run = <A, E, R>(
  * Interrupts what still runs and waits a bounded time for its finalizers. Ordinary finalizers release
  * resources; durable operations reached from them do nothing any more.
  */
-const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, grace: Duration.Duration): Effect.Effect<void> =>
+const tearDown = (
+  core: Core,
+  root: Fiber.Fiber<unknown, unknown> | undefined,
+  grace: Duration.Duration
+): Effect.Effect<void> =>
   Effect.suspend(() => {
     const fibers = [...core.working, ...core.bodies]
     if (root !== undefined) fibers.push(root)
@@ -76,5 +90,10 @@ const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, g
     const left = fibers.filter((fiber) => fiber.pollUnsafe() === undefined)
     return left.length === 0
       ? Effect.void
-      : Effect.asVoid(Effect.timeoutOption(Effect.forEach(left, (fiber) => Fiber.await(fiber), { discard: true }), grace))
+      : Effect.asVoid(
+          Effect.timeoutOption(
+            Effect.forEach(left, (fiber) => Fiber.await(fiber), { discard: true }),
+            grace
+          )
+        )
   })

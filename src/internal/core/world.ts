@@ -134,7 +134,10 @@ export interface Closing {
 }
 
 /** Turns a finished record into what the waiting fiber goes on with. */
-export type Decode = (op: Op, record: Protocol.Operation) => Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, Fatal>
+export type Decode = (
+  op: Op,
+  record: Protocol.Operation
+) => Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, Fatal>
 
 /** A body fiber parked on an operation. */
 export interface Waiter {
@@ -201,7 +204,14 @@ export class World {
   /** Deliveries with a choice that no marker records yet. */
   unrecorded: Array<readonly [id: string, nth: number]> = []
 
-  constructor(title: string, path: string, id: string | undefined, parent: World | undefined, time: number, rebuilding: boolean) {
+  constructor(
+    title: string,
+    path: string,
+    id: string | undefined,
+    parent: World | undefined,
+    time: number,
+    rebuilding: boolean
+  ) {
     this.title = title
     this.parent = parent
     this.place = new Place(path, id, this)
@@ -235,3 +245,7 @@ export const waitsForService = (op: Op): boolean => {
   if (record === undefined || isTerminal(record.Status) || record.Type === "CONTEXT") return false
   return record.Type !== "STEP" || record.Status === "PENDING"
 }
+
+/** Whether the context is finished, but its value too large for its record: its body runs again to rebuild it. */
+export const rebuilds = ({ record }: Op): boolean =>
+  record?.Type === "CONTEXT" && record.Status === "SUCCEEDED" && record.ContextDetails?.ReplayChildren === true

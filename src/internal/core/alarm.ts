@@ -1,0 +1,65 @@
+/**
+ * The one timer of an invocation. It is armed for the earliest need, lazily, and stays armed when that need goes
+ * away; it then rings for nothing. So an ordinary step arms no timer of its own.
+ */
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import type { Host } from "./host.ts"
+
+/**
+ * `start`: a START has waited long enough for another reason to send; `pace`: a request may be sent whose
+ * timestamp must be later than the last one; `poll`: time to look at the service.
+ */
+export type Need = "start" | "pace" | "poll"
+
+export interface Alarm {
+  /** Rings at this time of the clock (epoch milliseconds), or soon after. */
+  readonly set: (need: Need, at: number) => void
+  readonly clear: (need: Need) => void
+  readonly isSet: (need: Need) => boolean
+  readonly stop: () => void
+}
+
+/** `ring` asks which needs are due; what it asks for is then no longer set. */
+export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolean, now: number) => void): Alarm => {
+  const needs = { start: Infinity, pace: Infinity, poll: Infinity }
+  let armedFor = Infinity
+  let disarm: (() => void) | undefined
+  let stopped = false
+
+  const arm = (): void => {
+    disarm?.()
+    disarm = undefined
+    armedFor = Math.min(needs.start, needs.pace, needs.poll)
+    if (armedFor === Infinity || stopped) return
+    const fiber = fork(clock.sleep(Duration.millis(Math.max(0, armedFor - clock.currentTimeMillisUnsafe()))))
+    disarm = () => fiber.interruptUnsafe()
+    fiber.addObserver((exit) => {
+      if (stopped || Exit.isFailure(exit)) return
+      disarm = undefined
+      armedFor = Infinity
+      const now = clock.currentTimeMillisUnsafe()
+      ring((need) => {
+        if (needs[need] > now) return false
+        needs[need] = Infinity
+        return true
+      }, now)
+      arm()
+    })
+  }
+
+  return {
+    set: (need, at) => {
+      needs[need] = at
+      if (at < armedFor) arm()
+    },
+    clear: (need) => {
+      needs[need] = Infinity
+    },
+    isSet: (need) => needs[need] !== Infinity,
+    stop: () => {
+      stopped = true
+      disarm?.()
+    }
+  }
+}

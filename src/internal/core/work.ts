@@ -1,0 +1,190 @@
+/**
+ * What is done outside the body on its behalf: operations are begun at the service, attempts of steps run, results
+ * are encoded. The body asks for it; it begins at the live edge, in the order in which it was asked for.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { type Fatal, InvalidOperation, NonDeterministic } from "../../DurableError.ts"
+import type * as Protocol from "../../Protocol.ts"
+import * as explain from "./explain.ts"
+import type { Host } from "./host.ts"
+import type { Closing, Ending, Op, World } from "./world.ts"
+
+/** What to do for an operation at the next live edge. */
+export interface Todo {
+  readonly op: Op
+  readonly act: "launch" | "attempt" | "begin" | "record" | "recordIfAwaited"
+  readonly ending?: Ending
+}
+
+/** What it asks of the core. */
+export interface Surroundings {
+  readonly host: Host
+  readonly closed: () => boolean
+  readonly fail: (error: Fatal) => void
+  /** Queues an update. A lazy one waits for another reason to send. */
+  readonly offer: (update: Protocol.OperationUpdate, lazy?: boolean) => void
+  /** Something has ended: the body may move. */
+  readonly pump: () => void
+}
+
+export interface Work {
+  /** Fibers that work outside the body, awaited before the answer. */
+  readonly fibers: ReadonlySet<Fiber.Fiber<unknown, unknown>>
+  /** How many of them the body waits for. */
+  readonly running: () => number
+  readonly plan: (todo: Todo) => void
+  /** The live edge is reached: does what was planned. */
+  readonly perform: () => void
+  /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
+  readonly wrapUp: () => void
+  /** Encodes what the body of a context ended with; `done` goes on with it. */
+  readonly encode: (closing: Effect.Effect<Closing, Fatal>, done: (closing: Closing) => void) => void
+}
+
+export const make = (startDelay: number, { closed, fail, host, offer, pump }: Surroundings): Work => {
+  const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  let todos: Array<Todo> = []
+  let running = 0
+
+  const take = (): Array<Todo> => {
+    const items = todos
+    todos = []
+    return items
+  }
+
+  const act = ({ act, ending, op }: Todo): void => {
+    if (isLost(op.place.world)) return // nothing more of it goes on record
+    switch (act) {
+      case "launch":
+        return launch(op)
+      case "attempt":
+        return attempt(op)
+      case "begin":
+        return op.waiters.length > 0 ? begin(op, false) : undefined
+      case "record":
+        return record(op, ending!)
+      case "recordIfAwaited":
+        return op.waiters.length > 0 ? record(op, ending!) : undefined
+    }
+  }
+
+  const launch = (op: Op): void => {
+    if (op.launched || (op.waiters.length === 0 && op.spec.type !== "CONTEXT")) return // lost a race before it began
+    op.launched = true
+    const isStep = op.spec.type === "STEP"
+    if (op.record === undefined) {
+      if (op.place.world.rebuilding) {
+        return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
+      }
+      if (!isStep) offer(op.update("START", op.start))
+      else if (op.atMostOnce || startDelay === 0) offer(op.update("START"))
+      else offer(op.update("START"), true)
+    }
+    if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) attempt(op)
+  }
+
+  const attempt = (op: Op): void => {
+    const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
+    if (number <= op.attempt || op.waiters.length === 0) return
+    op.attempt = number
+    const status = op.record?.Status
+    if (status === "READY") {
+      if (op.atMostOnce) return offer(op.update("START")) // the body runs when it is acknowledged
+      offer(op.update("START"), true)
+    }
+    begin(op, op.atMostOnce && status === "STARTED")
+  }
+
+  const begin = (op: Op, interrupted: boolean): void => {
+    if (closed()) return // its START was refused, for a limit
+    const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
+    op.attempt = number
+    const { context, effect, ending } = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
+    running++
+    follow(op, host.fork(effect, context), (exit) => {
+      const end = ending(exit)
+      if (!Effect.isEffect(end)) return ended(op, end)
+      follow(op, host.fork(end), (exit) => (Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit))))
+    })
+  }
+
+  /** Follows a fiber that works for an attempt. What a cancelled one still produces: its place in the race is lost. */
+  const follow = <A, E>(op: Op, fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void): void => {
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return done(exit)
+    let cancelled = false
+    op.cancel = () => {
+      if (cancelled) return
+      cancelled = true
+      running-- // at once: one that ignores its interruption must not hold up a suspension
+      fiber.interruptUnsafe()
+    }
+    fibers.add(fiber)
+    fiber.addObserver((exit) => {
+      fibers.delete(fiber)
+      op.cancel = undefined
+      if (!closed() && !cancelled) done(exit)
+    })
+  }
+
+  const ended = (op: Op, ending: Ending): void => {
+    running--
+    record(op, ending)
+    pump()
+  }
+
+  const record = (op: Op, ending: Ending): void => {
+    offer(op.update(ending.Action, ending))
+  }
+
+  const encode = (closing: Effect.Effect<Closing, Fatal>, done: (closing: Closing) => void): void => {
+    const go = (encoded: Exit.Exit<Closing, Fatal>) =>
+      Exit.isSuccess(encoded) ? done(encoded.value) : fail(fatalOf(encoded))
+    const fiber = host.fork(closing)
+    const encoded = fiber.pollUnsafe()
+    if (encoded !== undefined) return go(encoded)
+    running++
+    fibers.add(fiber)
+    fiber.addObserver((encoded) => {
+      running--
+      fibers.delete(fiber)
+      if (closed()) return
+      go(encoded)
+      pump()
+    })
+  }
+
+  return {
+    fibers,
+    running: () => running,
+    plan: (todo) => {
+      todos.push(todo)
+    },
+    perform: () => {
+      for (const todo of take()) {
+        act(todo)
+        if (closed()) return
+      }
+    },
+    wrapUp: () => {
+      for (const todo of take()) if (todo.op.spec.type === "CONTEXT") act(todo)
+    },
+    encode
+  }
+}
+
+const isLost = (world: World): boolean => world.abandoned || (world.parent !== undefined && isLost(world.parent))
+
+/** What ends the invocation when an effect outside the body failed: its error, or a bug of ours. */
+export const fatalOf = (exit: Exit.Failure<unknown, Fatal>): Fatal => {
+  const reason = exit.cause.reasons.find((reason) => reason._tag === "Fail")
+  return (
+    reason?.error ??
+    new InvalidOperation({
+      message: `This is a bug of effect-durable-lambda, please report it: ${String(Cause.squash(exit.cause))}`
+    })
+  )
+}
