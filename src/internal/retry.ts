@@ -4,7 +4,8 @@
  * A schedule is a fold over (time, error) pairs, and the service keeps only the number of the attempt. So
  * the schedule's state is rebuilt by replaying the fold from its start: attempt 1's failure is taken to have
  * happened when the step started, each later one its recorded delay after the one before. Exact for every
- * stock schedule; one that counts *which* errors happened sees the current error in their place.
+ * schedule that goes by attempts and delays; one that measures elapsed time does not see how long attempts took,
+ * and one that counts *which* errors happened sees the current error in their place.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"

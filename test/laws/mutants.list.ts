@@ -87,7 +87,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a marker names the operation, not the wait", args: late, sound: "waits for one operation come in the order in which they were asked for, so the first known is the recorded one", patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
   { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
   { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
-  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "world.unrecorded.length > 0) gate.unwritten.add(world)\n    op.outcome", "false) gate.unwritten.add(world)\n    op.outcome"]] },
+  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "world.unrecorded.length > 0)\n      gate.unwritten.add(world)\n    op.outcome", "false)\n      gate.unwritten.add(world)\n    op.outcome"]] },
   { name: "what an ended body leaves is sent at once, without order", patches: [[CORE, "if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end(", "return end("]] },
 
   // ---- worlds
@@ -130,7 +130,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
 
   // ---- the queue
-  { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client.checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests)\n    }).pipe(", "++requests)\n    })).pipe("]] },
+  { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client\n      .checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests)\n      })\n      .pipe(", "++requests)\n      })).pipe("]] },
   { name: "markers overtake those that an earlier request had no room for", args: crowded, patches: [[QUEUE, "firsts = Math.max(0, firsts - n)", "firsts = 0"]] },
   { name: "all requests have the same ClientToken", patches: [[QUEUE, '"batch", "", ++requests)', '"batch", "", 1)']] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },

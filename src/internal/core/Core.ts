@@ -488,7 +488,8 @@ export const make = (
   }
 
   const release = (effect: Effect.Effect<never>, world?: World): void => {
-    for (const waiter of [...parked]) {
+    for (const waiter of Array.from(parked)) {
+      // those that resume may park again
       if (world !== undefined && waiter.world !== world) continue
       gate.forget(waiter)
       waiter.op.cancel?.()
