@@ -1,3 +1,4 @@
+// @effect-diagnostics globalDateInEffect:off globalErrorInEffectFailure:off
 import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import * as CheckpointService from "effect-durable-lambda/CheckpointService"

@@ -1,3 +1,4 @@
+// @effect-diagnostics globalErrorInEffectFailure:off
 /**
  * This library as a system of ../shared/bench: the programs that every system runs, written as a user would.
  * What each must do: .bench/adapters/official.shared.mjs.

@@ -1,3 +1,4 @@
+// @effect-diagnostics globalDateInEffect:off missingReturnYieldStar:off
 import { assert, describe, it } from "@effect/vitest"
 import {
   ChildContextFailed,

@@ -1,3 +1,4 @@
+// @effect-diagnostics globalDateInEffect:off missingReturnYieldStar:off
 import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableHandler } from "effect-durable-lambda"
 import { ChildContextFailed, StepFailed, StepTimedOut } from "effect-durable-lambda/DurableError"

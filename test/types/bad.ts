@@ -1,3 +1,4 @@
+// @effect-diagnostics floatingEffect:off globalDateInEffect:off
 /**
  * Misuses that must not compile. Every directive is needed, or tsc says so; what the compiler says is in
  * messages.test.ts.

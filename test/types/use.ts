@@ -1,3 +1,4 @@
+// @effect-diagnostics floatingEffect:off
 /**
  * Uses of the API, with exactly the types that they must have. Compiled by `tsc -p tsconfig.json`, never run.
  */
