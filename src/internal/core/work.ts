@@ -13,7 +13,7 @@ import type { Host } from "./host.ts"
 import type { Closing, Ending, Op, World } from "./world.ts"
 
 /** What to do for an operation at the next live edge. */
-export interface Todo {
+export interface Planned {
   readonly op: Op
   readonly act: "launch" | "attempt" | "begin" | "record" | "recordIfAwaited"
   readonly ending?: Ending
@@ -35,7 +35,7 @@ export interface Work {
   readonly fibers: ReadonlySet<Fiber.Fiber<unknown, unknown>>
   /** How many of them the body waits for. */
   readonly running: () => number
-  readonly plan: (todo: Todo) => void
+  readonly plan: (item: Planned) => void
   /** The live edge is reached: does what was planned. */
   readonly perform: () => void
   /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
@@ -46,16 +46,16 @@ export interface Work {
 
 export const make = (startDelay: number, { closed, fail, host, offer, pump }: Surroundings): Work => {
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
-  let todos: Array<Todo> = []
+  let planned: Array<Planned> = []
   let running = 0
 
-  const take = (): Array<Todo> => {
-    const items = todos
-    todos = []
+  const take = (): Array<Planned> => {
+    const items = planned
+    planned = []
     return items
   }
 
-  const act = ({ act, ending, op }: Todo): void => {
+  const act = ({ act, ending, op }: Planned): void => {
     if (isLost(op.place.world)) return // nothing more of it goes on record
     switch (act) {
       case "launch":
@@ -160,17 +160,17 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   return {
     fibers,
     running: () => running,
-    plan: (todo) => {
-      todos.push(todo)
+    plan: (item) => {
+      planned.push(item)
     },
     perform: () => {
-      for (const todo of take()) {
-        act(todo)
+      for (const item of take()) {
+        act(item)
         if (closed()) return
       }
     },
     wrapUp: () => {
-      for (const todo of take()) if (todo.op.spec.type === "CONTEXT") act(todo)
+      for (const item of take()) if (item.op.spec.type === "CONTEXT") act(item)
     },
     encode
   }
