@@ -39,7 +39,7 @@ const restricted: ReadonlyArray<readonly [specifier: RegExp, files: string, advi
   ],
   [
     /^node:/,
-    "internal/operationId DurableHandler testing/** dev/** cli bin",
+    "internal/operationId DurableHandler engine/SqliteStore testing/** dev/** cli bin",
     "the library runs without Node's modules"
   ],
   [/^effect$/, "", 'import the module, `import * as Effect from "effect/Effect"`: bundlers cannot shake the barrel'],

@@ -122,8 +122,11 @@ export class Engine extends Context.Service<
     readonly await: (arn: string) => Effect.Effect<Description, validate.Rejection>
     /** GetDurableExecution. */
     readonly describe: (arn: string) => Effect.Effect<Description, validate.Rejection>
-    /** GetDurableExecutionHistory, all of it, with data. */
-    readonly history: (arn: string) => Effect.Effect<ReadonlyArray<History.Event>, validate.Rejection>
+    /** GetDurableExecutionHistory, with data: all of it, or a page. */
+    readonly history: (
+      arn: string,
+      page?: Store.EventPage
+    ) => Effect.Effect<ReadonlyArray<History.Event>, validate.Rejection>
     /** All operations in the order of starting, the EXECUTION operation first. */
     readonly operations: (arn: string) => Effect.Effect<ReadonlyArray<Protocol.Operation>, validate.Rejection>
     /** ListDurableExecutionsByFunction, newest first; without a filter the executions of all functions. */
@@ -153,10 +156,12 @@ export class Engine extends Context.Service<
     /** Ends the invocation that runs now, if any, as a runtime that exits does. */
     readonly crash: (arn: string) => Effect.Effect<void>
     /**
-     * Carries on with the stored executions that are running: open invocations count as crashed, overdue
-     * timers fire. Register the functions first. Gives how many there were.
+     * Carries on with the stored executions that are running: open invocations count as crashed
+     * (`Runtime.ExitError`), overdue timers fire. Functions may be registered before or after: an execution
+     * is invoked once its function is there. One that cannot be read is logged and stands still. Gives how
+     * many it carries on with.
      */
-    readonly recover: Effect.Effect<number, Store.ExecutionStoreError | validate.Rejection>
+    readonly recover: Effect.Effect<number, Store.ExecutionStoreError>
   }
 >()("effect-durable-lambda/engine/Engine") {}
 
@@ -216,7 +221,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     <R>(name: string, executor: functions.Executor<R>, functionOptions: functions.FunctionOptions = {}) =>
       Effect.contextWith((context: Context.Context<R>) =>
         Effect.sync(() => {
-          registry.set(name, {
+          registry.register({
             name,
             durable,
             executor: (event, invocation) =>
@@ -236,7 +241,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   const start = Effect.fnUntraced(function* (request: StartOptions): Effect.fn.Return<string, validate.Rejection> {
     const reference = functions.parseReference(request.functionName)
-    const registered = registry.get(reference.name)
+    const registered = registry.known.get(reference.name)
     if (registered === undefined || !registered.durable) {
       const arn = functions.functionArn(settings.place, reference.name, reference.qualifier)
       return yield* Effect.fail(
@@ -291,18 +296,21 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   // ---- reading
 
-  const load = (arn: string): Effect.Effect<Store.Snapshot, validate.Rejection> =>
-    store
-      .load(arn)
-      .pipe(
-        Effect.mapError(unavailable),
-        Effect.flatMap(Option.match({ onNone: () => Effect.fail(unknown(arn)), onSome: Effect.succeed }))
-      )
+  const found = <A>(
+    arn: string,
+    read: Effect.Effect<Option.Option<A>, Store.ExecutionStoreError>
+  ): Effect.Effect<A, validate.Rejection> =>
+    Effect.flatMap(
+      Effect.mapError(read, unavailable),
+      Option.match({ onNone: () => Effect.fail(unknown(arn)), onSome: Effect.succeed })
+    )
+
+  const stored = (arn: string) => found(arn, store.execution(arn))
 
   const record = (arn: string): Effect.Effect<Store.ExecutionRecord, validate.Rejection> =>
     Effect.suspend(() => {
       const live = lives.get(arn)
-      return live === undefined ? Effect.map(load(arn), ({ execution }) => execution) : Effect.succeed(live.execution)
+      return live === undefined ? stored(arn) : Effect.succeed(live.execution)
     })
 
   const describe = (arn: string) => Effect.map(record(arn), describeRecord)
@@ -313,10 +321,11 @@ const make = Effect.fnUntraced(function* (options: Options) {
       return live === undefined ? describe(arn) : Effect.andThen(Deferred.await(live.ended), describe(arn))
     })
 
-  const history = (arn: string) => Effect.andThen(record(arn), Effect.mapError(store.history(arn), unavailable))
+  const history = (arn: string, page?: Store.EventPage) =>
+    Effect.andThen(record(arn), Effect.mapError(store.history(arn, page), unavailable))
 
   const operations = (arn: string) =>
-    Effect.map(load(arn), (snapshot) => snapshot.operations.map(({ operation }) => operation))
+    Effect.map(found(arn, store.load(arn)), (snapshot) => snapshot.operations.map(({ operation }) => operation))
 
   const list = (filter: Store.ListFilter = {}) =>
     Effect.map(Effect.mapError(store.list(filter), unavailable), (records) => records.map(describeRecord))
@@ -326,7 +335,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const stop = (arn: string, error: Protocol.ErrorObject = {}) =>
     Effect.suspend(() => {
       const live = lives.get(arn)
-      if (live === undefined) return Effect.map(load(arn), ({ execution }) => execution.endedAt ?? execution.startedAt)
+      if (live === undefined) return Effect.map(stored(arn), ({ endedAt, startedAt }) => endedAt ?? startedAt)
       return transact(live, (draft) => {
         if (draft.execution.status === "RUNNING") Live.close(draft, { status: "STOPPED", error })
         return draft.execution.endedAt ?? draft.instant.stamp
@@ -343,7 +352,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
       const live = lives.get(place.arn)
       if (live === undefined) {
         return Effect.andThen(
-          Effect.mapError(load(place.arn), () => validate.invalid("Invalid callback id")),
+          Effect.mapError(stored(place.arn), () => validate.invalid("Invalid callback id")),
           Effect.fail(LATE)
         )
       }
@@ -409,9 +418,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
         (release) => Effect.sync(release)
       ),
     crash: (arn) => Effect.sync(() => lives.get(arn)?.running?.crash(functions.exited())),
-    recover: Effect.flatMap(store.running, (arns) =>
-      Effect.as(Effect.forEach(arns, carrier.resume, { discard: true }), arns.length)
-    )
+    recover: carrier.recover
   })
 })
 
@@ -423,6 +430,16 @@ export const layerWith = (options: Options): Layer.Layer<Engine, never, Store.Ex
 
 /** An engine with the service's settings, on a store and timers of your choice. */
 export const layer: Layer.Layer<Engine, never, Store.ExecutionStore | Timers.Timers> = layerWith({})
+
+/**
+ * As `layer`, and carries on at once with the executions that the store holds and that are running, each as soon
+ * as its function is registered: for a store that outlives the process.
+ */
+export const layerRecovering: Layer.Layer<Engine, Store.ExecutionStoreError, Store.ExecutionStore | Timers.Timers> =
+  Layer.effect(
+    Engine,
+    Effect.tap(make({}), (engine) => engine.recover)
+  )
 
 /**
  * In memory, on the `Clock`: `TestClock.adjust` fires what is due. As every layer it is built once per

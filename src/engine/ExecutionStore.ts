@@ -10,106 +10,116 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as History from "../History.ts"
-import type * as Protocol from "../Protocol.ts"
+import * as Protocol from "../Protocol.ts"
 
 // ---- records -------------------------------------------------------------------------------------
 
+const optional = Schema.optional
+
+/** A time or a deadline: epoch milliseconds. */
+const Millis = Schema.Finite
+
+const Count = Schema.Int
+
 /** One invocation of an execution, as far as the service remembers it. */
-export interface InvocationRecord {
+export const InvocationRecord = Schema.Struct({
   /** From 1. */
-  readonly number: number
-  readonly requestId: string
+  number: Count,
+  requestId: Schema.String,
   /** Epoch milliseconds. */
-  readonly startedAt: number
+  startedAt: Millis,
   /** Whether it still runs. A closed invocation's tokens are dead. */
-  readonly open: boolean
+  open: Schema.Boolean,
   /** The number of its current token: every accepted checkpoint uses one up. */
-  readonly token: number
+  token: Count,
   /** How many changes (see `OperationRecord.changed`) it has been told of. */
-  readonly seen: number
-}
+  seen: Count
+})
+export interface InvocationRecord extends Schema.Schema.Type<typeof InvocationRecord> {}
 
 /** Where the outcome of an execution goes that was started by `CHAINED_INVOKE`. */
-export interface Caller {
-  readonly arn: string
-  readonly operationId: string
-}
+export const Caller = Schema.Struct({ arn: Schema.String, operationId: Schema.String })
+export interface Caller extends Schema.Schema.Type<typeof Caller> {}
 
 /** One execution, without its operations and its history. */
-export interface ExecutionRecord {
-  readonly arn: string
+export const ExecutionRecord = Schema.Struct({
+  arn: Schema.String,
   /** Id of its EXECUTION operation: the last segment of the ARN. */
-  readonly id: string
-  readonly functionName: string
-  readonly version: string
-  readonly name: string
-  readonly status: Protocol.ExecutionStatus
+  id: Schema.String,
+  functionName: Schema.String,
+  version: Schema.String,
+  name: Schema.String,
+  status: Protocol.ExecutionStatus,
   /** The payload that it was started with, as text. */
-  readonly input?: string | undefined
-  readonly result?: string | undefined
-  readonly error?: Protocol.ErrorObject | undefined
+  input: optional(Schema.String),
+  result: optional(Schema.String),
+  error: optional(Protocol.ErrorObject),
   /** Epoch milliseconds. */
-  readonly startedAt: number
-  readonly endedAt?: number | undefined
+  startedAt: Millis,
+  endedAt: optional(Millis),
   /** Seconds, as the history shows them. */
-  readonly timeoutSeconds: number
+  timeoutSeconds: Schema.Finite,
   /** When the timeout is due: epoch milliseconds. */
-  readonly timeoutAt: number
-  readonly tenantId?: string | undefined
-  readonly caller?: Caller | undefined
+  timeoutAt: Millis,
+  tenantId: optional(Schema.String),
+  caller: optional(Caller),
   /** The stamp of the last request: the next one is later. */
-  readonly stamp: number
+  stamp: Millis,
   /** Events written so far: the id of the last one. */
-  readonly events: number
+  events: Count,
   /** Operations so far, the EXECUTION operation not counted. */
-  readonly operations: number
+  operations: Count,
   /** Bytes of payloads and errors written so far. */
-  readonly bytes: number
+  bytes: Count,
   /** Changes of operations so far. */
-  readonly changes: number
+  changes: Count,
   /** Operations that the service will complete some day: PENDING is a lie without them. */
-  readonly outstanding: number
+  outstanding: Count,
   /** Invocations that failed since the last one that did not. */
-  readonly failures: number
-  readonly invocation: InvocationRecord
-}
+  failures: Count,
+  invocation: InvocationRecord
+})
+export interface ExecutionRecord extends Schema.Schema.Type<typeof ExecutionRecord> {}
 
 /** The callback's deadlines, epoch milliseconds, where it has any. */
-export interface CallbackDeadlines {
-  readonly timeoutAt?: number | undefined
-  readonly heartbeatAt?: number | undefined
-  readonly heartbeatSeconds?: number | undefined
-}
+export const CallbackDeadlines = Schema.Struct({
+  timeoutAt: optional(Millis),
+  heartbeatAt: optional(Millis),
+  heartbeatSeconds: optional(Schema.Finite)
+})
+export interface CallbackDeadlines extends Schema.Schema.Type<typeof CallbackDeadlines> {}
 
 /** One operation, with what the service knows of it beyond what it tells. */
-export interface OperationRecord {
-  readonly operation: Protocol.Operation
+export const OperationRecord = Schema.Struct({
+  operation: Protocol.Operation,
   /** Place in the order of starting. The EXECUTION operation is 0. */
-  readonly position: number
+  position: Count,
   /** The number of its last change, counted over the execution. */
-  readonly changed: number
+  changed: Count,
   /** Whether that change came from outside: a timer, a callback, the end of a chained invoke. */
-  readonly external: boolean
-  readonly waitSeconds?: number | undefined
-  readonly callback?: CallbackDeadlines | undefined
+  external: Schema.Boolean,
+  waitSeconds: optional(Schema.Finite),
+  callback: optional(CallbackDeadlines),
   /** What a chained invoke called, as the caller named it; the ARN when it is a durable function. */
-  readonly target?:
-    | {
-        readonly functionName: string
-        readonly payload?: string | undefined
-        readonly tenantId?: string | undefined
-        readonly arn?: string | undefined
-      }
-    | undefined
-}
+  target: optional(
+    Schema.Struct({
+      functionName: Schema.String,
+      payload: optional(Schema.String),
+      tenantId: optional(Schema.String),
+      arn: optional(Schema.String)
+    })
+  )
+})
+export interface OperationRecord extends Schema.Schema.Type<typeof OperationRecord> {}
 
 /** A request that was answered, kept so that the same `ClientToken` gets the same response. */
-export interface AnsweredRequest {
-  readonly clientToken: string
+export const AnsweredRequest = Schema.Struct({
+  clientToken: Schema.String,
   /** Epoch milliseconds. */
-  readonly at: number
-  readonly response: Protocol.CheckpointResponse
-}
+  at: Millis,
+  response: Protocol.CheckpointResponse
+})
+export interface AnsweredRequest extends Schema.Schema.Type<typeof AnsweredRequest> {}
 
 /** What one request, timer or outside call writes. */
 export interface Commit {
@@ -136,15 +146,26 @@ export interface ListFilter {
   readonly status?: Protocol.ExecutionStatus | undefined
 }
 
+/** Which events of a history to read. Absent fields: all of them, the first one first. */
+export interface EventPage {
+  /** The id of the last event that the reader has: only later ones are read, with `reverse` earlier ones. */
+  readonly after?: number | undefined
+  /** At most so many. */
+  readonly limit?: number | undefined
+  /** The last one first. Default false. */
+  readonly reverse?: boolean | undefined
+}
+
 // ---- the port ------------------------------------------------------------------------------------
 
 /** The store could not read or write. */
 export class ExecutionStoreError extends Schema.TaggedError<ExecutionStoreError>()("ExecutionStoreError", {
-  action: Schema.Literals(["commit", "load", "history", "list", "running"]),
+  action: Schema.Literals(["commit", "load", "execution", "history", "list", "running"]),
   cause: Schema.Defect()
 }) {
   override get message() {
-    return `the execution store failed to ${this.action}`
+    const { action, cause } = this
+    return `the execution store failed to ${action}: ${cause instanceof Error ? cause.message : String(cause)}`
   }
 }
 
@@ -156,8 +177,13 @@ export class ExecutionStore extends Context.Service<
     readonly commit: (commit: Commit) => Effect.Effect<void, ExecutionStoreError>
     /** One execution with all its operations. */
     readonly load: (arn: string) => Effect.Effect<Option.Option<Snapshot>, ExecutionStoreError>
-    /** The events of an execution in order; none for an unknown ARN. */
-    readonly history: (arn: string) => Effect.Effect<ReadonlyArray<History.Event>, ExecutionStoreError>
+    /** One execution alone. */
+    readonly execution: (arn: string) => Effect.Effect<Option.Option<ExecutionRecord>, ExecutionStoreError>
+    /** The events of an execution, or a page of them, in order; none for an unknown ARN. */
+    readonly history: (
+      arn: string,
+      page?: EventPage
+    ) => Effect.Effect<ReadonlyArray<History.Event>, ExecutionStoreError>
     /** Executions that match, newest first. */
     readonly list: (filter: ListFilter) => Effect.Effect<ReadonlyArray<ExecutionRecord>, ExecutionStoreError>
     /** ARNs of the executions that are running, oldest first: what a restarted engine carries on with. */
@@ -224,7 +250,14 @@ const make = Effect.sync((): ExecutionStore["Service"] => {
           answered: Array.from(row.answered.values())
         }))
       ),
-    history: (arn) => Effect.sync(() => rows.get(arn)?.events.slice() ?? []),
+    execution: (arn) => Effect.sync(() => Option.map(Option.fromUndefinedOr(rows.get(arn)), (row) => row.execution)),
+    history: (arn, { after, limit, reverse = false } = {}) =>
+      Effect.sync(() => {
+        const all = rows.get(arn)?.events ?? []
+        const events =
+          after === undefined ? all.slice() : all.filter(({ EventId }) => (reverse ? EventId < after : EventId > after))
+        return (reverse ? events.reverse() : events).slice(0, limit)
+      }),
     list: (filter) =>
       Effect.sync(() => {
         const candidates =

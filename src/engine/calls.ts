@@ -33,7 +33,7 @@ export const make = Effect.fnUntraced(function* (executions: Executions, setting
   const decide = yield* Faults
   const { lives, newId, registry, timers, transact } = executions
 
-  const resolve = (update: Protocol.OperationUpdate) => targets.resolve(update, registry, settings, newId)
+  const resolve = (update: Protocol.OperationUpdate) => targets.resolve(update, registry.known, settings, newId)
 
   /** Carries out a call, or breaks it. A crashed runtime hears of nothing any more. */
   const withFaults = <A>(

@@ -16,6 +16,7 @@ import * as Store from "./ExecutionStore.ts"
 import * as functions from "./functions.ts"
 import * as Live from "./live.ts"
 import * as pages from "./pages.ts"
+import * as Registry from "./registry.ts"
 import type { Settings } from "./settings.ts"
 import { Timers } from "./Timers.ts"
 import * as tokens from "./tokens.ts"
@@ -55,7 +56,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
   const random = yield* Random.Random
   // Work is started in the context of the engine: the caller may be a workflow with a clock and a scheduler of its own.
   const run = yield* FiberSet.makeRuntime<never, void, never>()
-  const registry = new Map<string, functions.Registered>()
+  const registry = Registry.make()
   const lives = new Map<string, Live.Live>()
   const listeners = new Set<(change: Change) => void>()
   const newId = () => functions.uuid(random)
@@ -228,7 +229,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     }
     const live = Live.fromSnapshot({ execution, operations: [], answered: [] })
     lives.set(arn, live)
-    yield* transact(live, (draft) => {
+    const record = transact(live, (draft) => {
       const operation: Protocol.Operation = {
         Id: options.id,
         Type: "EXECUTION",
@@ -240,6 +241,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
       Live.put(draft, { operation, position: 0, changed: 0, external: false })
       Live.record(draft, [transition.executionStarted(draft.execution)])
     })
+    yield* Effect.onError(record, () => Effect.sync(() => lives.delete(arn)))
     // Without a limit of its own an execution may last a year: no timer, or skipped time would jump there.
     if (limit !== undefined) startTimeout(live)
     wake(live)
@@ -250,33 +252,25 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
 
   /** Something happened: invokes, unless an invocation runs (which may see it itself). */
   const wake = (live: Live.Live): void => {
-    if (live.execution.status !== "RUNNING" || live.running !== undefined) return
+    const { functionName, status } = live.execution
+    if (status !== "RUNNING" || live.running !== undefined) return
+    const registered = registry.known.get(functionName)
+    if (registered === undefined) return registry.when(functionName, () => wake(live))
     live.cancelRetry()
     const answer = Deferred.makeUnsafe<unknown, functions.InvocationError>()
     live.running = { crash: (error) => Deferred.doneUnsafe(answer, Effect.fail(error)) }
-    background(invoke(live, answer))
+    background(invoke(live, registered, answer))
   }
 
   const invoke = Effect.fnUntraced(function* (
     live: Live.Live,
+    registered: functions.Registered,
     answer: Deferred.Deferred<unknown, functions.InvocationError>
   ) {
     // What happens at the same instant is recorded first, and seen by this one invocation.
     yield* Effect.yieldNow
     const event = yield* transact(live, (draft) => open(live, draft))
-    const registered = registry.get(live.execution.functionName)
-    const stopClock = registered === undefined ? () => {} : execute(live, registered, event, answer)
-    if (registered === undefined) {
-      Deferred.doneUnsafe(
-        answer,
-        Effect.fail(
-          new functions.InvocationError({
-            errorType: "ResourceNotFoundException",
-            reason: `Function not found: ${functions.functionArn(settings.place, live.execution.functionName)}`
-          })
-        )
-      )
-    }
+    const stopClock = execute(live, registered, event, answer)
     const exit = yield* Effect.exit(Deferred.await(answer))
     stopClock()
     const verdict = yield* transact(live, (draft) => settle(live, draft, exit))
@@ -402,7 +396,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     { payload, tenantId }: transition.Request
   ) {
     if (target._tag === "Unknown") return
-    const registered = registry.get(target.functionName)
+    const registered = registry.known.get(target.functionName)
     if (registered === undefined) return
     const origin = { arn: caller.arn, operationId }
     if (target._tag === "Durable") {
@@ -435,7 +429,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
 
   /** Takes up a stored execution: its open invocation has crashed, what was due meanwhile is due now. */
   const resume = Effect.fnUntraced(function* (arn: string) {
-    const snapshot = yield* store.load(arn)
+    const snapshot = yield* Effect.mapError(store.load(arn), storeFailed)
     if (Option.isNone(snapshot) || lives.has(arn)) return
     const live = Live.fromSnapshot(snapshot.value)
     lives.set(arn, live)
@@ -446,14 +440,25 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     }
     if (live.execution.timeoutSeconds < functions.MAX_EXECUTION_SECONDS) startTimeout(live)
     for (const record of live.operations.values()) {
+      const { operation, target } = record
       const at = transition.due(record)
-      if (at !== undefined) startTimer(live, record.operation.Id, at)
-      else if (record.target !== undefined && record.operation.Status === "STARTED") {
-        yield* resumeInvoke(live, record.operation.Id, record.target)
+      if (at !== undefined) startTimer(live, operation.Id, at)
+      else if (target !== undefined && operation.Status === "STARTED") {
+        const { name } = functions.parseReference(target.functionName)
+        registry.when(name, () => background(resumeInvoke(live, operation.Id, target)))
       }
     }
     const { failures } = live.execution
     if (invocation.open || invocation.number === 0 || failures > 0 || Live.unseen(live).length > 0) wake(live)
+  })
+
+  /** Takes up all that is stored and running. One that cannot be read stands still, and the others go on. */
+  const recover = Effect.gen(function* () {
+    const arns = (yield* store.running).filter((arn) => !lives.has(arn))
+    let resumed = 0
+    const count = Effect.sync(() => resumed++)
+    yield* Effect.forEach(arns, (arn) => reported(Effect.andThen(resume(arn), count)), { discard: true })
+    return resumed
   })
 
   /**
@@ -467,22 +472,20 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
   ) {
     const { arn } = request
     const reference = functions.parseReference(request.functionName)
-    const registered = registry.get(reference.name)
-    if (registered === undefined) return
+    const registered = registry.known.get(reference.name)
+    if (registered === undefined) return // it is called once the function is there
     const version = functions.resolveVersion(reference, registered.options)
     const target: transition.Target =
       arn === undefined
         ? { _tag: "Plain", functionName: registered.name, version }
         : { _tag: "Durable", functionName: registered.name, version, arn }
-    const known = arn === undefined ? Option.none() : yield* store.load(arn)
-    background(
-      Option.isSome(known)
-        ? tellCaller({ arn: live.execution.arn, operationId: id }, known.value.execution)
-        : startInvoke(live.execution, id, target, request)
-    )
+    const known = arn === undefined ? Option.none() : yield* Effect.mapError(store.execution(arn), storeFailed)
+    return yield* Option.isSome(known)
+      ? tellCaller({ arn: live.execution.arn, operationId: id }, known.value)
+      : startInvoke(live.execution, id, target, request)
   })
 
-  return { launch, listeners, lives, newId, registry, resume, store, timers, transact }
+  return { launch, listeners, lives, newId, recover, registry, store, timers, transact }
 })
 
 /** The carrier of an engine's executions. */

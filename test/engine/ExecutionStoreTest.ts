@@ -5,9 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as History from "../../src/History.ts"
 import * as Store from "../../src/engine/ExecutionStore.ts"
 
-const execution = (name: string, change: Partial<Store.ExecutionRecord> = {}): Store.ExecutionRecord => ({
+export const execution = (name: string, change: Partial<Store.ExecutionRecord> = {}): Store.ExecutionRecord => ({
   arn: `arn:aws:lambda:us-east-1:123456789012:function:order:$LATEST/durable-execution/${name}/id-${name}`,
   id: `id-${name}`,
   functionName: "order",
@@ -29,7 +30,7 @@ const execution = (name: string, change: Partial<Store.ExecutionRecord> = {}): S
   ...change
 })
 
-const operation = (Id: string, position: number, Result?: string): Store.OperationRecord => ({
+export const operation = (Id: string, position: number, Result?: string): Store.OperationRecord => ({
   operation: {
     Id,
     Type: "STEP",
@@ -75,6 +76,55 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store.ExecutionStore, 
     )
 
     test(
+      "finds one execution alone",
+      Effect.gen(function* () {
+        const store = yield* Store.ExecutionStore
+        const one = execution("one", { result: "1", error: { ErrorType: "E", StackTrace: ["at a"] } })
+        yield* commit({ execution: one, operations: [operation("a", 1)] })
+        yield* commit({ execution: execution("two") })
+        assert.deepStrictEqual(yield* store.execution(one.arn), Option.some(one))
+        assert.isTrue(Option.isNone(yield* store.execution("arn:none")))
+      })
+    )
+
+    test(
+      "keeps every text as it is",
+      Effect.gen(function* () {
+        const text = "quote ' and \" and \\, NUL \u0000 inside, a lone \ud800, 🦄, \u2028"
+        const one = execution("one", { input: text, result: text, error: { ErrorMessage: text } })
+        const event: History.Event = {
+          EventType: "StepSucceeded",
+          EventId: 1,
+          EventTimestamp: 1.001,
+          StepSucceededDetails: { Result: { Payload: text, Truncated: false }, RetryDetails: {} }
+        }
+        const answered = { clientToken: "c", at: 1, response: { NewExecutionState: { NextMarker: text } } }
+        yield* commit({ execution: one, operations: [operation("a", 1, text)], events: [event], answered })
+        assert.deepStrictEqual(Option.getOrThrow(yield* load(one.arn)), {
+          execution: one,
+          operations: [operation("a", 1, text)],
+          answered: [answered]
+        })
+        assert.deepStrictEqual(yield* Store.ExecutionStore.use((store) => store.history(one.arn)), [event])
+      })
+    )
+
+    test(
+      "keeps executions apart",
+      Effect.gen(function* () {
+        const [one, two] = [execution("one"), execution("two")]
+        const answered = (at: number) => ({ clientToken: "c", at, response: { CheckpointToken: `${at}` } })
+        const event: History.Event = { EventType: "ContextStarted", EventId: 1, ContextStartedDetails: {} }
+        yield* commit({ execution: one, operations: [operation("a", 1, "1")], events: [event], answered: answered(1) })
+        yield* commit({ execution: two, operations: [operation("a", 1, "2")], events: [event], answered: answered(2) })
+        const snapshot = Option.getOrThrow(yield* load(one.arn))
+        assert.deepStrictEqual(snapshot.operations, [operation("a", 1, "1")])
+        assert.deepStrictEqual(snapshot.answered, [answered(1)])
+        assert.lengthOf(yield* Store.ExecutionStore.use((store) => store.history(one.arn)), 1)
+      })
+    )
+
+    test(
       "keeps optional fields absent",
       Effect.gen(function* () {
         const { input: _, ...bare } = execution("bare")
@@ -103,6 +153,29 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store.ExecutionStore, 
             [2, "ContextStarted"]
           ]
         )
+      })
+    )
+
+    test(
+      "reads a history page by page, from either end",
+      Effect.gen(function* () {
+        const one = execution("one")
+        const event = (EventId: number): History.Event => ({
+          EventType: "ContextStarted",
+          EventId,
+          ContextStartedDetails: {}
+        })
+        yield* commit({ execution: one, events: [1, 2, 3, 4, 5].map(event) })
+        const ids = (page: Store.EventPage) =>
+          Store.ExecutionStore.use((store) =>
+            Effect.map(store.history(one.arn, page), (events) => events.map(({ EventId }) => EventId))
+          )
+        assert.deepStrictEqual(yield* ids({ limit: 2 }), [1, 2])
+        assert.deepStrictEqual(yield* ids({ limit: 2, after: 2 }), [3, 4])
+        assert.deepStrictEqual(yield* ids({ after: 4 }), [5])
+        assert.deepStrictEqual(yield* ids({ after: 5 }), [])
+        assert.deepStrictEqual(yield* ids({ reverse: true, limit: 2 }), [5, 4])
+        assert.deepStrictEqual(yield* ids({ reverse: true, after: 4 }), [3, 2, 1])
       })
     )
 

@@ -3,9 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as Engine from "../../src/engine/Engine.ts"
-import * as Store from "../../src/engine/ExecutionStore.ts"
 import * as Timers from "../../src/engine/Timers.ts"
-import { errors, run } from "./kit.ts"
+import type * as Protocol from "../../src/Protocol.ts"
+import { errors, run, stores } from "./kit.ts"
 import * as raw from "./raw.ts"
 
 describe("Engine: chained invokes", () => {
@@ -80,14 +80,19 @@ describe("Engine: chained invokes", () => {
   )
 })
 
-describe("Engine: restarts", () => {
-  it.effect("carries on from the store: crashed invocations, overdue timers, callbacks", () =>
+/** Engines one after the other on one store, each with its functions; time is the test's. */
+const restarting = Effect.fnUntraced(function* (store: (typeof stores)[number][1]) {
+  const open = yield* store
+  return <A, E, R>(life: Effect.Effect<A, E, R>) =>
+    Effect.provide(life, Engine.layer.pipe(Layer.provide([open(), Timers.layer]), Layer.fresh))
+})
+
+const steps = (operations: ReadonlyArray<Protocol.Operation>) => operations.slice(1).map(({ Status }) => Status)
+
+describe.each(stores)("Engine: restarts on %s", (_, store) => {
+  it.effect("carries on from the store: crashed invocations, overdue timers", () =>
     Effect.gen(function* () {
-      const store = yield* Store.ExecutionStore
-      const engineOn = Engine.layer.pipe(
-        Layer.provide([Layer.succeed(Store.ExecutionStore, store), Timers.layer]),
-        Layer.fresh
-      )
+      const engineLife = yield* restarting(store)
       const register = Effect.gen(function* () {
         yield* raw.register("wait", (durable) => durable.wait("w", 60))
         yield* raw.register("hangs", (durable) =>
@@ -97,72 +102,187 @@ describe("Engine: restarts", () => {
         )
         return yield* Engine.Engine
       })
-      const arns = yield* Effect.gen(function* () {
-        const engine = yield* register
-        const arns = yield* Effect.forEach(["wait:1", "hangs:1"], (functionName) => engine.start({ functionName }))
-        yield* TestClock.adjust("10 seconds")
-        return arns
-      }).pipe(Effect.provide(engineOn))
-      yield* TestClock.adjust("10 minutes")
-      yield* Effect.gen(function* () {
-        const engine = yield* register
-        assert.strictEqual(yield* engine.recover, 2)
-        yield* TestClock.adjust(0)
-        const ends = yield* Effect.forEach(arns, engine.await)
-        assert.deepStrictEqual(
-          ends.map(({ Status }) => Status),
-          ["SUCCEEDED", "SUCCEEDED"]
-        )
-        assert.deepStrictEqual(errors(yield* engine.history(arns[1] ?? "")), ["Runtime.ExitError"])
-        const wait = (yield* engine.operations(arns[0] ?? ""))[1]
-        assert.strictEqual(wait?.EndTimestamp, 60_000)
-      }).pipe(Effect.provide(engineOn))
-    }).pipe(Effect.provide(Store.layerMemory))
-  )
-})
-
-describe("Engine: restarts of chained invokes", () => {
-  it.effect("starts lost plain targets again, and hears of durable ones that ended", () =>
-    Effect.gen(function* () {
-      const store = yield* Store.ExecutionStore
-      const engineOn = Engine.layer.pipe(
-        Layer.provide([Layer.succeed(Store.ExecutionStore, store), Timers.layer]),
-        Layer.fresh
+      const arns = yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* register
+          const arns = yield* Effect.forEach(["wait:1", "hangs:1"], (functionName) => engine.start({ functionName }))
+          yield* TestClock.adjust("10 seconds")
+          return arns
+        })
       )
-      let isUp = false
+      yield* TestClock.adjust("10 minutes")
+      yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* register
+          assert.strictEqual(yield* engine.recover, 2)
+          assert.strictEqual(yield* engine.recover, 0)
+          yield* TestClock.adjust(0)
+          const ends = yield* Effect.forEach(arns, (arn) => engine.await(arn))
+          assert.deepStrictEqual(
+            ends.map(({ Status }) => Status),
+            ["SUCCEEDED", "SUCCEEDED"]
+          )
+          assert.deepStrictEqual(errors(yield* engine.history(arns[1] ?? "")), ["Runtime.ExitError"])
+          const wait = (yield* engine.operations(arns[0] ?? ""))[1]
+          assert.strictEqual(wait?.EndTimestamp, 60_000)
+        })
+      )
+    })
+  )
+
+  it.effect("invokes once the function is registered, and not before", () =>
+    Effect.gen(function* () {
+      const engineLife = yield* restarting(store)
+      const register = raw.register("wait", (durable) => Effect.as(durable.wait("w", 60), "done"))
+      const arn = yield* engineLife(
+        Effect.gen(function* () {
+          yield* register
+          const arn = yield* (yield* Engine.Engine).start({ functionName: "wait:1" })
+          yield* TestClock.adjust("1 second")
+          return arn
+        })
+      )
+      yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* Engine.Engine
+          assert.strictEqual(yield* engine.recover, 1)
+          yield* TestClock.adjust("1 day")
+          assert.deepStrictEqual(steps(yield* engine.operations(arn)), ["SUCCEEDED"]) // time goes on without it
+          assert.strictEqual((yield* engine.describe(arn)).Status, "RUNNING")
+          yield* register
+          yield* TestClock.adjust(0)
+          assert.strictEqual((yield* engine.await(arn)).Result, '"done"')
+          assert.deepStrictEqual(errors(yield* engine.history(arn)), [])
+        })
+      )
+    })
+  )
+
+  it.effect("keeps what runs by itself: delays of steps, callbacks and their timeouts, timeouts of executions", () =>
+    Effect.gen(function* () {
+      const engineLife = yield* restarting(store)
       const register = Effect.gen(function* () {
-        const engine = yield* Engine.Engine
-        yield* raw.register("caller", (durable) =>
+        yield* raw.register("retries", (durable) =>
           Effect.gen(function* () {
-            const invoke = (Id: string, FunctionName: string) => ({
-              ...raw.start(Id, "CHAINED_INVOKE"),
-              Payload: JSON.stringify(Id),
-              ChainedInvokeOptions: { FunctionName }
-            })
-            yield* Effect.exit(durable.external(invoke("p", "plain")))
-            yield* Effect.exit(durable.external(invoke("d", "waits:1")))
-            const p = yield* durable.external(invoke("p", "plain"))
-            const d = yield* durable.external(invoke("d", "waits:1"))
-            return [p.ChainedInvokeDetails?.Result, d.ChainedInvokeDetails?.Result]
+            const known = durable.operations.get("s")
+            if (known?.Status === "READY") return yield* durable.step("s", Effect.succeed("second"))
+            if (known === undefined) {
+              yield* durable.send([
+                raw.start("s", "STEP"),
+                { Id: "s", Type: "STEP", Action: "RETRY", StepOptions: { NextAttemptDelaySeconds: 60 } }
+              ])
+            }
+            return yield* new raw.Suspended()
           })
         )
+        const asks = (CallbackOptions: Protocol.OperationUpdate["CallbackOptions"]) => (durable: raw.Durable) =>
+          Effect.map(
+            durable.external({ ...raw.start("c", "CALLBACK"), ...(CallbackOptions ? { CallbackOptions } : {}) }),
+            ({ CallbackDetails, Status }) => `${Status} ${CallbackDetails?.Result ?? ""}`
+          )
+        yield* raw.register("asks", asks(undefined))
+        yield* raw.register("asks-in-time", asks({ TimeoutSeconds: 60, HeartbeatTimeoutSeconds: 30 }))
+        yield* raw.register("late", asks(undefined), { executionTimeoutSeconds: 60 })
+        return yield* Engine.Engine
+      })
+      const arns = yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* register
+          const arns = yield* Effect.forEach(["retries:1", "asks:1", "asks-in-time:1", "late:1"], (functionName) =>
+            engine.start({ functionName })
+          )
+          yield* TestClock.adjust("1 second")
+          return arns
+        })
+      )
+      yield* TestClock.adjust("10 minutes")
+      yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* register
+          assert.strictEqual(yield* engine.recover, 4)
+          yield* TestClock.adjust(0)
+          const [, callback] = yield* engine.operations(arns[1] ?? "")
+          yield* engine.succeedCallback(callback?.CallbackDetails?.CallbackId ?? "", "yes")
+          yield* TestClock.adjust(0)
+          const ends = yield* Effect.forEach(arns, (arn) => engine.await(arn))
+          assert.deepStrictEqual(
+            ends.map(({ Result, Status }) => Result ?? Status),
+            ['"second"', '"SUCCEEDED yes"', '"TIMED_OUT "', "TIMED_OUT"]
+          )
+        })
+      )
+    })
+  )
+
+  it.effect("carries on at once with layerRecovering", () =>
+    Effect.gen(function* () {
+      const open = yield* store
+      const life = <A, E>(body: (engine: Engine.Engine["Service"]) => Effect.Effect<A, E>) =>
+        Effect.gen(function* () {
+          yield* raw.register("wait", (durable) => Effect.as(durable.wait("w", 60), "done"))
+          return yield* body(yield* Engine.Engine)
+        }).pipe(Effect.provide(Engine.layerRecovering.pipe(Layer.provide([open(), Timers.layer]), Layer.fresh)))
+      const arn = yield* life((engine) =>
+        Effect.tap(engine.start({ functionName: "wait:1", executionName: "one" }), TestClock.adjust("1 second"))
+      )
+      yield* TestClock.adjust("1 hour")
+      const end = yield* life((engine) =>
+        Effect.gen(function* () {
+          assert.strictEqual(yield* engine.start({ functionName: "wait:1", executionName: "one" }), arn)
+          yield* TestClock.adjust(0)
+          return yield* engine.await(arn)
+        })
+      )
+      assert.strictEqual(end.Result, '"done"')
+    })
+  )
+
+  it.effect.each([["before"], ["after"]])("chained invokes, targets registered %s it recovers", ([when]) =>
+    Effect.gen(function* () {
+      const engineLife = yield* restarting(store)
+      let isUp = false
+      const caller = raw.register("caller", (durable) =>
+        Effect.gen(function* () {
+          const invoke = (Id: string, FunctionName: string) => ({
+            ...raw.start(Id, "CHAINED_INVOKE"),
+            Payload: JSON.stringify(Id),
+            ChainedInvokeOptions: { FunctionName }
+          })
+          yield* Effect.exit(durable.external(invoke("p", "plain")))
+          yield* Effect.exit(durable.external(invoke("d", "waits:1")))
+          const p = yield* durable.external(invoke("p", "plain"))
+          const d = yield* durable.external(invoke("d", "waits:1"))
+          return [p.ChainedInvokeDetails?.Result, d.ChainedInvokeDetails?.Result]
+        })
+      )
+      const targets = Effect.gen(function* () {
+        const engine = yield* Engine.Engine
         yield* engine.registerPlain("plain", (payload) => (isUp ? Effect.succeed(payload) : Effect.never))
         yield* raw.register("waits", (durable) => Effect.as(durable.wait("w", 60), durable.input))
-        return engine
       })
-      const arn = yield* Effect.gen(function* () {
-        const engine = yield* register
-        const arn = yield* engine.start({ functionName: "caller:1" })
-        yield* TestClock.adjust("1 second")
-        return arn
-      }).pipe(Effect.provide(engineOn))
+      const arn = yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* Engine.Engine
+          yield* caller
+          yield* targets
+          const arn = yield* engine.start({ functionName: "caller:1" })
+          yield* TestClock.adjust("1 second")
+          return arn
+        })
+      )
       isUp = true
-      yield* Effect.gen(function* () {
-        const engine = yield* register
-        assert.strictEqual(yield* engine.recover, 2)
-        yield* TestClock.adjust("1 minute")
-        assert.strictEqual((yield* engine.await(arn)).Result, JSON.stringify(['"p"', '"d"']))
-      }).pipe(Effect.provide(engineOn))
-    }).pipe(Effect.provide(Store.layerMemory))
+      yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* Engine.Engine
+          yield* caller
+          if (when === "before") yield* targets
+          assert.strictEqual(yield* engine.recover, 2)
+          yield* TestClock.adjust("1 second")
+          if (when === "after") yield* targets
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual((yield* engine.await(arn)).Result, JSON.stringify(['"p"', '"d"']))
+        })
+      )
+    })
   )
 })
