@@ -134,7 +134,7 @@ const FIELDS_BYTES = 256
 /** Up to this bound an update is taken at it: a full batch of such updates still fits a request. */
 const SMALL_BYTES = 2_048
 
-/** JSON text doubles at most when it is quoted; any other text may need six bytes for a character. */
+/** Any text may need six bytes for a character when it is quoted. */
 const boundOf = (update: Protocol.OperationUpdate): number => {
   const { Error: error, Payload: payload } = update
   return (
@@ -147,9 +147,19 @@ const boundOf = (update: Protocol.OperationUpdate): number => {
   )
 }
 
-/** JSON text has no control characters; a text with some is counted exactly. */
-const payloadBound = (payload = ""): number =>
-  /[^\x20-\uFFFF]/.test(payload) ? Infinity : Buffer.byteLength(payload) * 2
+/** A closer bound: JSON text, which has no control characters, doubles at most when it is quoted. */
+const jsonBoundOf = (update: Protocol.OperationUpdate): number => {
+  const { Payload: payload = "" } = update
+  return /[^\x20-\uFFFF]/.test(payload)
+    ? Infinity
+    : boundOf({ ...update, Payload: "" }) + Buffer.byteLength(payload) * 2
+}
+
+const exactly = (entry: Entry): number => {
+  if (!entry.exact) entry.bytes = Buffer.byteLength(JSON.stringify(entry.update))
+  entry.exact = true
+  return entry.bytes
+}
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
 
@@ -247,10 +257,8 @@ const makeQueue = (
     const refused = update.Type === "EXECUTION" ? undefined : refuse(update)
     if (refused !== undefined) return refused
     const lazy = options?.lazy === true
-    const bound = boundOf(update)
-    const exact = bound <= SMALL_BYTES
-    const bytes = exact ? bound : payloadBound(update.Payload) + boundOf({ ...update, Payload: "" })
-    const entry: Entry = { update, bytes, exact, lazy, done }
+    const bytes = boundOf(update)
+    const entry: Entry = { update, bytes, exact: bytes <= SMALL_BYTES, lazy, done }
     if (!lazy) eager++
     if (options?.first === true) entries.splice(firsts++, 0, entry)
     else entries.push(entry)
@@ -278,15 +286,20 @@ const makeQueue = (
   /** The longest prefix of the queue that fits a request. The first update is always taken, so an oversized one travels alone. */
   const take = (): ReadonlyArray<Entry> => {
     const actions = new Map<string, Protocol.OperationAction>()
-    let bytes = token.length + ENVELOPE_BYTES
+    const envelope = token.length + ENVELOPE_BYTES
+    let bytes = envelope
     let n = 0
     for (; n < entries.length && n < limits.batchUpdates; n++) {
       const entry = entries[n]!
-      if (!entry.exact && bytes + entry.bytes > limits.batchBytes) {
-        entry.bytes = Buffer.byteLength(JSON.stringify(entry.update))
-        entry.exact = true
+      const exceeds = () => n > 0 && bytes + entry.bytes > limits.batchBytes
+      if (exceeds() && !entry.exact) entry.bytes = Math.min(entry.bytes, jsonBoundOf(entry.update))
+      if (exceeds()) {
+        // bounds alone would split the batch: count
+        bytes = envelope
+        for (const taken of entries.slice(0, n)) bytes += exactly(taken)
+        exactly(entry)
       }
-      if (conflicts(actions, entry.update) || (n > 0 && bytes + entry.bytes > limits.batchBytes)) break
+      if (exceeds() || conflicts(actions, entry.update)) break
       bytes += entry.bytes
       if (!entry.lazy) eager--
     }

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as decode from "./internal/decode.ts"
 import type * as Protocol from "./Protocol.ts"
 
@@ -103,6 +104,15 @@ export class DurableExecutionClient extends Context.Service<
   }
 >()("effect-durable-lambda/DurableExecutionClient") {}
 
+const unreadable = (call: ServiceCallFailed["call"]) => (reason: string) =>
+  new ServiceCallFailed({
+    call,
+    scope: "invocation",
+    errorName: "UnreadableResponse",
+    reason: `it cannot be read: ${reason}`,
+    transient: false
+  })
+
 /**
  * A client from two promise functions: decodes what they answer and classifies what they throw. An answer
  * that cannot be read ends the invocation, not the execution: what was recorded stays recorded.
@@ -112,24 +122,14 @@ export const fromCalls = (calls: Calls): DurableExecutionClient["Service"] => {
     <Request, Response>(
       call: ServiceCallFailed["call"],
       send: (request: Request) => Promise<unknown>,
-      read: (response: unknown) => Effect.Effect<Response, string>
+      read: (response: unknown) => Result.Result<Response, string>
     ) =>
     (request: Request): Effect.Effect<Response, ServiceCallFailed> =>
-      Effect.flatMap(
-        Effect.tryPromise({ try: () => send(request), catch: (cause) => classify(call, cause) }),
-        (response) =>
-          Effect.mapError(
-            read(response),
-            (reason) =>
-              new ServiceCallFailed({
-                call,
-                scope: "invocation",
-                errorName: "UnreadableResponse",
-                reason: `it cannot be read: ${reason}`,
-                transient: false
-              })
-          )
-      )
+      Effect.tryPromise({
+        // what cannot be read fails like the call itself
+        try: () => send(request).then((response) => Result.getOrThrowWith(read(response), unreadable(call))),
+        catch: (cause) => classify(call, cause)
+      })
   return {
     checkpoint: run("CheckpointDurableExecution", calls.checkpoint, decode.decodeCheckpointResponse),
     getExecutionState: run("GetDurableExecutionState", calls.getExecutionState, decode.decodeExecutionState)

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as CheckpointService from "./CheckpointService.ts"
@@ -175,7 +176,7 @@ export const invocation = <R>(
   Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
 > =>
   Effect.gen(function* () {
-    const event = yield* Effect.mapError(decodeInvocationEvent(rawEvent), malformed)
+    const event = yield* Effect.fromResult(Result.mapError(decodeInvocationEvent(rawEvent), malformed))
     const service = yield* CheckpointService.CheckpointService
     const checkpoints = yield* service.open({
       executionArn: event.DurableExecutionArn,

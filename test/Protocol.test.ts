@@ -2,7 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import { Protocol } from "effect-durable-lambda"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as decode from "../src/internal/decode.ts"
+import * as results from "../src/internal/decode.ts"
+
+const decode = {
+  decodeOperations: (input: unknown) => Effect.fromResult(results.decodeOperations(input)),
+  decodeExecutionState: (input: unknown) => Effect.fromResult(results.decodeExecutionState(input)),
+  decodeCheckpointResponse: (input: unknown) => Effect.fromResult(results.decodeCheckpointResponse(input)),
+  decodeInvocationEvent: (input: unknown) => Effect.fromResult(results.decodeInvocationEvent(input))
+}
 
 // ---- what arrives ------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
  * takes 3 us for an operation, this 0.5 us), and a bundled handler need not carry the schemas. It accepts what
  * the schemas of `Protocol` accept, and says what is wrong with anything else (a test compares the two).
  */
-import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as Protocol from "../Protocol.ts"
 import { OPERATION_STATUSES, OPERATION_TYPES, parseTimestamp } from "./wire.ts"
 
@@ -109,14 +109,14 @@ const show = (value: unknown): string => {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text
 }
 
-const wrong = (path: string, value: unknown) => Effect.fail(`${path} is ${show(value)}`)
+const wrong = (path: string, value: unknown) => Result.fail(`${path} is ${show(value)}`)
 
 /** Decodes recorded operations. One that cannot be read fails the whole list: a state with a gap is not a state. */
-export const decodeOperations = (input: unknown): Effect.Effect<ReadonlyArray<Protocol.Operation>, string> => {
-  if (isAbsent(input)) return Effect.succeed([])
+export const decodeOperations = (input: unknown): Result.Result<ReadonlyArray<Protocol.Operation>, string> => {
+  if (isAbsent(input)) return Result.succeed([])
   if (!Array.isArray(input)) return wrong("Operations", input)
   const operations: Array<Protocol.Operation> = []
-  let fault: Effect.Effect<never, string> | undefined
+  let fault: Result.Result<never, string> | undefined
   for (let i = 0; i < input.length; i++) {
     const operation = readOperation(input[i], (key, value) => {
       fault = wrong(`Operations[${i}]${key === "" ? "" : `.${key}`}`, value)
@@ -125,7 +125,7 @@ export const decodeOperations = (input: unknown): Effect.Effect<ReadonlyArray<Pr
     if (operation === undefined) return fault!
     operations.push(operation)
   }
-  return Effect.succeed(operations)
+  return Result.succeed(operations)
 }
 
 // ---- envelopes -------------------------------------------------------------------------------------
@@ -133,35 +133,35 @@ export const decodeOperations = (input: unknown): Effect.Effect<ReadonlyArray<Pr
 const isText = (value: unknown): value is string => typeof value === "string" && value !== ""
 
 /** One page of state. The service's `""` for "no further page" becomes an absent marker. */
-export const decodeExecutionState = (input: unknown): Effect.Effect<Protocol.ExecutionStateResponse, string> => {
-  if (isAbsent(input)) return Effect.succeed({ Operations: [] })
+export const decodeExecutionState = (input: unknown): Result.Result<Protocol.ExecutionStateResponse, string> => {
+  if (isAbsent(input)) return Result.succeed({ Operations: [] })
   if (!isRaw(input)) return wrong("the execution state", input)
   const { NextMarker: marker } = input
   if (!isAbsent(marker) && typeof marker !== "string") return wrong("NextMarker", marker)
-  return Effect.map(decodeOperations(input.Operations), (Operations) => ({
+  return Result.map(decodeOperations(input.Operations), (Operations) => ({
     Operations,
     ...(marker ? { NextMarker: marker } : undefined)
   }))
 }
 
 /** The response to a checkpoint. An empty token counts as none: it must never be sent. */
-export const decodeCheckpointResponse = (input: unknown): Effect.Effect<Protocol.CheckpointResponse, string> => {
+export const decodeCheckpointResponse = (input: unknown): Result.Result<Protocol.CheckpointResponse, string> => {
   if (!isRaw(input)) return wrong("the response", input)
   const { CheckpointToken: token } = input
   if (!isAbsent(token) && typeof token !== "string") return wrong("CheckpointToken", token)
-  return Effect.map(decodeExecutionState(input.NewExecutionState), (state) => ({
+  return Result.map(decodeExecutionState(input.NewExecutionState), (state) => ({
     ...(token ? { CheckpointToken: token } : undefined),
     NewExecutionState: state
   }))
 }
 
 /** The event of an invocation. Fails for anything that Lambda's durable execution service does not send. */
-export const decodeInvocationEvent = (input: unknown): Effect.Effect<Protocol.InvocationEvent, string> => {
+export const decodeInvocationEvent = (input: unknown): Result.Result<Protocol.InvocationEvent, string> => {
   if (!isRaw(input)) return wrong("the event", input)
   const { CheckpointToken: token, DurableExecutionArn: arn, UpdatedOperationIds: updated } = input
   if (!isText(arn)) return wrong("DurableExecutionArn", arn)
   if (!isText(token)) return wrong("CheckpointToken", token)
-  return Effect.map(decodeExecutionState(input.InitialExecutionState), (state) => ({
+  return Result.map(decodeExecutionState(input.InitialExecutionState), (state) => ({
     DurableExecutionArn: arn,
     CheckpointToken: token,
     InitialExecutionState: state,

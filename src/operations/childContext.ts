@@ -18,6 +18,7 @@ import {
   open,
   type OutcomeCodec,
   park,
+  stepContext,
   succeeded,
   transform,
   transformError,
@@ -143,10 +144,11 @@ const run = (name: string, body: AnyEffect, options: AnyOptions): Effect.Effect<
       success: options.success,
       failure: { operation: name, schema: options.error, Wrapper: ChildContextFailed }
     }
-    return park(core, op, "ended", decoder(core, context, codec), () => {
+    const services = () => stepContext(here)
+    return park(core, op, "ended", decoder(core, context, codec, services), () => {
       if (!core.mustRun(op)) return undefined
       const world = core.child(op, `child context "${name}"`)
-      const child = start(core, op, world, context, body, options, codec)
+      const child = start(core, op, world, context, services, body, options, codec)
       return () => {
         core.lose(world)
         child.interrupt()
@@ -171,6 +173,7 @@ const start = (
   op: Op,
   world: World,
   context: Context.Context<never>,
+  services: () => Context.Context<never>,
   body: AnyEffect,
   options: AnyOptions,
   codec: OutcomeCodec
@@ -187,7 +190,7 @@ const start = (
         world,
         () =>
           closePlain(op, context, exit, codec) ??
-          Effect.provideContext(close(core, op, exit, options, codec), context as Context.Context<any>)
+          Effect.provideContext(close(core, op, exit, options, codec), services() as Context.Context<any>)
       )
     })
   }, 0)

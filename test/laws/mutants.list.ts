@@ -96,7 +96,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a context's end moves its parent's clock", patches: [[CORE, 'if (op.spec.type !== "CONTEXT" && waiter.time > world.time)', "if (waiter.time > world.time)"]] },
   { name: "one clock for all worlds", quick: true, patches: [[CORE, "waiter.time > world.time) world.time = waiter.time", "waiter.time > root.time) root.time = waiter.time\n    world.time = root.time"]] },
   { name: "a context's clock starts with the client's", patches: [[CORE, "op.id, world, world.time, ", "op.id, world, host.clock.currentTimeMillisUnsafe(), "]] },
-  { name: "the body sees the client's clock", patches: [[OPERATION, "Math.trunc(world.time)", "Math.trunc(place.core.host.clock.currentTimeMillisUnsafe())"], [OPERATION, "const worldClock = ({ world }: Place)", "const worldClock = (place: any)"], [OPERATION, "Context.add(Clock.Clock, worldClock(place))", "Context.add(Clock.Clock, worldClock({ core }))"]] },
+  { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
   { name: "unseeded random numbers", patches: [[OPERATION, "seededRandom(`${core.executionArn}#${place.world.place.path}`)", "seededRandom(String(Math.random()))"]] },
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CHILD, "        core.lose(world)\n", ""]] },
   { name: "a lost context is closed on the wire", args: hard, patches: [[CORE, "if (closed || op.waiters.length === 0) return\n    const closing", "if (closed) return\n    const closing"], [CORE, '      work.plan({ op, act: "recordIfAwaited", ending })', '      work.plan({ op, act: "record", ending })']] },
@@ -135,7 +135,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "all requests have the same ClientToken", patches: [[QUEUE, '"batch", "", ++requests)', '"batch", "", 1)']] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
-  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (conflicts(actions, entry.update) || (", "if (("]] },
+  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (exceeds() || conflicts(actions, entry.update)) break", "if (exceeds()) break"]] },
   { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
   { name: "answered before everything is durable", patches: [["DurableHandler.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
 ]

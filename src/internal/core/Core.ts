@@ -308,6 +308,7 @@ export const make = (
     phase = "idle"
     flush()
     maybeSuspend()
+    alarm.arm()
   }
 
   /**
@@ -322,6 +323,7 @@ export const make = (
     phase = "idle"
     if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end({ _tag: "Completed", exit })
     flush()
+    alarm.arm()
   }
 
   /** A body fiber runs or wants to run. */

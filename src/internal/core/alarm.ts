@@ -13,8 +13,10 @@ import type { Host } from "./host.ts"
 export type Need = "start" | "pace" | "poll"
 
 export interface Alarm {
-  /** Rings at this time of the clock (epoch milliseconds), or soon after. */
+  /** Rings at this time of the clock (epoch milliseconds), or soon after, once armed. */
   readonly set: (need: Need, at: number) => void
+  /** Nothing more happens by itself for now: what is still needed needs the timer. */
+  readonly arm: () => void
   readonly clear: (need: Need) => void
   readonly isSet: (need: Need) => boolean
   readonly stop: () => void
@@ -51,7 +53,9 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
   return {
     set: (need, at) => {
       needs[need] = at
-      if (at < armedFor) arm()
+    },
+    arm: () => {
+      if (Math.min(needs.start, needs.pace, needs.poll) < armedFor) arm()
     },
     clear: (need) => {
       needs[need] = Infinity

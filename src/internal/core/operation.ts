@@ -22,7 +22,7 @@ import { payloadCodec, readPlainJson, Serdes, writePlainJson } from "../../Serde
 import * as failures from "../failure.ts"
 import { seededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
-import type { Decode, Ending, Op, Place, Spec } from "./world.ts"
+import type { Decode, Ending, Op, Place, Spec, World } from "./world.ts"
 
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
@@ -179,9 +179,10 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
 export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> => {
   const known = core.stepContexts.get(fiber.context)
   if (known !== undefined) return known
-  const made = Context.merge(fiber.context, core.host.outside).pipe(
-    Context.add(DurableContext, { core, place, inStep: true })
-  )
+  const services = new Map(fiber.context.mapUnsafe)
+  for (const [key, service] of core.host.outside.mapUnsafe) services.set(key, service)
+  services.set(DurableContext.key, { core, place, inStep: true })
+  const made = Context.makeUnsafe<never>(services)
   core.stepContexts.set(fiber.context, made)
   return made
 }
@@ -196,29 +197,45 @@ export const bodyContext = (
     ? context
     : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
   ).pipe(
-    Context.add(Clock.Clock, worldClock(place)),
+    Context.add(Clock.Clock, new WorldClock(place.world)),
     Context.add(Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`)),
     Context.add(DurableContext, { core, place, inStep: false })
   )
 
-/** The clock of a body stands still between deliveries, and its sleep is a durable wait. */
-const worldClock = ({ world }: Place): Clock.Clock => {
-  const millis = () => Math.trunc(world.time)
-  const nanos = () => BigInt(millis()) * BigInt(1_000_000)
-  return {
-    currentTimeMillisUnsafe: millis,
-    currentTimeMillis: Effect.sync(millis),
-    currentTimeNanosUnsafe: nanos,
-    currentTimeNanos: Effect.sync(nanos),
-    monotonicTimeNanosUnsafe: nanos,
-    monotonicTimeNanos: Effect.sync(nanos),
-    sleep: (duration) =>
-      Duration.toMillis(duration) <= 0
-        ? Effect.yieldNow // records nothing, so retry({ times }) costs nothing extra
-        : Duration.isFinite(duration)
-          ? // the fibers that see this clock have a DurableContext
-            (withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>)
-          : halt
+const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
+
+/** The clock of a body stands still between deliveries, and its sleep is a durable wait. Most bodies never read it. */
+class WorldClock implements Clock.Clock {
+  private readonly world: World
+
+  constructor(world: World) {
+    this.world = world
+  }
+  currentTimeMillisUnsafe(): number {
+    return Math.trunc(this.world.time)
+  }
+  currentTimeNanosUnsafe(): bigint {
+    return nanosOf(this.currentTimeMillisUnsafe())
+  }
+  monotonicTimeNanosUnsafe(): bigint {
+    return this.currentTimeNanosUnsafe()
+  }
+  get currentTimeMillis(): Effect.Effect<number> {
+    return Effect.sync(() => this.currentTimeMillisUnsafe())
+  }
+  get currentTimeNanos(): Effect.Effect<bigint> {
+    return Effect.sync(() => this.currentTimeNanosUnsafe())
+  }
+  get monotonicTimeNanos(): Effect.Effect<bigint> {
+    return this.currentTimeNanos
+  }
+  sleep(duration: Duration.Duration): Effect.Effect<void> {
+    return Duration.toMillis(duration) <= 0
+      ? Effect.yieldNow // records nothing, so retry({ times }) costs nothing extra
+      : Duration.isFinite(duration)
+        ? // the fibers that see this clock have a DurableContext
+          (withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>)
+        : halt
   }
 }
 
@@ -281,13 +298,19 @@ export const encodeError = (
 ): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed, any> =>
   Effect.flatMap(failures.encodeFailure(cause, codec.failure), (error) => transformError("encode", core, op, error))
 
-/** A decoder of finished records, for the core. It runs with the services of the fiber that asked. */
+/**
+ * A decoder of finished records, for the core. What runs, runs with `services`: outside the body, like a step, or
+ * its time and its turns would be the body's.
+ */
 export const decoder =
-  (core: Core, context: Context.Context<never>, codec: OutcomeCodec): Decode =>
+  (core: Core, context: Context.Context<never>, codec: OutcomeCodec, services = () => context): Decode =>
   (op, record) => {
     if (isTerminated(record)) return terminated(op, record)
     const { Error: error, Result: result } = detailsOf(record)
     if (record.Status === "SUCCEEDED" && codec.success === undefined && Context.get(context, Serdes) === undefined) {
+      const { written } = op
+      op.written = undefined
+      if (written !== undefined && written.text === result) return Exit.succeed(written.value)
       const value = readPlainJson(result)
       return Result.isSuccess(value)
         ? Exit.succeed(value.success)
@@ -300,7 +323,7 @@ export const decoder =
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
           Effect.map(decodeValue(op, codec, text), Exit.succeed)
         )
-    return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
+    return Effect.provideContext(read, services() as Context.Context<any>) // services of codecs are in the handler's layer
   }
 
 /** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */
@@ -309,10 +332,14 @@ export const encodePlain = (
   context: Context.Context<never>,
   codec: OutcomeCodec,
   value: unknown
-): Result.Result<string | undefined, SerdesFailed> | undefined =>
-  codec.success !== undefined || Context.get(context, Serdes) !== undefined
-    ? undefined
-    : Result.mapError(writePlainJson(value), serdesFailed(op, "encode"))
+): Result.Result<string | undefined, SerdesFailed> | undefined => {
+  if (codec.success !== undefined || Context.get(context, Serdes) !== undefined) return undefined
+  const text = writePlainJson(value)
+  if (Result.isFailure(text)) return Result.fail(serdesFailed(op, "encode")(text.failure))
+  // what cannot change need not be read back: a long text costs as much to read as to write
+  if (typeof value === "string") op.written = { text: text.success, value }
+  return Result.succeed(text.success)
+}
 
 /** What to record of a success. */
 export const succeeded = (payload: string | undefined): Ending =>

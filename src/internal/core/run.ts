@@ -14,14 +14,15 @@ import type { Options, Outcome } from "./host.ts"
 import { bodyContext, halt, outsideOf } from "./operation.ts"
 
 /**
- * Calls back when every microtask has run: a macrotask. The simulations of the test suite replace it by a
- * step of their own event loop.
+ * Calls back when every microtask has run. What a microtask hands to `nextTick` comes when that queue is empty, and
+ * without a turn of the event loop, of which a replay would need one per operation. The simulations of the test
+ * suite replace it by a step of their own event loop.
  */
 export const Settle: Context.Reference<(f: () => void) => void> = Context.Reference(
   "effect-durable-lambda/internal/Settle",
   {
     defaultValue: () => (f: () => void) => {
-      setImmediate(f)
+      queueMicrotask(() => process.nextTick(f))
     }
   }
 )

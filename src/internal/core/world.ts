@@ -72,6 +72,8 @@ export class Op {
   run: ((attempt: Attempt) => Run) | undefined
   /** Interrupts the attempt that runs. */
   cancel: (() => void) | undefined
+  /** What this invocation has written down for it: the record that says the same need not be read. */
+  written: { readonly text: string | undefined; readonly value: string } | undefined
   /** The outcome of a context that is known before its record: its body has just ended. */
   outcome: Exit.Exit<unknown, unknown> | undefined
 
