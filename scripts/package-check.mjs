@@ -31,5 +31,6 @@ run(process.execPath, [
   ".",
   "testing",
   "engine",
+  "dev",
   ...modules
 ])

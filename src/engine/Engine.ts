@@ -36,6 +36,7 @@ import * as Store from "./ExecutionStore.ts"
 import * as functions from "./functions.ts"
 import * as Live from "./live.ts"
 import { defaultSettings, type RetryPolicy, type Settings } from "./settings.ts"
+import * as starts from "./starts.ts"
 import * as Timers from "./Timers.ts"
 import * as tokens from "./tokens.ts"
 import * as transition from "./transition.ts"
@@ -48,12 +49,13 @@ export {
   exited,
   fromHandler,
   fromThrown,
+  type FunctionDescription,
   type FunctionOptions,
   type InvocationContext,
   InvocationError,
   timedOut
 } from "./functions.ts"
-export { type RetryPolicy } from "./settings.ts"
+export { type RetryPolicy, type Settings } from "./settings.ts"
 export { defaultLimits, type Limits, Rejection } from "./validate.ts"
 
 // ---- shapes --------------------------------------------------------------------------------------
@@ -69,6 +71,8 @@ export interface StartOptions {
   readonly tenantId?: string | undefined
   /** Takes the place of the function's ExecutionTimeout, in seconds. */
   readonly executionTimeoutSeconds?: number | undefined
+  /** How it is invoked: each way has limits of its own. Absent = only the limits that both have. */
+  readonly invocationType?: "RequestResponse" | "Event" | undefined
 }
 
 /** One execution as GetDurableExecution describes it. Timestamps are epoch milliseconds. */
@@ -116,6 +120,14 @@ export class Engine extends Context.Service<
       executor: functions.Executor<R>,
       options?: functions.FunctionOptions
     ) => Effect.Effect<void, never, R>
+    /** Finds a function by its name, a partial or a full ARN, with or without a version or alias. */
+    readonly find: (functionName: string) => Effect.Effect<functions.FunctionDescription, validate.Rejection>
+    /** Invokes a plain function once: JSON text in, JSON text out. */
+    readonly invokePlain: (
+      functionName: string,
+      payload?: string,
+      tenantId?: string
+    ) => Effect.Effect<string, validate.Rejection | functions.InvocationError>
     /** Starts an execution, or finds the one of that name and payload. Gives its ARN. */
     readonly start: (options: StartOptions) => Effect.Effect<string, validate.Rejection>
     /** Waits until an execution has ended. */
@@ -162,6 +174,8 @@ export class Engine extends Context.Service<
      * many it carries on with.
      */
     readonly recover: Effect.Effect<number, Store.ExecutionStoreError>
+    /** How this engine behaves: limits, retries, page sizes, region and account. */
+    readonly settings: Settings
   }
 >()("effect-durable-lambda/engine/Engine") {}
 
@@ -237,34 +251,44 @@ const make = Effect.fnUntraced(function* (options: Options) {
 
   // ---- starting
 
-  const find = (functionName: string, name: string) => Effect.mapError(store.list({ functionName, name }), unavailable)
+  const named = (functionName: string, name: string) => Effect.mapError(store.list({ functionName, name }), unavailable)
+
+  const lookup = (functionName: string) =>
+    Effect.suspend(() => {
+      const reference = functions.parseReference(functionName)
+      const registered = registry.known.get(reference.name)
+      return registered === undefined
+        ? Effect.fail(functions.notFound(settings.place, reference))
+        : Effect.succeed({ reference, registered })
+    })
+
+  const find = (functionName: string) =>
+    Effect.map(lookup(functionName), ({ reference, registered: { durable, name, options } }) =>
+      transition.compact<functions.FunctionDescription>({
+        name,
+        qualifier: reference.qualifier,
+        version: functions.resolveVersion(reference, options),
+        durable,
+        executionTimeoutSeconds: options.executionTimeoutSeconds
+      })
+    )
+
+  const invokePlain = (functionName: string, payload?: string, tenantId?: string) =>
+    Effect.flatMap(lookup(functionName), ({ reference, registered }) =>
+      functions.callPlain(registered, payload, {
+        requestId: carrier.newId(),
+        version: functions.resolveVersion(reference, registered.options),
+        place: settings.place,
+        tenantId,
+        now: timers.now
+      })
+    )
 
   const start = Effect.fnUntraced(function* (request: StartOptions): Effect.fn.Return<string, validate.Rejection> {
-    const reference = functions.parseReference(request.functionName)
-    const registered = registry.known.get(reference.name)
-    if (registered === undefined || !registered.durable) {
-      const arn = functions.functionArn(settings.place, reference.name, reference.qualifier)
-      return yield* Effect.fail(
-        registered === undefined
-          ? validate.notFound(`Function not found: ${arn}`)
-          : validate.invalid(`Function is not a durable function: ${arn}`)
-      )
-    }
-    if (settings.limits.qualifiedNames && reference.qualifier === undefined) {
-      return yield* Effect.fail(validate.invalid(functions.UNQUALIFIED))
-    }
+    const { reference, registered } = yield* lookup(request.functionName)
     const { executionName, payload } = request
-    if (validate.byteLength(payload) > settings.limits.executionPayloadBytes) {
-      return yield* Effect.fail(
-        new validate.Rejection({
-          errorName: "RequestTooLargeException",
-          status: 413,
-          reason:
-            `${validate.byteLength(payload)} byte payload is too large for the RequestResponse invocation type ` +
-            `(limit ${settings.limits.executionPayloadBytes} bytes)`
-        })
-      )
-    }
+    const refused = starts.check(reference, registered, request, settings)
+    if (refused !== undefined) return yield* Effect.fail(refused)
     const launch = (name: string) =>
       carrier.launch({
         registered,
@@ -276,11 +300,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
         executionTimeoutSeconds: request.executionTimeoutSeconds
       })
     if (executionName === undefined) return yield* launch(carrier.newId())
-    const refused = validate.checkExecutionName(executionName)
-    if (refused !== undefined) return yield* Effect.fail(refused)
     // One at a time, or two starts of the same name would both find nobody.
     return yield* starting.withPermit(
-      Effect.flatMap(find(registered.name, executionName), ([known]) => {
+      Effect.flatMap(named(registered.name, executionName), ([known]) => {
         if (known === undefined) return launch(executionName)
         if (known.input === payload) return Effect.succeed(known.arn)
         return Effect.fail(
@@ -384,7 +406,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
   return Engine.of({
     register: registering(true),
     registerPlain: registering(false),
+    find,
+    invokePlain,
     start,
+    settings,
     await: awaitEnd,
     describe,
     history,

@@ -9,6 +9,7 @@ import * as Option from "effect/Option"
 import type * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Protocol from "../Protocol.ts"
+import { notFound as notFoundRejection, type Rejection } from "./validate.ts"
 
 // ---- failures ------------------------------------------------------------------------------------
 
@@ -112,6 +113,17 @@ export const MAX_EXECUTION_SECONDS: number = Protocol.Limits.durationSeconds
 /** Longest invocation, in seconds. */
 export const MAX_INVOCATION_SECONDS = 900
 
+/** A function as callers find it. */
+export interface FunctionDescription {
+  readonly name: string
+  /** The version or alias that the caller named, and the version that it stands for. */
+  readonly qualifier?: string | undefined
+  readonly version: string
+  readonly durable: boolean
+  /** ExecutionTimeout in seconds, where it has one of its own. */
+  readonly executionTimeoutSeconds?: number | undefined
+}
+
 // ---- names ---------------------------------------------------------------------------------------
 
 /** A function's name as callers write it: bare, partial or full ARN, with or without a qualifier. */
@@ -147,6 +159,10 @@ export interface Place {
 /** The ARN of a function, qualified when a version is given. */
 export const functionArn = (place: Place, name: string, version?: string | undefined): string =>
   `arn:aws:lambda:${place.region}:${place.accountId}:function:${name}${version === undefined ? "" : `:${version}`}`
+
+/** A function that nobody has registered. */
+export const notFound = (place: Place, { name, qualifier }: FunctionReference): Rejection =>
+  notFoundRejection(`Function not found: ${functionArn(place, name, qualifier)}`)
 
 /** The ARN of an execution. */
 export const executionArn = (place: Place, name: string, version: string, executionName: string, id: string): string =>

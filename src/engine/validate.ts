@@ -28,7 +28,8 @@ export const invalid = (reason: string): Rejection =>
 export const notFound = (reason: string): Rejection =>
   new Rejection({ errorName: "ResourceNotFoundException", status: 404, reason })
 
-const violation = (reasons: ReadonlyArray<string>): Rejection | undefined =>
+/** HTTP 400, `ValidationException`: members that break the model's constraints; nothing when none does. */
+export const violation = (reasons: ReadonlyArray<string>): Rejection | undefined =>
   reasons.length === 0
     ? undefined
     : new Rejection({
@@ -52,6 +53,10 @@ export interface Limits {
   readonly payloadBytes: number
   /** Bytes of an execution's input or result. Default 6 MiB. */
   readonly executionPayloadBytes: number
+  /** Bytes of the input of an execution that is started asynchronously. Default 1 MiB. */
+  readonly eventPayloadBytes: number
+  /** Longest ExecutionTimeout of a function that is invoked synchronously, in seconds. Default 900. */
+  readonly synchronousSeconds: number
   /** Bytes of one error object as JSON. Default 32 KiB. */
   readonly errorBytes: number
   /** Updates in one request. The service publishes no number: off by default. */
@@ -72,6 +77,8 @@ export const defaultLimits: Limits = {
   storageBytes: Protocol.Limits.storageBytes,
   payloadBytes: Protocol.Limits.payloadBytes,
   executionPayloadBytes: 6 * 1024 * 1024,
+  eventPayloadBytes: 1024 * 1024,
+  synchronousSeconds: 900,
   errorBytes: Protocol.Limits.errorBytes,
   requestUpdates: Infinity,
   patterns: true,
@@ -87,10 +94,17 @@ const PRINTABLE = /^[\x20-\x7E]+$/
 const TENANT = /^[a-zA-Z0-9._:/=+\-@ ]+$/
 const CLIENT_TOKEN = /^[\x21-\x7E]+$/
 
-const at = (value: unknown, path: string, constraint: string) =>
+/** Says which constraint of the model a member breaks. */
+export const at = (value: unknown, path: string, constraint: string): string =>
   `Value '${String(value)}' at '${path}' failed to satisfy constraint: ${constraint}`
 
-const text = (value: string | undefined, path: string, length: number, pattern: RegExp): ReadonlyArray<string> => {
+/** Checks the length of a text, from 1 on, and its pattern, which begins with `^` and ends with `$`. */
+export const text = (
+  value: string | undefined,
+  path: string,
+  length: number,
+  pattern: RegExp
+): ReadonlyArray<string> => {
   if (value === undefined) return []
   if (value.length < 1) return [at(value, path, "Member must have length greater than or equal to 1")]
   if (value.length > length) return [at(value, path, `Member must have length less than or equal to ${length}`)]
@@ -100,7 +114,8 @@ const text = (value: string | undefined, path: string, length: number, pattern: 
   return []
 }
 
-const whole = (value: number | undefined, path: string, min: number, max: number): ReadonlyArray<string> => {
+/** Checks a whole number between bounds. */
+export const whole = (value: number | undefined, path: string, min: number, max: number): ReadonlyArray<string> => {
   if (value === undefined) return []
   if (!Number.isInteger(value)) return [at(value, path, "Member must be an integer")]
   if (value < min) return [at(value, path, `Member must have value greater than or equal to ${min}`)]
@@ -137,9 +152,9 @@ const fields = (update: Protocol.OperationUpdate, index: number): ReadonlyArray<
   ]
 }
 
-/** Checks the name of an execution: 1 to 64 characters of `[a-zA-Z0-9-_]`. */
-export const checkExecutionName = (name: string): Rejection | undefined =>
-  violation(text(name, "durableExecutionName", 64, ID))
+/** Checks what a start names: 1 to 64 characters of `[a-zA-Z0-9-_]`, and a tenant. */
+export const checkStart = (name: string | undefined, tenantId: string | undefined): Rejection | undefined =>
+  violation([...text(name, "durableExecutionName", 64, ID), ...text(tenantId, "tenantId", 256, TENANT)])
 
 // ---- sizes ---------------------------------------------------------------------------------------
 

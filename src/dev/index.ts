@@ -1,0 +1,5 @@
+/**
+ * For development on one's own machine, on Node.js.
+ */
+export * as HttpExecutor from "./HttpExecutor.ts"
+export * as Server from "./Server.ts"
