@@ -133,7 +133,7 @@ export interface FunctionReference {
   readonly qualifier?: string | undefined
 }
 
-const REFERENCE = /^(?:(?:arn:[^:]+:lambda:[^:]*:)?(?:\d{12}:)?function:|\d{12}:)?([^:]+)(?::([^:]+))?$/
+const REFERENCE = /^(?:(?:arn:[^:]+:lambda:[^:]*:)?(?:\d{12}:)?function:|\d{12}:)?([^:$]+)(?::([^:]+))?$/
 
 /** Reads a function's name; one that cannot be read counts as a bare name. */
 export const parseReference = (text: string): FunctionReference => {
