@@ -68,8 +68,68 @@ export class StepTimedOut extends Data.TaggedError("StepTimedOut")<{
 /** The body of a child context failed with an error that its `error` schema does not cover. */
 export class ChildContextFailed extends Data.TaggedError("ChildContextFailed")<Uncovered> {}
 
+/**
+ * The outside reported a failure of a callback that its `error` schema does not cover (or it has none), or
+ * completed it with what its `success` schema does not accept: `type` is then `"InvalidResult"`.
+ *
+ * `type`, `message` and `data` are what the outside sent; `data` is its ErrorData, parsed where it is JSON.
+ */
+export class CallbackFailed extends Data.TaggedError("CallbackFailed")<Uncovered> {}
+
+/** A callback was not completed within its `timeout`, or went without a heartbeat for its `heartbeatTimeout`. */
+export class CallbackTimedOut extends Data.TaggedError("CallbackTimedOut")<{
+  readonly operation: string
+  readonly kind: "timeout" | "heartbeat"
+}> {
+  override get message() {
+    return this.kind === "timeout"
+      ? `Callback "${this.operation}" timed out: nobody completed it in time.`
+      : `Callback "${this.operation}" timed out: no heartbeat came in time.`
+  }
+}
+
+/** The submitter of a `waitForCallback` failed for good: nobody was asked, and the callback stays open. */
+export class CallbackSubmitFailed extends Data.TaggedError("CallbackSubmitFailed")<Uncovered> {}
+
+/** The check of a `waitForCondition` failed with an error that its `error` schema does not cover. */
+export class ConditionFailed extends Data.TaggedError("ConditionFailed")<Uncovered> {}
+
+/** The schedule of a `waitForCondition` ended before its condition was met. */
+export class ConditionExhausted extends Data.TaggedError("ConditionExhausted")<{
+  readonly operation: string
+  /** How often it was checked. */
+  readonly attempts: number
+}> {
+  override get message() {
+    return `Condition "${this.operation}" was not met after ${this.attempts} checks, and its schedule allows no more.`
+  }
+}
+
+/**
+ * A function that a workflow invoked did not give what it declares: it failed with an error that the target's
+ * `error` schema does not cover (a failed operation of its own, a defect, any error of a plain function), it ran
+ * out of time, it was stopped, or it could not be invoked.
+ *
+ * `status` is how the invocation ended. `"SUCCEEDED"` means that its result is not what the target's `success`
+ * schema accepts; `type` is then `"InvalidResult"`. `type`, `message` and `data` are those of the invoked
+ * function's error; `data` is its ErrorData, parsed where it is JSON.
+ */
+export class InvokeFailed extends Data.TaggedError("InvokeFailed")<
+  Uncovered & { readonly status: "SUCCEEDED" | "FAILED" | "TIMED_OUT" | "STOPPED" | "CANCELLED" }
+> {}
+
 /** Failures of operations: always encodable, so any context, branch or definition may end with them undeclared. */
-export type Operation = StepFailed | StepInterrupted | StepTimedOut | ChildContextFailed
+export type Operation =
+  | StepFailed
+  | StepInterrupted
+  | StepTimedOut
+  | ChildContextFailed
+  | CallbackFailed
+  | CallbackTimedOut
+  | CallbackSubmitFailed
+  | ConditionFailed
+  | ConditionExhausted
+  | InvokeFailed
 
 // ---- how an execution ends ---------------------------------------------------------------------------
 
@@ -222,7 +282,19 @@ const makeOperation = () => {
     classSchema(StepFailed, "StepFailed", uncovered),
     classSchema(StepInterrupted, "StepInterrupted", operation),
     classSchema(StepTimedOut, "StepTimedOut", { ...operation, timeoutMillis: Schema.Number }),
-    classSchema(ChildContextFailed, "ChildContextFailed", uncovered)
+    classSchema(ChildContextFailed, "ChildContextFailed", uncovered),
+    classSchema(CallbackFailed, "CallbackFailed", uncovered),
+    classSchema(CallbackTimedOut, "CallbackTimedOut", {
+      ...operation,
+      kind: Schema.Literals(["timeout", "heartbeat"])
+    }),
+    classSchema(CallbackSubmitFailed, "CallbackSubmitFailed", uncovered),
+    classSchema(ConditionFailed, "ConditionFailed", uncovered),
+    classSchema(ConditionExhausted, "ConditionExhausted", { ...operation, attempts: Schema.Number }),
+    classSchema(InvokeFailed, "InvokeFailed", {
+      ...uncovered,
+      status: Schema.Literals(["SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED", "CANCELLED"])
+    })
   ])
 }
 

@@ -30,7 +30,8 @@ export interface Transform {
 /**
  * What happens to the text of results and errors of operations between a codec and the wire: nothing by
  * default. Compress, encrypt or offload by providing a transform in the handler's layer. The execution's own
- * input and output stay plain JSON, so that any client can call the function.
+ * input and output stay plain JSON, so that any client can call the function; so do the payloads of callbacks
+ * and of invoked functions, which others write and read.
  */
 export const Serdes: Context.Reference<Transform | undefined> = Context.Reference("effect-durable-lambda/Serdes", {
   defaultValue: (): Transform | undefined => undefined
@@ -160,6 +161,26 @@ const fault = (value: unknown, path: string, parents: ReadonlyArray<object>): st
     default:
       return `${at(path)} is a ${typeof value}`
   }
+}
+
+/**
+ * The text of what a schema constructs from this input: a class schema takes what its constructor takes, and
+ * defaults are filled in.
+ */
+export const encodeInput = (
+  schema: Schema.Constraint,
+  input: unknown
+): Effect.Effect<string | undefined, string, any> => {
+  const { make } = schema as { readonly make?: (input: unknown) => unknown }
+  return Effect.flatMap(
+    typeof make !== "function"
+      ? Effect.succeed(input)
+      : Effect.try({
+          try: () => make(input),
+          catch: (error) => (error instanceof Error ? error.message : String(error))
+        }),
+    (value) => payloadCodec(schema).encode(value)
+  )
 }
 
 /** What in a value is not plain JSON, in the words of the compile-time message; `undefined` when it is plain. */

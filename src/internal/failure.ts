@@ -4,7 +4,8 @@
  *
  * `ErrorType` is the failure's tag, `ErrorMessage` readable, `ErrorData` one of
  * - the failure, encoded by the operation's `error` schema (or by its own, for the library's operation errors);
- * - a wrapper (`StepFailed`, `ChildContextFailed`) with what is known of a failure that no schema covers;
+ * - a wrapper (`StepFailed`, `ChildContextFailed`, `ConditionFailed`) with what is known of a failure that no
+ *   schema covers;
  * - `{"~defect": …}` or `{"~interrupted": true}`, which stay what they are.
  */
 import type * as Cause from "effect/Cause"
@@ -13,13 +14,20 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import {
+  CallbackFailed,
+  CallbackSubmitFailed,
+  CallbackTimedOut,
   ChildContextFailed,
+  ConditionExhausted,
+  ConditionFailed,
+  InvokeFailed,
   type Operation,
   SerdesFailed,
   StepFailed,
   StepInterrupted,
   StepTimedOut,
-  toFields
+  toFields,
+  type Uncovered
 } from "../DurableError.ts"
 import type * as Protocol from "../Protocol.ts"
 import * as Serdes from "../Serdes.ts"
@@ -49,7 +57,7 @@ export interface FailureCodec {
   readonly operation: string
   readonly schema: Schema.Constraint | undefined
   /** Stands for failures that nothing covers. */
-  readonly Wrapper: typeof StepFailed | typeof ChildContextFailed
+  readonly Wrapper: typeof StepFailed | typeof ChildContextFailed | typeof ConditionFailed
   /** What a failure without data of ours becomes. Default: the wrapper. */
   readonly otherwise?: ((type: string, message: string) => unknown) | undefined
 }
@@ -106,12 +114,36 @@ const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
 
 // ---- writing -------------------------------------------------------------------------------------------
 
-/** Errors of the library that an operation lets through as they are. */
-const keeps = (codec: FailureCodec, failure: unknown): failure is Operation =>
-  failure instanceof StepFailed ||
-  failure instanceof StepInterrupted ||
-  failure instanceof StepTimedOut ||
-  (codec.Wrapper === ChildContextFailed && failure instanceof ChildContextFailed)
+/** The library's own failures, by tag. */
+const OPERATIONS = {
+  StepFailed,
+  StepInterrupted,
+  StepTimedOut,
+  ChildContextFailed,
+  CallbackFailed,
+  CallbackTimedOut,
+  CallbackSubmitFailed,
+  ConditionFailed,
+  ConditionExhausted,
+  InvokeFailed
+}
+
+// any: the fields of each class are those it was written with
+const classOf = (tag: unknown): (new (fields: any) => Operation) | undefined =>
+  typeof tag === "string" && Object.hasOwn(OPERATIONS, tag) ? OPERATIONS[tag as keyof typeof OPERATIONS] : undefined
+
+/** Whether an operation lets a failure through as it is: a context does so with all of ours, others with their own. */
+const keeps = ({ Wrapper }: FailureCodec, failure: unknown): failure is Operation => {
+  const tag = property(failure, "_tag")
+  const Class = classOf(tag)
+  return (
+    Class !== undefined &&
+    failure instanceof Class &&
+    (Wrapper === ChildContextFailed || (Wrapper === StepFailed ? STEP.test(String(tag)) : Class === ConditionExhausted))
+  )
+}
+
+const STEP = /^Step/
 
 const predicates = new WeakMap<object, (failure: unknown) => boolean>()
 
@@ -191,25 +223,12 @@ const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage:
 
 // ---- reading -------------------------------------------------------------------------------------------
 
-/** Our own errors, by tag. Their fields are read as they were written; what is missing is text. */
+/** One of our own errors, with the fields that were written. */
 const readOperation = (data: unknown): Operation | undefined => {
-  const fields = {
-    operation: String(property(data, "operation")),
-    type: String(property(data, "type")),
-    message: String(property(data, "message")),
-    ...(property(data, "data") === undefined ? undefined : { data: property(data, "data") as Schema.Json })
-  }
-  switch (property(data, "_tag")) {
-    case "StepFailed":
-      return new StepFailed(fields)
-    case "ChildContextFailed":
-      return new ChildContextFailed(fields)
-    case "StepInterrupted":
-      return new StepInterrupted({ operation: fields.operation })
-    case "StepTimedOut":
-      return new StepTimedOut({ operation: fields.operation, timeoutMillis: Number(property(data, "timeoutMillis")) })
-  }
-  return undefined
+  const Class = classOf(property(data, "_tag"))
+  if (Class === undefined) return undefined
+  const { _tag, ...fields } = data as { readonly _tag: string }
+  return new Class(fields)
 }
 
 const readDefect = (data: unknown): unknown => {
@@ -253,4 +272,47 @@ export const decodeFailure = (
       })
     )
   )
+}
+
+// ---- failures of others --------------------------------------------------------------------------------
+
+/** What is known of a failure that someone else has sent, within what our own records can hold. */
+const known = (error: Protocol.ErrorObject | undefined, note = ""): Omit<Uncovered, "operation"> => {
+  const text = error?.ErrorData
+  const data = text === undefined ? undefined : Result.getOrElse(Serdes.readPlainJson(text), () => text)
+  return {
+    type: error?.ErrorType ?? "Failure",
+    message: cut(`${error?.ErrorMessage ?? "It failed without a message."}${note}`),
+    // its own fields again stand in JSON within JSON wherever this failure is recorded
+    ...(data === undefined || jsonBytes(data) > DATA_BYTES ? undefined : { data: data as Schema.Json })
+  }
+}
+
+/**
+ * The failure in an error object that another party has written: an external system, or a function that was
+ * invoked. What the schema reads keeps its class; `otherwise` makes an error of the rest. What cannot be read is
+ * no fault of this program.
+ */
+export const decodeForeign = (
+  error: Protocol.ErrorObject | undefined,
+  schema: Schema.Constraint | undefined,
+  otherwise: (known: Omit<Uncovered, "operation">) => unknown
+): Effect.Effect<Exit.Exit<never, unknown>, never, any> => {
+  const text = error?.ErrorData
+  const data = Result.getOrUndefined(Serdes.readPlainJson(text))
+  const uncovered =
+    schema === undefined ||
+    schema.ast._tag === "Never" ||
+    text === undefined ||
+    // failures of operations of ours, and defects: no schema of a user's errors is meant for them
+    readOperation(data) !== undefined ||
+    property(data, "~defect") !== undefined ||
+    property(data, "~interrupted") !== undefined
+  return uncovered
+    ? Effect.succeed(Exit.fail(otherwise(known(error))))
+    : Effect.match(Serdes.payloadCodec(schema).decode(text), {
+        onSuccess: Exit.fail,
+        onFailure: (reason) =>
+          Exit.fail(otherwise(known(error, ` (its data is not what the \`error\` schema accepts: ${reason})`)))
+      })
 }

@@ -20,3 +20,15 @@ export const defaultRetry: Schedule.Schedule<unknown, unknown> = Schedule.min([
 
 /** No retry: the first failure fails the step. */
 export const noRetry: Schedule.Schedule<unknown, unknown> = Schedule.recurs(0)
+
+/**
+ * How a `waitForCondition` polls when it says nothing else, as AWS's SDKs do: 60 checks, 5 s before the second,
+ * half as long again before each further one, 300 s at most, with full jitter.
+ */
+export const defaultPolling: Schedule.Schedule<unknown, unknown> = Schedule.min([
+  Schedule.exponential("5 seconds", 1.5),
+  Schedule.spaced("300 seconds")
+]).pipe(
+  Schedule.modifyDelay(({ duration }) => Effect.map(Random.next, (random) => Duration.times(duration, random))),
+  Schedule.upTo({ times: 59 })
+)

@@ -135,27 +135,39 @@ const run = (name: string, body: AnyEffect, options: AnyOptions): Effect.Effect<
           `${Limits.subTypeLength} characters of [a-zA-Z0-9-_].`
       )
     }
-    if (options.virtual === true) return runVirtual(here, name, subType, body)
-    const op = open(here, "childContext", { type: "CONTEXT", subType, name })
-    if (op === undefined) return halt
-    const { core, fiber } = here
-    const context = fiber.context
-    const codec: OutcomeCodec = {
-      success: options.success,
-      failure: { operation: name, schema: options.error, Wrapper: ChildContextFailed }
-    }
-    const services = () => stepContext(here)
-    return park(core, op, "ended", decoder(core, context, codec, services), () => {
-      if (!core.mustRun(op)) return undefined
-      const world = core.child(op, `child context "${name}"`)
-      const child = start(core, op, world, context, services, body, options, codec)
-      return () => {
-        core.lose(world)
-        child.interrupt()
-        core.release(halt, world)
-      }
-    })
+    return options.virtual === true
+      ? runVirtual(here, name, subType, body)
+      : contextHere(here, "childContext", name, body, { ...options, subType })
   })
+
+/** Runs a body in a recorded context of its own, below where it stands. `call` is for messages. */
+export const contextHere = (
+  here: Here,
+  call: string,
+  name: string,
+  body: AnyEffect,
+  options: AnyOptions & { readonly subType: string }
+): Effect.Effect<unknown, unknown> => {
+  const op = open(here, call, { type: "CONTEXT", subType: options.subType, name })
+  if (op === undefined) return halt
+  const { core, fiber } = here
+  const context = fiber.context
+  const codec: OutcomeCodec = {
+    success: options.success,
+    failure: { operation: name, schema: options.error, Wrapper: ChildContextFailed }
+  }
+  const services = () => stepContext(here)
+  return park(core, op, "ended", decoder(core, context, codec, services), () => {
+    if (!core.mustRun(op)) return undefined
+    const world = core.child(op, `child context "${name}"`)
+    const child = start(core, op, world, context, services, body, options, codec)
+    return () => {
+      core.lose(world)
+      child.interrupt()
+      core.release(halt, world)
+    }
+  })
+}
 
 /** Ids of its own, in the world it stands in: no record, so no outcome of its own either. */
 const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string, body: AnyEffect): AnyEffect => {

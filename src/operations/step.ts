@@ -98,12 +98,12 @@ type Interrupted<M> = "AtMostOncePerRetry" extends M ? StepInterrupted : never
 type TimedOut<T> = [T] extends [undefined] ? never : StepTimedOut
 /** The members of `S` that accept a member of `E`: a schema shared by many steps does not widen their errors. */
 type Accepting<S, E> = S extends unknown ? ([Extract<E, S>] extends [never] ? never : S) : never
-/** Covered errors keep their class, the rest surface as StepFailed. */
-type Surfaced<E, SE> = SE extends { readonly Type: infer S }
-  ? Accepting<S, E> | ([Exclude<E, S>] extends [never] ? never : StepFailed)
+/** Covered errors keep their class, the rest surface as the operation's own failure. */
+export type Surfaced<E, SE, Wrapper = StepFailed> = SE extends { readonly Type: infer S }
+  ? Accepting<S, E> | ([Exclude<E, S>] extends [never] ? never : Wrapper)
   : [E] extends [never]
     ? never
-    : StepFailed
+    : Wrapper
 /** What a step supplies to its effect. */
 type OwnOfStep = CurrentStep | CurrentExecution | Scope.Scope
 
@@ -251,6 +251,16 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
     return park(core, op, "ended", decoder(core, context, codec))
   })
 
+/** What an attempt can know of itself. */
+export const currentStep = (core: Core, op: Op, attempt: Attempt): CurrentStep["Service"] => ({
+  attempt: attempt.number,
+  get idempotencyKey() {
+    return operationId(core.executionArn, "step", op.id, 1)
+  },
+  operationId: op.id,
+  name: op.spec.name
+})
+
 /** One attempt: what to run, and what to record of how it ends. */
 const attemptOf = (
   core: Core,
@@ -263,14 +273,7 @@ const attemptOf = (
   attempt: Attempt
 ): Run => {
   const { name } = op.spec
-  const context = Context.add(services, CurrentStep, {
-    attempt: attempt.number,
-    get idempotencyKey() {
-      return operationId(core.executionArn, "step", op.id, 1)
-    },
-    operationId: op.id,
-    name
-  })
+  const context = Context.add(services, CurrentStep, currentStep(core, op, attempt))
   const limited: AnyEffect = attempt.interrupted
     ? Effect.fail(new StepInterrupted({ operation: name }))
     : timeout === undefined

@@ -19,7 +19,7 @@ import * as Engine from "../engine/Engine.ts"
 import * as History from "../History.ts"
 import * as failures from "../internal/failure.ts"
 import type * as Protocol from "../Protocol.ts"
-import { payloadCodec } from "../Serdes.ts"
+import { encodeInput, payloadCodec } from "../Serdes.ts"
 import type { CodecServices, StepServicesIn } from "../StepServices.ts"
 
 // ---- shapes ----------------------------------------------------------------------------------------------
@@ -139,16 +139,6 @@ const QUIET_MILLIS = 20
 
 const millisecond = Context.get(Context.empty(), Clock.Clock).sleep(Duration.millis(1)) // of the real clock
 
-/** The payload as the definition's schema constructs it: a class schema takes what its constructor takes. */
-const encodePayload = (
-  definition: DurableFunction.Any,
-  payload: unknown
-): Effect.Effect<string | undefined, never, any> => {
-  const { make } = definition.payload as { readonly make?: (input: unknown) => unknown }
-  const value = typeof make === "function" ? Effect.sync(() => make(payload)) : Effect.succeed(payload)
-  return Effect.flatMap(value, (value) => Effect.orDie(payloadCodec(definition.payload).encode(value)))
-}
-
 const resultOf = (definition: DurableFunction.Any, end: Engine.Description): Effect.Effect<unknown, unknown, any> => {
   const executionArn = end.DurableExecutionArn
   const message = end.Error?.ErrorMessage ?? ""
@@ -230,7 +220,7 @@ const make = Effect.fnUntraced(function* (move: (duration: Duration.Input) => Ef
               executionTimeoutSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(options.executionTimeout)))
             }
       )
-      const text = yield* encodePayload(definition, payload)
+      const text = yield* Effect.orDie(encodeInput(definition.payload, payload))
       const arn = yield* Effect.orDie(
         engine.start({
           functionName: `${name}:$LATEST`,
@@ -268,6 +258,15 @@ const make = Effect.fnUntraced(function* (move: (duration: Duration.Input) => Ef
   })
 })
 
+/**
+ * On an engine of the test: for tests that play the outside, which completes callbacks, is invoked, or stops
+ * executions, by the engine's own calls.
+ */
+export const layer: Layer.Layer<TestRunner, never, Engine.Engine> = Layer.effect(
+  TestRunner,
+  Effect.flatMap(Clock.Clock, (clock) => make((duration) => adjust(clock, duration)))
+)
+
 /** In memory, with time that is skipped: what waits goes on at once. Every provision is an engine of its own. */
 export const layerMemory: Layer.Layer<TestRunner> = Layer.fresh(
   Layer.provide(
@@ -283,15 +282,7 @@ export const layerMemory: Layer.Layer<TestRunner> = Layer.fresh(
  * In memory, on the `Clock` of the test: with `it.effect` that is a `TestClock`, and nothing that waits goes on
  * before `TestRunner.advance`. Every provision is an engine of its own.
  */
-export const layerMemoryClock: Layer.Layer<TestRunner> = Layer.fresh(
-  Layer.provide(
-    Layer.effect(
-      TestRunner,
-      Effect.flatMap(Clock.Clock, (clock) => make((duration) => adjust(clock, duration)))
-    ),
-    Engine.layerMemory
-  )
-)
+export const layerMemoryClock: Layer.Layer<TestRunner> = Layer.fresh(Layer.provide(layer, Engine.layerMemory))
 
 /** A TestClock moves at once, any other clock by waiting. */
 const adjust = (clock: Clock.Clock, duration: Duration.Input): Effect.Effect<void> => {

@@ -60,6 +60,8 @@ export interface Core {
   readonly stepContexts: WeakMap<Context.Context<never>, Context.Context<never>>
   /** The invocation has ended: nothing durable happens any more. */
   readonly closed: boolean
+  /** Whether anything durable can happen here; ends the invocation where it must not even be tried. */
+  readonly admits: (world: World, spec: Spec) => boolean
   /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
   readonly open: (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
   /** Parks a fiber on an operation until its event is delivered. */
@@ -151,17 +153,22 @@ export const make = (
 
   // ---- asked by operations, in body fibers --------------------------------------------------------
 
-  const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
-    const { world } = place
-    if (closed || bodyExit !== undefined || world.state === "ended") return undefined
+  const admits = (world: World, spec: Spec): boolean => {
+    if (closed || bodyExit !== undefined || world.state === "ended") return false
     if (world.state === "lost") {
       fail(new InvalidOperation({ message: explain.inLostContext(world, spec) }))
-      return undefined
+      return false
     }
     if (world.movedAt !== delivery && !unguarded) {
       fail(new UntrackedAsync({ message: explain.movedByAnotherWorld(world, spec) }))
-      return undefined
+      return false
     }
+    return true
+  }
+
+  const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
+    const { world } = place
+    if (!admits(world, spec)) return undefined
     const id = place.nextId(spec)
     const record = records.get(id)
     visits.visit(world, id)
@@ -521,6 +528,7 @@ export const make = (
     get closed() {
       return closed
     },
+    admits,
     open,
     park: gate.park,
     unpark,

@@ -79,11 +79,24 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       if (op.place.world.rebuilding) {
         return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
       }
-      if (!isStep) offer(op.update("START", op.start))
+      if (!isStep) start(op)
       else if (op.atMostOnce || startDelay === 0) offer(op.update("START"))
       else offer(op.update("START"), true)
     }
     if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) attempt(op)
+  }
+
+  /** A START may carry a payload, which is encoded only where there is no record yet. */
+  const start = (op: Op): void => {
+    const fields = op.start
+    if (!Effect.isEffect(fields)) return offer(op.update("START", fields))
+    running++
+    follow(op, host.fork(fields), (exit) => {
+      running--
+      if (Exit.isFailure(exit)) return fail(fatalOf(exit))
+      offer(op.update("START", exit.value))
+      pump()
+    })
   }
 
   const attempt = (op: Op): void => {
@@ -91,7 +104,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     if (number <= op.attempt || op.waiters.length === 0) return
     op.attempt = number
     const status = op.record?.Status
-    if (status === "READY") {
+    if (status === "READY" && !op.carriesState) {
       if (op.atMostOnce) return offer(op.update("START")) // the body runs when it is acknowledged
       offer(op.update("START"), true)
     }
@@ -137,6 +150,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   }
 
   const record = (op: Op, ending: Ending): void => {
+    if (op.carriesState && op.record?.Status === "READY") offer(op.update("START"))
     offer(op.update(ending.Action, ending))
   }
 

@@ -61,10 +61,12 @@ export class Op {
   record: Protocol.Operation | undefined
   readonly waiters: Array<Waiter> = []
   waits = 0
-  /** What its START carries besides the common fields. */
-  start: Partial<Protocol.OperationUpdate> | undefined
+  /** What its START carries besides the common fields; a payload may have to be encoded first. */
+  start: Partial<Protocol.OperationUpdate> | Effect.Effect<Partial<Protocol.OperationUpdate>, Fatal> | undefined
   /** START is acknowledged before the body runs. */
   atMostOnce = false
+  /** Its record hands a state from attempt to attempt. START wipes it out, so it is sent with what replaces it. */
+  carriesState = false
   launched = false
   /** Last attempt begun in this invocation. */
   attempt = 0
