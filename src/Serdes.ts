@@ -171,12 +171,12 @@ export const encodeInput = (
   schema: Schema.Constraint,
   input: unknown
 ): Effect.Effect<string | undefined, string, any> => {
-  const { make } = schema as { readonly make?: (input: unknown) => unknown }
+  const maker = schema as { readonly make?: (input: unknown) => unknown } // a method: a class makes itself
   return Effect.flatMap(
-    typeof make !== "function"
+    maker.make === undefined
       ? Effect.succeed(input)
       : Effect.try({
-          try: () => make(input),
+          try: () => maker.make?.(input),
           catch: (error) => (error instanceof Error ? error.message : String(error))
         }),
     (value) => payloadCodec(schema).encode(value)

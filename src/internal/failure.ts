@@ -297,7 +297,7 @@ export const decodeForeign = (
   error: Protocol.ErrorObject | undefined,
   schema: Schema.Constraint | undefined,
   otherwise: (known: Omit<Uncovered, "operation">) => unknown
-): Effect.Effect<Exit.Exit<never, unknown>, never, any> => {
+): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>, never, any> => {
   const text = error?.ErrorData
   const data = Result.getOrUndefined(Serdes.readPlainJson(text))
   const uncovered =
@@ -309,7 +309,7 @@ export const decodeForeign = (
     property(data, "~defect") !== undefined ||
     property(data, "~interrupted") !== undefined
   return uncovered
-    ? Effect.succeed(Exit.fail(otherwise(known(error))))
+    ? Exit.fail(otherwise(known(error)))
     : Effect.match(Serdes.payloadCodec(schema).decode(text), {
         onSuccess: Exit.fail,
         onFailure: (reason) =>

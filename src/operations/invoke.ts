@@ -5,11 +5,10 @@ import type * as Schema from "effect/Schema"
 import type { DurableContext } from "../DurableContext.ts"
 import { InvokeFailed, SerdesFailed, type Uncovered } from "../DurableError.ts"
 import { detailsOf, halt, invalid, open, park, stepContext, withHere } from "../internal/core/operation.ts"
-import { type AnswerCodec, INVALID_RESULT } from "../internal/core/outside.ts"
+import { type AnswerCodec, INVALID_RESULT, readAnswer, readFailure } from "../internal/core/outside.ts"
 import type { Decode, Op } from "../internal/core/world.ts"
-import * as failures from "../internal/failure.ts"
 import type * as Protocol from "../Protocol.ts"
-import { encodeInput, payloadCodec } from "../Serdes.ts"
+import { encodeInput } from "../Serdes.ts"
 import type { CodecServices, StepServices } from "../StepServices.ts"
 
 /** A function that can be invoked: a `DurableFunction`, or the schemas of any Lambda function. */
@@ -161,22 +160,14 @@ const answer =
     const { Error: error, Result: result } = detailsOf(record)
     const failed = (known: Omit<Uncovered, "operation">) =>
       new InvokeFailed({ operation, status: record.Status as InvokeFailed["status"], ...known }) // a terminal one
-    const provided = <A>(effect: Effect.Effect<A, never, any>): Effect.Effect<A> =>
-      Effect.provideContext(effect, context as Context.Context<any>) // services of codecs are in the handler's layer
     if (record.Status !== "SUCCEEDED") {
-      return provided(failures.decodeForeign(error, record.Status === "FAILED" ? errorSchema : undefined, failed))
+      return readFailure(context, record.Status === "FAILED" ? errorSchema : undefined, error, failed)
     }
     if (success === undefined) return Exit.void
-    return provided(
-      Effect.match(payloadCodec(success).decode(result), {
-        onSuccess: Exit.succeed,
-        onFailure: (reason) =>
-          Exit.fail(
-            failed({
-              type: INVALID_RESULT,
-              message: `The function returned what the target's \`success\` schema does not accept: ${failures.messageOf(reason)}`
-            })
-          )
+    return readAnswer(context, success, result, (reason) =>
+      failed({
+        type: INVALID_RESULT,
+        message: `The function returned what the target's \`success\` schema does not accept: ${reason}`
       })
     )
   }

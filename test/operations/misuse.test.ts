@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
 import * as FakeService from "../wire/FakeService.ts"
 import * as kit from "./kit.ts"
 
@@ -20,7 +21,14 @@ const operations: ReadonlyArray<readonly [call: string, operation: Effect.Effect
     ["Durable.step", Durable.step("x", Effect.succeed(1))],
     ["Durable.wait", Durable.wait("x", "1 second")],
     ["Durable.childContext", Durable.childContext("x", Effect.succeed(1))],
-    ["Durable.childContext", Durable.childContext("x", Effect.succeed(1), { virtual: true })]
+    ["Durable.childContext", Durable.childContext("x", Effect.succeed(1), { virtual: true })],
+    ["Durable.callback", Durable.callback("x")],
+    ["Durable.waitForCallback", Durable.waitForCallback("x", () => Effect.void)],
+    [
+      "Durable.waitForCondition",
+      Durable.waitForCondition("x", Effect.succeed, { initial: 1, state: Schema.Number, until: () => true })
+    ],
+    ["Durable.invoke", Durable.invoke("x", { payload: Schema.Null }, null, { functionName: "x" })]
   ]
 
 describe("misuse: where operations work", () => {
@@ -75,7 +83,14 @@ describe("misuse: names", () => {
         const bodies: ReadonlyArray<readonly [call: string, body: kit.Body]> = [
           ["step", Durable.step(name, Effect.succeed(1))],
           ["wait", Durable.wait(name, "1 second")],
-          ["childContext", Durable.childContext(name, Effect.succeed(1))]
+          ["childContext", Durable.childContext(name, Effect.succeed(1))],
+          ["callback", Durable.callback(name)],
+          ["waitForCallback", Durable.waitForCallback(name, () => Effect.void)],
+          [
+            "waitForCondition",
+            Durable.waitForCondition(name, Effect.succeed, { initial: 1, state: Schema.Number, until: () => true })
+          ],
+          ["invoke", Durable.invoke(name, { payload: Schema.Null }, null, { functionName: "x" })]
         ]
         for (const [call, body] of bodies) {
           const fault = yield* kit.faultOf(body)

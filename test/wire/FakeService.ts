@@ -312,6 +312,7 @@ export class FakeService {
         }
       if (Type === "CONTEXT")
         record.ContextDetails = { ...outcome, ...(ends ? (update.ContextOptions ?? {}) : undefined) }
+      if (Type === "CALLBACK") record.CallbackDetails = { CallbackId: Buffer.from(`callback ${Id}`).toString("base64") }
       if (Type === "WAIT")
         record.WaitDetails = { ScheduledEndTimestamp: now + (update.WaitOptions?.WaitSeconds ?? 0) * 1000 }
       this.records.set(Id, record)

@@ -23,30 +23,51 @@ export interface AnswerCodec {
 /** `type` of a failure where the other side succeeded, with what this side cannot read. */
 export const INVALID_RESULT = "InvalidResult"
 
+/**
+ * Reads an answer by a schema, whose services are in the handler's layer; `refuse` says what it is otherwise. Who
+ * expects nothing is content with anything.
+ */
+export const readAnswer = (
+  context: Context.Context<never>,
+  schema: Schema.Constraint,
+  text: string | undefined,
+  refuse: (reason: string) => unknown
+): Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>> =>
+  schema.ast._tag === "Void"
+    ? Exit.void
+    : Effect.provideContext(
+        Effect.match(payloadCodec(schema).decode(text), {
+          onSuccess: Exit.succeed,
+          onFailure: (reason) => Exit.fail(refuse(failures.messageOf(reason)))
+        }),
+        context as Context.Context<any>
+      )
+
+/** Reads a failure by a schema, whose services are in the handler's layer; `otherwise` makes an error of the rest. */
+export const readFailure = (
+  context: Context.Context<never>,
+  schema: Schema.Constraint | undefined,
+  error: Protocol.ErrorObject | undefined,
+  otherwise: (known: Omit<Uncovered, "operation">) => unknown
+): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>> => {
+  const decoded = failures.decodeForeign(error, schema, otherwise)
+  return Exit.isExit(decoded) ? decoded : Effect.provideContext(decoded, context as Context.Context<any>)
+}
+
 /** What the outside completed a callback with. Nothing that it can send is a fault of the program. */
 export const callbackAnswer =
   (context: Context.Context<never>, operation: string, { error: errorSchema, success }: AnswerCodec): Decode =>
   (_op, record) => {
     const { Error: error, Result: result } = detailsOf(record)
     const failed = (known: Omit<Uncovered, "operation">) => new CallbackFailed({ operation, ...known })
-    const provided = <A>(effect: Effect.Effect<A, never, any>): Effect.Effect<A> =>
-      Effect.provideContext(effect, context as Context.Context<any>) // services of codecs are in the handler's layer
     switch (record.Status) {
       case "SUCCEEDED":
         return success === undefined
           ? Exit.succeed(result)
-          : provided(
-              Effect.match(payloadCodec(success).decode(result), {
-                onSuccess: Exit.succeed,
-                onFailure: (reason) =>
-                  Exit.fail(
-                    failed({
-                      type: INVALID_RESULT,
-                      message:
-                        `Callback "${operation}" was completed with what its \`success\` schema does not accept: ` +
-                        failures.messageOf(reason)
-                    })
-                  )
+          : readAnswer(context, success, result, (reason) =>
+              failed({
+                type: INVALID_RESULT,
+                message: `Callback "${operation}" was completed with what its \`success\` schema does not accept: ${reason}`
               })
             )
       case "TIMED_OUT":
@@ -54,7 +75,7 @@ export const callbackAnswer =
           new CallbackTimedOut({ operation, kind: error?.ErrorType === "Callback.Heartbeat" ? "heartbeat" : "timeout" })
         )
       default:
-        return provided(failures.decodeForeign(error, errorSchema, failed))
+        return readFailure(context, errorSchema, error, failed)
     }
   }
 
