@@ -43,30 +43,32 @@ export interface Uncovered {
  * )
  * ```
  */
-export class StepFailed extends Data.TaggedError("StepFailed")<Uncovered> {}
+export class StepFailed extends /*#__PURE__*/ Data.TaggedError("StepFailed")<Uncovered> {}
 
 /**
  * An at-most-once step was found started by an earlier invocation that died: whether its effect happened
  * is unknown. It is an input of the step's retry schedule like any failure.
  */
-export class StepInterrupted extends Data.TaggedError("StepInterrupted")<{ readonly operation: string }> {
+export class StepInterrupted extends /*#__PURE__*/ Data.TaggedError("StepInterrupted")<{ readonly operation: string }> {
   override get message() {
     return `Step "${this.operation}" was interrupted: an earlier invocation ended while it ran, and it runs at most once per attempt.`
   }
 }
 
 /** An attempt of a step ran longer than the step's `timeout`. Input of its retry schedule like any failure. */
-export class StepTimedOut extends Data.TaggedError("StepTimedOut")<{
-  readonly operation: string
-  readonly timeoutMillis: number
-}> {
+export class StepTimedOut
+  extends /*#__PURE__*/ Data.TaggedError("StepTimedOut")<{
+    readonly operation: string
+    readonly timeoutMillis: number
+  }>
+{
   override get message() {
     return `Step "${this.operation}" timed out after ${this.timeoutMillis} ms.`
   }
 }
 
 /** The body of a child context failed with an error that its `error` schema does not cover. */
-export class ChildContextFailed extends Data.TaggedError("ChildContextFailed")<Uncovered> {}
+export class ChildContextFailed extends /*#__PURE__*/ Data.TaggedError("ChildContextFailed")<Uncovered> {}
 
 /**
  * The outside reported a failure of a callback that its `error` schema does not cover (or it has none), or
@@ -74,34 +76,36 @@ export class ChildContextFailed extends Data.TaggedError("ChildContextFailed")<U
  *
  * `type`, `message` and `data` are what the outside sent; `data` is its ErrorData, parsed where it is JSON.
  */
-export class CallbackFailed extends Data.TaggedError("CallbackFailed")<Uncovered> {}
+export class CallbackFailed extends /*#__PURE__*/ Data.TaggedError("CallbackFailed")<Uncovered> {}
 
 /** A callback was not completed within its `timeout`, or went without a heartbeat for its `heartbeatTimeout`. */
-export class CallbackTimedOut extends Data.TaggedError("CallbackTimedOut")<{
-  readonly operation: string
-  readonly kind: "timeout" | "heartbeat"
-}> {
+export class CallbackTimedOut
+  extends /*#__PURE__*/ Data.TaggedError("CallbackTimedOut")<{
+    readonly operation: string
+    readonly kind: "timeout" | "heartbeat"
+  }>
+{
   override get message() {
-    return this.kind === "timeout"
-      ? `Callback "${this.operation}" timed out: nobody completed it in time.`
-      : `Callback "${this.operation}" timed out: no heartbeat came in time.`
+    return `Callback "${this.operation}" got no ${this.kind === "timeout" ? "answer" : "heartbeat"} in time.`
   }
 }
 
 /** The submitter of a `waitForCallback` failed for good: nobody was asked, and the callback stays open. */
-export class CallbackSubmitFailed extends Data.TaggedError("CallbackSubmitFailed")<Uncovered> {}
+export class CallbackSubmitFailed extends /*#__PURE__*/ Data.TaggedError("CallbackSubmitFailed")<Uncovered> {}
 
 /** The check of a `waitForCondition` failed with an error that its `error` schema does not cover. */
-export class ConditionFailed extends Data.TaggedError("ConditionFailed")<Uncovered> {}
+export class ConditionFailed extends /*#__PURE__*/ Data.TaggedError("ConditionFailed")<Uncovered> {}
 
 /** The schedule of a `waitForCondition` ended before its condition was met. */
-export class ConditionExhausted extends Data.TaggedError("ConditionExhausted")<{
-  readonly operation: string
-  /** How often it was checked. */
-  readonly attempts: number
-}> {
+export class ConditionExhausted
+  extends /*#__PURE__*/ Data.TaggedError("ConditionExhausted")<{
+    readonly operation: string
+    /** How often it was checked. */
+    readonly attempts: number
+  }>
+{
   override get message() {
-    return `Condition "${this.operation}" was not met after ${this.attempts} checks, and its schedule allows no more.`
+    return `Condition "${this.operation}" was not met in ${this.attempts} checks, and its schedule has ended.`
   }
 }
 
@@ -114,9 +118,10 @@ export class ConditionExhausted extends Data.TaggedError("ConditionExhausted")<{
  * schema accepts; `type` is then `"InvalidResult"`. `type`, `message` and `data` are those of the invoked
  * function's error; `data` is its ErrorData, parsed where it is JSON.
  */
-export class InvokeFailed extends Data.TaggedError("InvokeFailed")<
-  Uncovered & { readonly status: "SUCCEEDED" | "FAILED" | "TIMED_OUT" | "STOPPED" | "CANCELLED" }
-> {}
+export class InvokeFailed
+  extends /*#__PURE__*/ Data.TaggedError("InvokeFailed")<
+    Uncovered & { readonly status: "SUCCEEDED" | "FAILED" | "TIMED_OUT" | "STOPPED" | "CANCELLED" }
+  > {}
 
 /** Failures of operations: always encodable, so any context, branch or definition may end with them undeclared. */
 export type Operation =
@@ -137,23 +142,26 @@ export type Operation =
  * An execution failed with something that is neither a declared error nor an operation's failure: a fault of
  * the program (`type` is then one of the fatal errors, such as `NonDeterministic`) or of what it was given.
  */
-export class ExecutionFailed extends Data.TaggedError("ExecutionFailed")<{
-  readonly executionArn: string
-  readonly type: string
-  readonly message: string
-}> {}
+export class ExecutionFailed
+  extends /*#__PURE__*/ Data.TaggedError("ExecutionFailed")<{
+    readonly executionArn: string
+    readonly type: string
+    readonly message: string
+  }> {}
 
 /** An execution ran longer than its function's execution timeout. No code of it ran at the end. */
-export class ExecutionTimedOut extends Data.TaggedError("ExecutionTimedOut")<{
-  readonly executionArn: string
-  readonly message: string
-}> {}
+export class ExecutionTimedOut
+  extends /*#__PURE__*/ Data.TaggedError("ExecutionTimedOut")<{
+    readonly executionArn: string
+    readonly message: string
+  }> {}
 
 /** An execution was stopped from outside. No code of it ran at the end. */
-export class ExecutionStopped extends Data.TaggedError("ExecutionStopped")<{
-  readonly executionArn: string
-  readonly message: string
-}> {}
+export class ExecutionStopped
+  extends /*#__PURE__*/ Data.TaggedError("ExecutionStopped")<{
+    readonly executionArn: string
+    readonly message: string
+  }> {}
 
 // ---- fatal errors ----------------------------------------------------------------------------------
 
@@ -172,34 +180,38 @@ interface Explained {
  * The code does not ask for what an earlier invocation recorded: it was changed under a running execution,
  * or its body is not deterministic.
  */
-export class NonDeterministic extends Data.TaggedError("NonDeterministic")<Explained> {}
+export class NonDeterministic extends /*#__PURE__*/ Data.TaggedError("NonDeterministic")<Explained> {}
 
 /**
  * The workflow's body was moved by something the library does not record (a promise, a timer, `fetch`, the
  * memory of another context) while durable operations were in flight: what happens next would be left to chance.
  */
-export class UntrackedAsync extends Data.TaggedError("UntrackedAsync")<Explained> {}
+export class UntrackedAsync extends /*#__PURE__*/ Data.TaggedError("UntrackedAsync")<Explained> {}
 
 /** A durable operation was used where none can work, or with options that no service accepts. */
-export class InvalidOperation extends Data.TaggedError("InvalidOperation")<Explained> {}
+export class InvalidOperation extends /*#__PURE__*/ Data.TaggedError("InvalidOperation")<Explained> {}
 
 /** A value could not be written as a payload, or a recorded payload could not be read. */
-export class SerdesFailed extends Data.TaggedError("SerdesFailed")<{
-  readonly operation: string
-  readonly action: "encode" | "decode"
-  readonly reason: string
-}> {
+export class SerdesFailed
+  extends /*#__PURE__*/ Data.TaggedError("SerdesFailed")<{
+    readonly operation: string
+    readonly action: "encode" | "decode"
+    readonly reason: string
+  }>
+{
   override get message() {
     return `${this.operation}: cannot ${this.action} its payload: ${this.reason}`
   }
 }
 
 /** A payload is larger than the service records. Nothing of the update was sent. */
-export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<{
-  readonly operation: string
-  readonly bytes: number
-  readonly limit: number
-}> {
+export class PayloadTooLarge
+  extends /*#__PURE__*/ Data.TaggedError("PayloadTooLarge")<{
+    readonly operation: string
+    readonly bytes: number
+    readonly limit: number
+  }>
+{
   override get message() {
     return (
       `${this.operation}: its payload has ${this.bytes} bytes, the service records at most ${this.limit}. ` +
@@ -209,11 +221,13 @@ export class PayloadTooLarge extends Data.TaggedError("PayloadTooLarge")<{
 }
 
 /** The execution has as many operations, or has written as many bytes, as the service allows. */
-export class OperationLimitExceeded extends Data.TaggedError("OperationLimitExceeded")<{
-  readonly operation: string
-  readonly quantity: "operations" | "bytes"
-  readonly limit: number
-}> {
+export class OperationLimitExceeded
+  extends /*#__PURE__*/ Data.TaggedError("OperationLimitExceeded")<{
+    readonly operation: string
+    readonly quantity: "operations" | "bytes"
+    readonly limit: number
+  }>
+{
   override get message() {
     return (
       `${this.operation}: the execution reached the service's limit of ${this.limit} ${this.quantity}. ` +
@@ -223,16 +237,17 @@ export class OperationLimitExceeded extends Data.TaggedError("OperationLimitExce
 }
 
 /** The event is not one that Lambda sends to a durable function. */
-export class MalformedEvent extends Data.TaggedError("MalformedEvent")<Explained> {}
+export class MalformedEvent extends /*#__PURE__*/ Data.TaggedError("MalformedEvent")<Explained> {}
 
 /** The execution's input is not what the definition's `payload` schema accepts. Nothing has run. */
-export class InvalidPayload extends Data.TaggedError("InvalidPayload")<Explained> {}
+export class InvalidPayload extends /*#__PURE__*/ Data.TaggedError("InvalidPayload")<Explained> {}
 
 /**
  * A checkpoint, or loading the recorded state, failed after all retries. `scope` says whether it ends the
  * execution (a refusal that no retry can change) or this invocation (Lambda invokes again, nothing recorded is lost).
  */
-export class CheckpointFailed extends Data.TaggedError("CheckpointFailed")<Explained & { readonly scope: Scope }> {}
+export class CheckpointFailed
+  extends /*#__PURE__*/ Data.TaggedError("CheckpointFailed")<Explained & { readonly scope: Scope }> {}
 
 /** Everything that ends an invocation without the workflow's consent. */
 export type Fatal =

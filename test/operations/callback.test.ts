@@ -484,11 +484,11 @@ describe("callback: timeouts", () => {
   it("each says what happened", () => {
     assert.strictEqual(
       new CallbackTimedOut({ operation: "approval", kind: "timeout" }).message,
-      'Callback "approval" timed out: nobody completed it in time.'
+      'Callback "approval" got no answer in time.'
     )
     assert.strictEqual(
       new CallbackTimedOut({ operation: "approval", kind: "heartbeat" }).message,
-      'Callback "approval" timed out: no heartbeat came in time.'
+      'Callback "approval" got no heartbeat in time.'
     )
   })
 

@@ -245,10 +245,7 @@ describe("waitForCondition: when it gives up", () => {
       const exhausted = new ConditionExhausted({ operation: "count", attempts: 3 })
       yield* kit.sees(condition, Exit.fail(exhausted))
       assert.deepStrictEqual(seen, [0, 1, 2])
-      assert.strictEqual(
-        exhausted.message,
-        'Condition "count" was not met after 3 checks, and its schedule allows no more.'
-      )
+      assert.strictEqual(exhausted.message, 'Condition "count" was not met in 3 checks, and its schedule has ended.')
     }).pipe(Effect.provide(layerMemory))
   )
 
