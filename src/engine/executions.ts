@@ -204,7 +204,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     const arn = functions.executionArn(settings.place, registered.name, version, options.name, options.id)
     const now = timers.now()
     const limit = options.executionTimeoutSeconds ?? registered.options.executionTimeoutSeconds
-    const timeoutSeconds = limit ?? functions.MAX_EXECUTION_SECONDS
+    const timeoutSeconds = Math.min(limit ?? Infinity, functions.MAX_EXECUTION_SECONDS)
     const execution: Store.ExecutionRecord = {
       arn,
       id: options.id,

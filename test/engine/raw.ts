@@ -57,10 +57,10 @@ export const register = Effect.fnUntraced(function* (
   options?: Engine.FunctionOptions
 ) {
   const engine = yield* Engine.Engine
-  let clientToken = 0
+  let requests = 0
   yield* engine.register(
     name,
-    (input) => {
+    (input, context) => {
       const event = input as Event
       let token = event.CheckpointToken
       const operations = new Map(event.InitialExecutionState.Operations.map((operation) => [operation.Id, operation]))
@@ -71,7 +71,7 @@ export const register = Effect.fnUntraced(function* (
             DurableExecutionArn: event.DurableExecutionArn,
             CheckpointToken: token,
             Updates,
-            ClientToken: `${name}-${clientToken++}`,
+            ClientToken: `${context.awsRequestId}-${requests++}`,
             ...request
           }),
           (response) => {
