@@ -15,6 +15,7 @@ import { Bank, Pay, pay } from "./07-idempotency.ts"
 import { Report, report } from "./08-logging.ts"
 import { Bill, bill, layer as compressed } from "./09-payloads.ts"
 import { Accounts, Trial, trial } from "./10-testing.ts"
+import { metrics, Weekly, weekly } from "./20-plugins.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
 
@@ -47,6 +48,7 @@ const examples: Readonly<Record<string, Start>> = {
     isPaying: () => Effect.succeed(false),
     close: () => Effect.void
   }),
+  "20-plugins": TestRunner.start(Weekly, weekly, "sales", { plugins: [metrics] }),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),
     services

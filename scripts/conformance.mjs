@@ -2,7 +2,7 @@
  * Runs AWS's conformance requirements against test/conformance/handlers, on two services: AWS's own checkpoint server
  * ("aws") and the engine of this library ("engine").
  *
- *     npm run conformance -- [--suite step,wait,child] [--id 1-1,2-1] [--service aws|engine] [other options of run.mjs]
+ *     npm run conformance -- [--suite step,wait,child,plugin] [--id 1-1,2-1] [--service aws|engine] [other options of run.mjs]
  *
  * Fails when a requirement of these suites fails or has no handler.
  */
@@ -24,7 +24,7 @@ if (service !== undefined)
     args.findIndex((arg) => arg.startsWith("--service")),
     args.includes(`--service=${service}`) ? 1 : 2
   )
-if (value("suite") === undefined && value("id") === undefined) args.push("--suite", "step,wait,child")
+if (value("suite") === undefined && value("id") === undefined) args.push("--suite", "step,wait,child,plugin")
 
 const handlers = "test/conformance/handlers"
 const driver = "test/conformance/driver.ts"

@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -16,12 +17,15 @@ import * as DurableError from "./DurableError.ts"
 import * as DurableExecutionClient from "./DurableExecutionClient.ts"
 import type * as DurableFunction from "./DurableFunction.ts"
 import * as DurableLogger from "./DurableLogger.ts"
+import { type DurablePlugin, Plugins } from "./DurablePlugin.ts"
 import type { Outcome } from "./internal/core/host.ts"
 import type { OrderPolicy } from "./internal/core/order.ts"
 import { run } from "./internal/core/run.ts"
 import { decodeInvocationEvent } from "./internal/decode.ts"
 import * as failures from "./internal/failure.ts"
+import type { Observer } from "./internal/observer.ts"
 import { operationId } from "./internal/operationId.ts"
+import { fromEnvironment } from "./internal/pluginModules.ts"
 import type { CurrentStep } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
 import { Limits } from "./internal/wire.ts"
@@ -91,6 +95,11 @@ export interface RunOptions {
   readonly unvisited?: "fail" | "ignore" | undefined
   /** How long finalizers may take when an invocation suspends or ends, before it answers without them. Default: 250 ms. */
   readonly finalizerGrace?: Duration.Input | undefined
+  /**
+   * Observers of what happens. Those of the layer (`DurablePlugin.layer`) come after them, then those that the
+   * environment variable `DURABLE_EXECUTION_PLUGINS` names (in a handler).
+   */
+  readonly plugins?: ReadonlyArray<DurablePlugin> | undefined
 }
 
 /** Options of `make`. */
@@ -169,13 +178,15 @@ export const invocation = <R>(
   body: AnyBody<R>,
   options: RunOptions,
   rawEvent: unknown,
-  lambda: LambdaContext | undefined
+  lambda: LambdaContext | undefined,
+  named?: Effect.Effect<ReadonlyArray<DurablePlugin>, DurableError.InvalidOperation>
 ): Effect.Effect<
   Protocol.InvocationOutput,
   DurableError.Fatal,
   Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
 > =>
   Effect.gen(function* () {
+    const loaded = named === undefined ? [] : yield* named
     const event = yield* Effect.fromResult(Result.mapError(decodeInvocationEvent(rawEvent), malformed))
     const service = yield* CheckpointService.CheckpointService
     const checkpoints = yield* service.open({
@@ -188,21 +199,40 @@ export const invocation = <R>(
     if (execution === undefined) {
       return yield* malformed("its state holds no EXECUTION operation, on no page")
     }
-    const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
     const current = describeExecution(event, checkpoints.operations, execution, lambda)
-    const outcome = yield* run(
-      Effect.provideService(Effect.scoped(Effect.suspend(() => body(payload))), CurrentExecution, current),
-      checkpoints,
-      { arn: event.DurableExecutionArn, startTimestamp: current.startTime },
+    const answered = (checkpoints: CheckpointService.Checkpoints, observer?: Observer) =>
+      Effect.gen(function* () {
+        const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
+        const outcome = yield* run(
+          Effect.scoped(Effect.suspend(() => body(payload))),
+          checkpoints,
+          { arn: event.DurableExecutionArn, startTimestamp: current.startTime },
+          {
+            order: options.order ?? "markers",
+            pace: options.pace ?? 1,
+            startDelay: Duration.toMillis(Duration.fromInputUnsafe(options.startDelay ?? 50)),
+            unvisited: options.unvisited ?? "fail",
+            finalizerGrace: Duration.fromInputUnsafe(options.finalizerGrace ?? 250),
+            observer
+          }
+        )
+        return yield* answer(definition, checkpoints, outcome)
+      }).pipe(Effect.catch((error) => answerFatal(error)))
+    const plugins = [...(options.plugins ?? []), ...(yield* Plugins), ...loaded]
+    const invocation = plugins[0]?.["~effect-durable-lambda/DurablePlugin"](
+      plugins,
       {
-        order: options.order ?? "markers",
-        pace: options.pace ?? 1,
-        startDelay: Duration.toMillis(Duration.fromInputUnsafe(options.startDelay ?? 50)),
-        unvisited: options.unvisited ?? "fail",
-        finalizerGrace: Duration.fromInputUnsafe(options.finalizerGrace ?? 250)
-      }
+        executionArn: event.DurableExecutionArn,
+        requestId: current.requestId,
+        isFirstInvocation: current.isFirstInvocation,
+        execution,
+        updatedOperationIds: event.UpdatedOperationIds ?? [],
+        remainingTime: current.remainingTime
+      },
+      checkpoints,
+      answered
     )
-    return yield* answer(definition, checkpoints, outcome)
+    return yield* Effect.provideService(invocation ?? answered(checkpoints), CurrentExecution, current)
   }).pipe(
     Effect.scoped,
     Effect.catch((error) => answerFatal(error))
@@ -307,7 +337,9 @@ const buildServices = <ROut, LE>(
             CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
           )
         : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
-    const own = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
+    const level = DurableLogger.levelFromEnvironment()
+    const logged = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
+    const own = level === undefined ? logged : Context.add(logged, References.MinimumLogLevel, level)
     return layer === undefined ? own : Context.merge(own, yield* Layer.buildWithScope(layer, scope))
   })
 
@@ -318,7 +350,8 @@ const buildServices = <ROut, LE>(
  *
  * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. Log
  * lines go through `DurableLogger` (one JSON line each, silent while replaying) unless the layer brings other
- * loggers.
+ * loggers; from the level on that `AWS_LAMBDA_LOG_LEVEL` names, or else `INFO`, unless the layer sets
+ * `References.MinimumLogLevel`.
  *
  * Answers `SUCCEEDED` or `FAILED` when the body has ended, `PENDING` when it waits for the service. A bad
  * payload is `FAILED` before anything runs. What a new invocation may cure (a stale token, throttling, an
@@ -350,6 +383,7 @@ export const make = <
   ...rest: HandlerOptions<StepServicesIn<R>, ROut, LE>
 ): LambdaHandler => {
   const options: Options<ROut, LE> = rest[0] ?? {}
+  const named = fromEnvironment()
   // Built at the first invocation and kept: one set of services per sandbox. A build that failed is tried again.
   const scope = Scope.makeUnsafe()
   let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
@@ -365,7 +399,7 @@ export const make = <
   return (event, context) =>
     (services ??= build()).then((services) =>
       Effect.runPromiseWith(services)(
-        invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context) // the layer has R
+        invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context, named) // the layer has R
       )
     )
 }

@@ -7,10 +7,12 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import type * as LogLevel from "effect/LogLevel"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
 import { CurrentExecution } from "./CurrentExecution.ts"
 import { DurableContext } from "./DurableContext.ts"
+import { isReplaying } from "./internal/core/world.ts"
 import { CurrentStep } from "./operations/step.ts"
 
 /** Options of `make`. */
@@ -19,20 +21,19 @@ export interface Options {
   readonly replay?: boolean | undefined
 }
 
-/**
- * Whether the code that runs has run before: its context has recorded operations that it has not asked for
- * again yet, or is finished and only being rebuilt. Steps run only when they have not run before.
- */
-const isReplay = (current: DurableContext["Service"] | undefined): boolean => {
-  if (current === undefined || current.inStep) return false
-  const { world } = current.place
-  return world.rebuilding || (world.unvisited?.size ?? 0) > 0
-}
+/** Whether the code that runs has run before. Steps run only when they have not. */
+const isReplay = (current: DurableContext["Service"] | undefined): boolean =>
+  current !== undefined && !current.inStep && isReplaying(current.place.world)
 
-/** What a failure adds to a line: its type, message and stack, never its data. */
-const errorFields = (cause: Cause.Cause<unknown>): Record<string, unknown> => {
-  if (cause.reasons.length === 0) return {}
-  const error = Cause.squash(cause)
+/** What a failure adds to a line, or else the first error among the arguments: type, message and stack, never data. */
+const errorFields = (cause: Cause.Cause<unknown>, message: unknown): Record<string, unknown> => {
+  const error =
+    cause.reasons.length > 0
+      ? Cause.squash(cause)
+      : Array.isArray(message)
+        ? message.find((value) => value instanceof Error)
+        : undefined
+  if (error === undefined) return {}
   return error instanceof Error
     ? { errorType: error.name, errorMessage: error.message, stackTrace: error.stack?.split("\n") }
     : { errorType: typeof error, errorMessage: String(error) }
@@ -63,7 +64,7 @@ const toJson = (line: object): string => {
 
 /**
  * A logger that writes `{ level, timestamp, executionArn, requestId, tenantId?, operationId?, operationName?,
- * attempt?, parentId?, message, …annotations, errorType?, errorMessage?, stackTrace? }` as one line of JSON to
+ * attempt?, parentId?, …fields of plugins, message, …annotations, errorType?, errorMessage?, stackTrace? }` as one line of JSON to
  * the console. `timestamp` is the real time, also in the body, whose own clock stands still between operations.
  */
 export const make = (options?: Options): Logger.Logger<unknown, string | undefined> =>
@@ -73,20 +74,25 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
     if (options?.replay !== true && isReplay(current)) return undefined
     const execution = Context.getOrUndefined(context, CurrentExecution)
     const step = current?.inStep !== true ? undefined : Context.getOrUndefined(context, CurrentStep)
-    const clock = current?.core.host.clock
+    const host = current?.core.host
+    const clock = host?.clock
+    const line = {
+      operationId: step?.operationId,
+      operationName: step?.name,
+      attempt: step?.attempt,
+      parentId: current?.place.parentId
+    }
     return toJson({
       level: entry.logLevel.toUpperCase(),
       timestamp: (clock === undefined ? entry.date : new Date(clock.currentTimeMillisUnsafe())).toISOString(),
       executionArn: execution?.arn,
       requestId: execution?.requestId,
       tenantId: execution?.tenantId,
-      operationId: step?.operationId,
-      operationName: step?.name,
-      attempt: step?.attempt,
-      parentId: current?.place.parentId,
+      ...line,
+      ...host?.observer?.logFields(line),
       message: messageOf(entry.message),
       ...entry.fiber.getRef(References.CurrentLogAnnotations),
-      ...errorFields(entry.cause)
+      ...errorFields(entry.cause, entry.message)
     })
   })
 
@@ -111,11 +117,21 @@ export const replayAware = <Message, Output>(
       : logger.log(entry)
   )
 
+/** Lambda's runtime puts text in front of what goes through its console, or another JSON around it. */
 const toConsole = (logger: Logger.Logger<unknown, string | undefined>): Logger.Logger<unknown, void> =>
   Logger.make((entry) => {
     const line = logger.log(entry)
-    if (line !== undefined) entry.fiber.getRef(Console.Console).log(line)
+    if (line === undefined) return
+    const console = entry.fiber.getRef(Console.Console)
+    if (console === globalThis.console) process.stdout.write(`${line}\n`)
+    else console.log(line)
   })
+
+/** The level that Lambda is configured to log from (`AWS_LAMBDA_LOG_LEVEL`), if it is. */
+export const levelFromEnvironment = (): LogLevel.LogLevel | undefined => {
+  const name = process.env.AWS_LAMBDA_LOG_LEVEL?.toLowerCase()
+  return (["Trace", "Debug", "Info", "Warn", "Error", "Fatal"] as const).find((level) => level.toLowerCase() === name)
+}
 
 /**
  * The loggers of a fiber, as `Logger.CurrentLoggers`, but without its default: a handler that brings no logger

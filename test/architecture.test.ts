@@ -21,11 +21,15 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [4, "engine", "engine/**"],
   [3, "sdk", "DurableContext CurrentExecution StepServices internal/core/**"],
 
-  [2, "ground", "DurableExecutionClient CheckpointService DurablePlugin"],
+  [
+    2,
+    "ground",
+    "DurableExecutionClient CheckpointService DurablePlugin internal/observe internal/observer internal/pluginModules"
+  ],
   [
     1,
     "ground",
-    "DurableError Serdes internal/operationId internal/random internal/retry internal/retries internal/failure internal/warn"
+    "DurableError Serdes internal/operationId internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/views"
   ],
   [0, "ground", "Protocol History internal/wire internal/decode"]
 ]

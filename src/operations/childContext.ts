@@ -24,7 +24,7 @@ import {
   transformError,
   withHere
 } from "../internal/core/operation.ts"
-import { type Closing, type Ending, type Op, Place, type World } from "../internal/core/world.ts"
+import { type Closing, type Ending, isReplaying, type Op, Place, type World } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { Limits } from "../internal/wire.ts"
 import { plainJsonFault, readPlainJson } from "../Serdes.ts"
@@ -193,7 +193,8 @@ const start = (
   let fiber: Fiber.Fiber<unknown, unknown> | undefined
   core.scheduler.schedule(() => {
     if (core.closed || world.state !== "open") return
-    fiber = Effect.runForkWith(bodyContext(context, core, world.place))(body)
+    const observed = core.host.observer?.context(op, isReplaying(world), body) ?? body
+    fiber = Effect.runForkWith(bodyContext(context, core, world.place))(observed)
     core.bodies.add(fiber)
     fiber.addObserver((exit) => {
       core.bodies.delete(fiber!)

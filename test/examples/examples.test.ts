@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { TestRunner } from "effect-durable-lambda/testing"
-import { DateTime, Effect, Logger, Schema } from "effect"
+import { DateTime, Effect, Logger, Metric, Schema } from "effect"
 import { Hello, hello } from "../../examples/01-hello.ts"
 import { Buy, buy, Exchange, NoSuchStock, RateLimited } from "../../examples/02-retries.ts"
 import { Ask, ask, Survey } from "../../examples/03-waits.ts"
@@ -10,6 +10,7 @@ import { Compare, compare, Quotes } from "../../examples/06-concurrency.ts"
 import { Bank, Pay, pay } from "../../examples/07-idempotency.ts"
 import { Report, report } from "../../examples/08-logging.ts"
 import { Bill, bill, Invoice, layer as compressed } from "../../examples/09-payloads.ts"
+import { attempts, durations, metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 
 class Broken extends Schema.TaggedError<Broken>()("Broken", { message: Schema.String }) {}
 
@@ -138,4 +139,16 @@ describe("examples", () => {
       assert.notInclude((yield* execution.operation("number")).StepDetails?.Result ?? "", "2026/7")
     }).pipe(Effect.provide([TestRunner.layerMemory, compressed]))
   )
+
+  it.effect("20-plugins", () => {
+    const valueOf = <I, S>(metric: Metric.Metric<I, S>, attributes: Metric.AttributeSet) =>
+      Metric.value(Metric.withAttributes(metric, attributes))
+    return Effect.gen(function* () {
+      assert.strictEqual(yield* TestRunner.run(Weekly, weekly, "sales", { plugins: [metrics] }), 42)
+      assert.strictEqual((yield* valueOf(attempts, { name: "collect", outcome: "FAILED" })).count, 1)
+      assert.strictEqual((yield* valueOf(attempts, { name: "collect", outcome: "SUCCEEDED" })).count, 1)
+      const waits = yield* valueOf(durations, { type: "WAIT" })
+      assert.deepStrictEqual([waits.count, waits.sum], [1, 3 * 86_400])
+    }).pipe(Effect.provide(TestRunner.layerMemory), Effect.provideService(Metric.MetricRegistry, new Map()))
+  })
 })

@@ -5,6 +5,7 @@ import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Fatal } from "../../DurableError.ts"
+import type { Observer } from "../observer.ts"
 import type { OrderPolicy } from "./order.ts"
 
 /** How an invocation is run. */
@@ -26,6 +27,8 @@ export interface Host {
   /** Runs an effect outside the body: on the real scheduler and clock, with the invocation's services or others. */
   readonly fork: <A, E>(effect: Effect.Effect<A, E, any>, context?: Context.Context<never>) => Fiber.Fiber<A, E>
   readonly warn: (message: string) => void
+  /** Observers, if there are any. */
+  readonly observer: Observer | undefined
   /** Calls `f` when all microtasks have run. */
   readonly settle: (f: () => void) => void
 }

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import type { DurableContext } from "../../DurableContext.ts"
+import type { Observer } from "../observer.ts"
 import { warn } from "../warn.ts"
 import { type Core, make as makeCore } from "./Core.ts"
 import type { Options, Outcome } from "./host.ts"
@@ -30,6 +31,7 @@ export const Settle: Context.Reference<(f: () => void) => void> = Context.Refere
 export interface RunOptions extends Options {
   /** How long finalizers of a body that was torn down may take before the invocation answers without them. */
   readonly finalizerGrace: Duration.Duration
+  readonly observer?: Observer | undefined
 }
 
 /** Runs a body over the recorded state, up to the outcome of this invocation. Nothing of it runs afterwards. */
@@ -48,6 +50,7 @@ export const run = <A, E, R>(
         outside: outsideOf(context),
         fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
         warn: (message) => warn(context, message),
+        observer: options.observer,
         settle: Context.get(context, Settle)
       },
       options,

@@ -115,7 +115,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     if (closed()) return // its START was refused, for a limit
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
-    const { context, effect, ending } = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
+    const run = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
+    const { context, effect, ending } = host.observer?.attempt(op, { number, interrupted }, run) ?? run
     running++
     follow(op, host.fork(effect, context), (exit) => {
       const end = ending(exit)

@@ -243,6 +243,12 @@ export const top = (heap: Heap<Waiter>): Waiter | undefined => {
 export const isOutside = (waiter: Waiter): boolean =>
   waiter.event === "ended" && (waiter.op.spec.type === "CALLBACK" || waiter.op.spec.type === "CHAINED_INVOKE")
 
+/**
+ * Whether the body of this world has run before up to where it is now: it has recorded operations that it has not
+ * asked for again yet, or is finished and only being rebuilt.
+ */
+export const isReplaying = (world: World): boolean => world.rebuilding || (world.unvisited?.size ?? 0) > 0
+
 /** Whether the operation is one that the service will bring about: what an invocation may answer PENDING for. */
 export const waitsForService = (op: Op): boolean => {
   const { record } = op

@@ -2,8 +2,8 @@
  * Responses carry the records that our own updates led to. Should one not, the record is what the update must
  * have done: nothing waits for ever for an answer that the service does not give.
  */
-import type * as Protocol from "../../Protocol.ts"
-import { isTerminal } from "../wire.ts"
+import type * as Protocol from "../Protocol.ts"
+import { isTerminal } from "./wire.ts"
 
 /** Whether the record already shows what this update of ours did. */
 export const reflects = (record: Protocol.Operation, update: Protocol.OperationUpdate): boolean =>
