@@ -169,7 +169,7 @@ export class Engine extends Context.Service<
     readonly crash: (arn: string) => Effect.Effect<void>
     /**
      * Carries on with the stored executions that are running: open invocations count as crashed
-     * (`Runtime.ExitError`), overdue timers fire. Functions may be registered before or after: an execution
+     * (`Runtime.ExitError`), overdue timers fire. Until then they are only on record. Functions may be registered before or after: an execution
      * is invoked once its function is there. One that cannot be read is logged and stands still. Gives how
      * many it carries on with.
      */

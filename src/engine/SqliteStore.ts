@@ -134,7 +134,7 @@ const explain = (cause: unknown): string => {
   const code = errcode & 0xff // without what an extended code adds
   if (code === BUSY) {
     return (
-      `another engine has it open. Only one may own a file, or both would carry its executions: ` +
+      `another engine (or another program) has it open. Only one may own a file, or both would carry its executions: ` +
       `end the other one (the operating system frees the file with its process), or choose another file`
     )
   }

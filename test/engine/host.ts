@@ -17,7 +17,6 @@ import * as SqliteStore from "effect-durable-lambda/engine/SqliteStore"
 import { Effect, Layer, Schedule, Schema } from "effect"
 import * as fs from "node:fs"
 import type * as Protocol from "../../src/Protocol.ts"
-import * as raw from "./raw.ts"
 
 const [filename = "", journal = "", generation = "", count = ""] = process.argv.slice(2)
 
@@ -52,6 +51,8 @@ const step = (execution: string, name: string) =>
 
 const definition = (name: string) =>
   DurableFunction.make(name, { payload: Schema.String, success: Schema.Array(Schema.String) })
+
+const Echo = { payload: Schema.String, success: Schema.String }
 
 type Body = (execution: string) => Effect.Effect<ReadonlyArray<string>, unknown, Durable.Requires>
 
@@ -90,25 +91,49 @@ const bodies: Readonly<Record<string, Body>> = {
           return yield* step(execution, `${child}2`)
         }).pipe(Durable.childContext(child)),
       { concurrency: "unbounded" }
-    )
-}
+    ),
 
-/** What needs operations of the wire. */
-const calling = (name: string, update: Protocol.OperationUpdate) =>
-  raw.register(name, (durable) =>
-    Effect.gen(function* () {
-      const execution = String(durable.input)
-      const one = (id: string) =>
-        Effect.tap(
-          durable.step(id, Effect.as(happens(execution, id, 1), `${id} of ${execution}`)),
-          recorded(execution, id)
-        )
-      const a = yield* one("a")
-      const end = yield* durable.external({ ...update, Payload: JSON.stringify(`${execution}-target`) })
-      const answer = end.CallbackDetails?.Result ?? end.ChainedInvokeDetails?.Result ?? end.Status
-      return [a, answer, yield* one("b")]
+  polls: (execution) =>
+    Effect.map(
+      Durable.waitForCondition(
+        "p",
+        (polls) =>
+          Effect.gen(function* () {
+            const { attempt } = yield* Durable.CurrentStep
+            yield* happens(execution, "p", attempt)
+            return polls + 1
+          }),
+        {
+          initial: 0,
+          state: Schema.Int,
+          until: (polls) => polls === 3,
+          schedule: Schedule.spaced("1 second").pipe(Schedule.upTo({ times: 100 }))
+        }
+      ),
+      (polls) => [`${polls} of ${execution}`]
+    ),
+
+  asks: Effect.fnUntraced(function* (execution) {
+    const question = yield* Durable.callback("c", { success: Schema.String })
+    const a = yield* step(execution, "a")
+    const answer = yield* question.await
+    return [a, answer, yield* step(execution, "b")]
+  }),
+
+  invokes: Effect.fnUntraced(function* (execution) {
+    const a = yield* step(execution, "a")
+    const answer = yield* Durable.invoke("i", definition("waits"), `${execution}-target`, {
+      functionName: "waits:$LATEST"
     })
-  )
+    return [a, ...answer, yield* step(execution, "b")]
+  }),
+
+  calls: Effect.fnUntraced(function* (execution) {
+    const a = yield* step(execution, "a")
+    const answer = yield* Durable.invoke("i", Echo, execution, { functionName: "echo" })
+    return [a, answer, yield* step(execution, "b")]
+  })
+}
 
 const host = Effect.gen(function* () {
   const engine = yield* Engine.Engine
@@ -117,19 +142,12 @@ const host = Effect.gen(function* () {
     const handler = DurableHandler.make(definition(name), (execution) => Effect.orDie(body(execution)), { client })
     yield* engine.register(name, Engine.fromHandler(handler))
   }
-  const invoke = (FunctionName: string) => ({
-    ...raw.start("i", "CHAINED_INVOKE"),
-    ChainedInvokeOptions: { FunctionName }
-  })
-  yield* calling("asks", raw.start("c", "CALLBACK"))
-  yield* calling("invokes", invoke("waits:$LATEST"))
-  yield* calling("calls", invoke("echo"))
   yield* engine.registerPlain("echo", (payload) => Effect.as(pause(50), payload))
 
   const answer = (execution: string, callbackId: string) =>
     Effect.gen(function* () {
       yield* pause(100)
-      const text = `answer-${generation}`
+      const text = JSON.stringify(`answer-${generation}`)
       yield* engine.succeedCallback(callbackId, text)
       yield* Effect.sync(() => note("answered", execution, text))
     }).pipe(Effect.ignore) // it may have an answer already, which the file knows and the journal does not
@@ -150,7 +168,7 @@ const host = Effect.gen(function* () {
   }
 
   process.stdout.write("up\n")
-  const kinds = [...Object.keys(bodies), "asks", "invokes", "calls"]
+  const kinds = Object.keys(bodies)
   const arns = yield* Effect.forEach(
     Array.from({ length: Number(count) }, (_, i) => i),
     (i) =>
