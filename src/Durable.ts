@@ -1,10 +1,29 @@
 /**
  * Durable operations: everything a workflow's body is made of.
  */
+export type { BatchItem, BatchResult, CompletionReason } from "./BatchResult.ts"
 export { CurrentExecution } from "./CurrentExecution.ts"
+export type {
+  BatchOptions,
+  Completion,
+  CompletionDecision,
+  CompletionIn,
+  CompletionProgress,
+  ResultCodecIn
+} from "./operations/batchOptions.ts"
 export { callback, type Callback, type CallbackOptions } from "./operations/callback.ts"
 export { childContext, type ChildContext, type ChildContextOptions } from "./operations/childContext.ts"
 export { invoke, type InvokeOptions, type InvokeTarget } from "./operations/invoke.ts"
+export { type Batch, map, type MapOptions } from "./operations/map.ts"
+export {
+  branch,
+  type Branch,
+  type Branches,
+  type BranchOptions,
+  parallel,
+  type ParallelOptions,
+  type ParallelResult
+} from "./operations/parallel.ts"
 export {
   CurrentStep,
   type Retry,

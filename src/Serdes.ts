@@ -57,6 +57,10 @@ const TEXT = "~effect-durable-lambda/text"
 export const text = <S extends Schema.Codec<any, string, any, any>>(schema: S): S =>
   schema.annotate({ [TEXT]: true }) as S // annotating keeps the schema's type
 
+/** Whether the payloads of a schema are its own text, and not JSON. */
+export const isText = (schema: Schema.Constraint | undefined): boolean =>
+  schema !== undefined && Schema.resolveAnnotations(schema as Schema.Codec<unknown>)?.[TEXT] === true
+
 /** Writes and reads one payload. `encode` may give no text: no value. Failures are readable sentences. */
 export interface PayloadCodec {
   readonly encode: (value: unknown) => Effect.Effect<string | undefined, string, any>
@@ -70,7 +74,7 @@ const notJson = (payload: string) => `it is not JSON: ${payload.length > 60 ? `$
 const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
   const codec = schema as Schema.Codec<unknown, any, any, any>
   const explain = (error: Schema.SchemaError) => error.message
-  if (Schema.resolveAnnotations(codec)?.[TEXT] === true) {
+  if (isText(schema)) {
     const encode = Schema.encodeEffect(codec)
     const decode = Schema.decodeUnknownEffect(codec)
     return {

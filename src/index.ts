@@ -5,6 +5,7 @@
 export * as Protocol from "./Protocol.ts"
 export * as History from "./History.ts"
 export * as DurableError from "./DurableError.ts"
+export * as BatchResult from "./BatchResult.ts"
 export * as Serdes from "./Serdes.ts"
 export * as DurableExecutionClient from "./DurableExecutionClient.ts"
 export * as CheckpointService from "./CheckpointService.ts"

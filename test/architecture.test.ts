@@ -29,7 +29,7 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [
     1,
     "ground",
-    "DurableError Serdes internal/operationId internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/views"
+    "BatchResult DurableError Serdes internal/operationId internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/views"
   ],
   [0, "ground", "Protocol History internal/wire internal/decode"]
 ]

@@ -1,33 +1,10 @@
-import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import type { DurableContext } from "../DurableContext.ts"
-import { ChildContextFailed, type Fatal, NonDeterministic, type Operation, SerdesFailed } from "../DurableError.ts"
-import type { Core } from "../internal/core/Core.ts"
-import {
-  bodyContext,
-  decoder,
-  decodeValue,
-  encodePlain,
-  encodeValue,
-  halt,
-  type Here,
-  invalid,
-  open,
-  type OutcomeCodec,
-  park,
-  stepContext,
-  succeeded,
-  transform,
-  transformError,
-  withHere
-} from "../internal/core/operation.ts"
-import { type Closing, type Ending, isReplaying, type Op, Place, type World } from "../internal/core/world.ts"
-import * as failures from "../internal/failure.ts"
+import { ChildContextFailed, type Operation } from "../DurableError.ts"
+import * as contexts from "../internal/core/contexts.ts"
+import { bodyContext, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
+import { Place } from "../internal/core/world.ts"
 import { Limits } from "../internal/wire.ts"
-import { plainJsonFault, readPlainJson } from "../Serdes.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
 /** Options of a child context. */
@@ -53,7 +30,7 @@ export type HasContextCodec<A, SA> = [A] extends [TypeOf<SA, unknown>]
   : "The `success` schema does not accept every value of this context."
 
 /** Covered failures and operation failures keep their class, others surface as ChildContextFailed. */
-type Surfaced<E, SE> = SE extends { readonly Type: infer S }
+export type Surfaced<E, SE> = SE extends { readonly Type: infer S }
   ? Extract<E, Operation> | Extract<E, S> | ([Exclude<E, S | Operation>] extends [never] ? never : ChildContextFailed)
   : Extract<E, Operation> | ([Exclude<E, Operation>] extends [never] ? never : ChildContextFailed)
 
@@ -150,22 +127,19 @@ export const contextHere = (
 ): Effect.Effect<unknown, unknown> => {
   const op = open(here, call, { type: "CONTEXT", subType: options.subType, name })
   if (op === undefined) return halt
-  const { core, fiber } = here
-  const context = fiber.context
-  const codec: OutcomeCodec = {
+  const { core } = here
+  const codec: contexts.ContextCodec = {
     success: options.success,
-    failure: { operation: name, schema: options.error, Wrapper: ChildContextFailed }
+    failure: { operation: name, schema: options.error, Wrapper: ChildContextFailed },
+    summary: options.summary
   }
-  const services = () => stepContext(here)
-  return park(core, op, "ended", decoder(core, context, codec, services), () => {
+  return park(core, op, "ended", contexts.decoder(here, codec), () => {
     if (!core.mustRun(op)) return undefined
     const world = core.child(op, `child context "${name}"`)
-    const child = start(core, op, world, context, services, body, options, codec)
-    return () => {
-      core.lose(world)
-      child.interrupt()
-      core.release(halt, world)
-    }
+    const running = contexts.start(here, op, world, body, (exit) =>
+      core.finish(op, world, () => contexts.close(here, op, exit, codec))
+    )
+    return running.lose
   })
 }
 
@@ -175,103 +149,3 @@ const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string,
   const inner = new Place(`${place.path}/${id}`, place.parentId, place.world)
   return Effect.provideContext(body, bodyContext(fiber.context, core, inner))
 }
-
-/**
- * Starts the body as a task of its own, so that deep nesting does not deepen the stack. It is nobody's child
- * fiber: a parent that lets go of it does not wait for it.
- */
-const start = (
-  core: Core,
-  op: Op,
-  world: World,
-  context: Context.Context<never>,
-  services: () => Context.Context<never>,
-  body: AnyEffect,
-  options: AnyOptions,
-  codec: OutcomeCodec
-): { readonly interrupt: () => void } => {
-  let fiber: Fiber.Fiber<unknown, unknown> | undefined
-  core.scheduler.schedule(() => {
-    if (core.closed || world.state !== "open") return
-    const observed = core.host.observer?.context(op, isReplaying(world), body) ?? body
-    fiber = Effect.runForkWith(bodyContext(context, core, world.place))(observed)
-    core.bodies.add(fiber)
-    fiber.addObserver((exit) => {
-      core.bodies.delete(fiber!)
-      core.finish(
-        op,
-        world,
-        () =>
-          closePlain(op, context, exit, codec) ??
-          Effect.provideContext(close(core, op, exit, options, codec), services() as Context.Context<any>)
-      )
-    })
-  }, 0)
-  return { interrupt: () => fiber?.interruptUnsafe() }
-}
-
-/** The common case, a small plain value, without running an effect. */
-const closePlain = (
-  op: Op,
-  context: Context.Context<never>,
-  exit: Exit.Exit<unknown, unknown>,
-  codec: OutcomeCodec
-): Closing | undefined => {
-  if (Exit.isFailure(exit)) return undefined
-  const text = encodePlain(op, context, codec, exit.value)
-  if (text === undefined || Result.isFailure(text)) return undefined
-  const payload = text.success
-  if (payload !== undefined && payload.length > Limits.inlineResultBytes / 4) return undefined
-  return { ending: succeeded(payload), outcome: Result.getOrThrow(Result.map(readPlainJson(payload), Exit.succeed)) }
-}
-
-/** What to record of a body that has ended, and what its parent goes on with: the same as on replay. */
-const close = (
-  core: Core,
-  op: Op,
-  exit: Exit.Exit<unknown, unknown>,
-  options: AnyOptions,
-  codec: OutcomeCodec
-): Effect.Effect<Closing, Fatal, any> =>
-  Effect.gen(function* () {
-    if (Exit.isFailure(exit)) {
-      if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
-      const error = yield* failures.encodeFailure(exit.cause, codec.failure)
-      const recorded = yield* transformError("encode", core, op, error)
-      return {
-        ending: { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) } satisfies Ending,
-        outcome: yield* failures.decodeFailure(error, codec.failure)
-      }
-    }
-    const rebuilt = (outcome: Exit.Exit<unknown, unknown>): Effect.Effect<Closing, SerdesFailed> =>
-      Effect.try({
-        try: (): Closing => ({
-          ending: {
-            Action: "SUCCEED",
-            Payload: options.summary?.(exit.value) ?? "",
-            ContextOptions: { ReplayChildren: true }
-          },
-          outcome
-        }),
-        catch: (error) =>
-          new SerdesFailed({
-            operation: op.toString(),
-            action: "encode",
-            reason: `its \`summary\` threw: ${String(error)}`
-          })
-      })
-    // no codec: the value is what the body gives when it runs again over its recorded operations
-    if (options.success === undefined && plainJsonFault(exit.value) !== undefined) return yield* rebuilt(exit)
-    const text = yield* encodeValue(op, codec, exit.value)
-    const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
-    const payload = yield* transform("encode", core, op, text)
-    if (payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes) return yield* rebuilt(outcome)
-    return { ending: succeeded(payload), outcome }
-  })
-
-const notRebuilt = (op: Op) =>
-  new NonDeterministic({
-    message:
-      `Non-deterministic: ${op} is recorded as succeeded, but its body fails when it runs again over its recorded ` +
-      "operations. The code was changed under a running execution, or is not deterministic."
-  })

@@ -26,10 +26,6 @@ interface System {
   readonly hooks: Hooks
 }
 
-/** Needs `map` and `parallel`, which this version does not have yet. */
-const NOT_YET: ReadonlySet<string> = new Set(["mapItems", "parallelSWS", "bigMap"])
-export const skip = (workload: { readonly program: string }): boolean => NOT_YET.has(workload.program)
-
 const io = Effect.callback<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
@@ -80,6 +76,49 @@ export const createHandlers = ({ client, hooks }: System) => {
         yield* Durable.wait("w", "1 hour")
         yield* after
         return k
+      })
+    ),
+    mapItems: wrap((input: { n: number; io?: boolean; concurrency?: number }) =>
+      Effect.gen(function* () {
+        const items = Array.from({ length: input.n }, (_, i) => i)
+        const body = (i: number) =>
+          Durable.step("s", input.io ? Effect.andThen(io, Effect.succeed(i)) : Effect.succeed(i))
+        const values = yield* Durable.map("m", items, body, { concurrency: input.concurrency || "unbounded" })
+        hooks.probe()
+        return values.reduce((a, b) => a + b, 0)
+      })
+    ),
+    parallelSWS: wrap((input: { n: number; stagger?: boolean }) =>
+      Effect.gen(function* () {
+        const branch = (i: number) =>
+          Effect.gen(function* () {
+            const a = yield* Durable.step("a", Effect.succeed(1))
+            yield* Durable.wait("w", `${3600 + (input.stagger ? i * 10 : 0)} seconds`)
+            const b = yield* Durable.step("b", Effect.succeed(1))
+            return a * b
+          })
+        const values = yield* Durable.parallel(
+          "p",
+          Array.from({ length: input.n }, (_, i) => branch(i))
+        )
+        return values.reduce((a, b) => a + b, 0)
+      })
+    ),
+    bigMap: wrap((input: { n: number; size: number; wait?: boolean }) =>
+      Effect.gen(function* () {
+        const items = Array.from({ length: input.n }, (_, i) => i)
+        const texts = yield* Durable.map("m", items, () =>
+          Durable.step(
+            "s",
+            Effect.sync(() => "x".repeat(input.size))
+          )
+        )
+        if (input.wait) {
+          yield* Durable.wait("w", "1 hour")
+          yield* after
+        }
+        hooks.probe()
+        return texts.reduce((total, text) => total + text.length, 0)
       })
     ),
     nested: wrap((input: { depth: number }) => nested(input.depth)),

@@ -26,7 +26,7 @@ const WORK = "internal/core/work.ts"
 const ORDER = "internal/core/order.ts"
 const OPERATION = "internal/core/operation.ts"
 const WORLD = "internal/core/world.ts"
-const CHILD = "operations/childContext.ts"
+const CONTEXTS = "internal/core/contexts.ts"
 const QUEUE = "CheckpointService.ts"
 
 const timestamps = ["--order", "timestamps"]
@@ -87,7 +87,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a marker names the operation, not the wait", args: late, sound: "waits for one operation come in the order in which they were asked for, so the first known is the recorded one", patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
   { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
   { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
-  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "world.unrecorded.length > 0)\n      gate.unwritten.add(world)\n    op.outcome", "false)\n      gate.unwritten.add(world)\n    op.outcome"]] },
+  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "if (world.unrecorded.length > 0) gate.unwritten.add(world)", ""]] },
   { name: "what an ended body leaves is sent at once, without order", patches: [[CORE, "if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end(", "return end("]] },
 
   // ---- worlds
@@ -98,12 +98,12 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a context's clock starts with the client's", patches: [[CORE, "op.id, world, world.time, ", "op.id, world, host.clock.currentTimeMillisUnsafe(), "]] },
   { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
   { name: "unseeded random numbers", patches: [[OPERATION, "seededRandom(`${core.executionArn}#${place.world.place.path}`)", "seededRandom(String(Math.random()))"]] },
-  { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CHILD, "      core.lose(world)\n", ""]] },
-  { name: "a lost context is closed on the wire", args: hard, patches: [[CORE, "if (closed || op.waiters.length === 0) return\n    const closing", "if (closed) return\n    const closing"], [CORE, '      work.plan({ op, act: "recordIfAwaited", ending })', '      work.plan({ op, act: "record", ending })']] },
+  { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "      core.lose(world)\n", ""]] },
+  { name: "a lost context is closed on the wire", args: hard, patches: [[CORE, "() => op.waiters.length === 0,", "() => false,"], [CORE, '      work.plan({ op, act: "recordIfAwaited", ending })', '      work.plan({ op, act: "record", ending })']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (isLost(op.place.world)) return", ""]] },
-  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CHILD, "      core.release(halt, world)\n", ""]] },
+  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "      core.release(halt, world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
-  { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "      missingCount -= world.unvisited?.size ?? 0\n", ""]] },
+  { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0", "worlds.delete(world)"]] },
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, "if (world.movedAt !== delivery && !unguarded) {", "if (false) {"]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
   { name: "default scheduler in the body", patches: [[OPERATION, "Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)", "context"]] },

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as FakeService from "../wire/FakeService.ts"
 import * as kit from "./kit.ts"
 import { CardDeclined, Unavailable } from "./kit.ts"
@@ -112,6 +113,14 @@ describe("childContext: value", () => {
         Durable.childContext("t", Effect.succeed(4), { success: Durable.text(Schema.NumberFromString) }),
         Exit.succeed(4)
       )
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("codecs may take time", () =>
+    Effect.gen(function* () {
+      const slowly = SchemaGetter.transformEffect((text: string) => Effect.as(kit.turn, text))
+      const Slow = Schema.String.pipe(Schema.decodeTo(Schema.String, { decode: slowly, encode: slowly }))
+      yield* kit.sees(Durable.childContext("c", Effect.succeed("x"), { success: Slow }), Exit.succeed("x"))
     }).pipe(Effect.provide(layerMemory))
   )
 

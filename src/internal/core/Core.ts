@@ -62,8 +62,14 @@ export interface Core {
   readonly closed: boolean
   /** Whether anything durable can happen here; ends the invocation where it must not even be tried. */
   readonly admits: (world: World, spec: Spec) => boolean
+  /** Recorded operations that are not asked for again are tolerated. */
+  readonly tolerant: boolean
   /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
   readonly open: (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
+  /** An item of a batch begins, in the batch's world, under the id that its index gives it. */
+  readonly openItem: (world: World, id: string, spec: Spec) => Op | undefined
+  /** What is on record under this id. */
+  readonly recordOf: (id: string) => Protocol.Operation | undefined
   /** Parks a fiber on an operation until its event is delivered. */
   readonly park: (op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode) => Waiter
   /** The fiber was interrupted: it lets go at once, its work is cancelled in the background. */
@@ -72,8 +78,28 @@ export interface Core {
   readonly mustRun: (op: Op) => boolean
   /** The world of a child context. Its clock starts with its parent's. */
   readonly child: (op: Op, title: string) => World
-  /** The body of a context has returned: how to record it, and what its parent goes on with. */
-  readonly finish: (op: Op, world: World, encode: () => Closing | Effect.Effect<Closing, Fatal>) => void
+  /** The world of a batch. What of it is on record and not asked for again is the batch's own business while it rebuilds. */
+  readonly batch: (op: Op, title: string) => World
+  /** The world of a part of this one that has no record of its own. Its operations get their ids below `path`. */
+  readonly part: (world: World, path: string, title: string) => World
+  /**
+   * The body of a context has returned: how to record it, and what its parent goes on with. `parts` are its worlds
+   * without records.
+   */
+  readonly finish: (
+    op: Op,
+    world: World,
+    encode: () => Closing | Effect.Effect<Closing, Fatal>,
+    parts?: ReadonlyArray<World>
+  ) => void
+  /** The body of an item has returned. It is recorded if it is to be, and its batch goes on at once. */
+  readonly finishItem: <C extends Closing>(
+    op: Op,
+    world: World,
+    encode: () => C | Effect.Effect<C, Fatal>,
+    recorded: boolean,
+    done: (closing: C) => void
+  ) => void
   /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
   readonly lose: (world: World) => void
   /** Starts the body; `done` is called once, when the invocation's outcome is decided. */
@@ -167,9 +193,17 @@ export const make = (
   }
 
   const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
+    if (!admits(place.world, spec)) return undefined
+    const op = enter(place.nextId(spec), place, spec)
+    if (op !== undefined) lastAsked.set(fiber, op)
+    return op
+  }
+
+  const openItem = (world: World, id: string, spec: Spec): Op | undefined =>
+    closed || world.state !== "open" ? undefined : enter(id, world.place, spec)
+
+  const enter = (id: string, place: Place, spec: Spec): Op | undefined => {
     const { world } = place
-    if (!admits(world, spec)) return undefined
-    const id = place.nextId(spec)
     const record = records.get(id)
     visits.visit(world, id)
     const op = gate.enter(id, place, spec, record)
@@ -178,7 +212,6 @@ export const make = (
       return undefined
     }
     world.remember(op)
-    lastAsked.set(fiber, op)
     if (record === undefined || !isTerminal(record.Status)) work.plan({ op, act: "launch" })
     return op
   }
@@ -197,20 +230,71 @@ export const make = (
     return openWorld(title, op.id, op.id, world, world.time, world.rebuilding || rebuilds(op))
   }
 
-  // No operation of the context is sent any more, not even while its result is being encoded.
-  const finish = (op: Op, world: World, encode: () => Closing | Effect.Effect<Closing, Fatal>): void => {
-    leave(world, "ended")
-    if (closed || op.waiters.length === 0) return
-    const closing = encode()
-    if (Effect.isEffect(closing)) work.encode(closing, (closing) => finished(op, world, closing))
-    else finished(op, world, closing)
+  const batch = (op: Op, title: string): World => {
+    const world = child(op, title)
+    if (world.rebuilding) visits.leave(world)
+    return world
   }
 
-  const finished = (op: Op, world: World, { ending, outcome }: Closing): void => {
-    const recorded = op.record !== undefined && isTerminal(op.record.Status)
-    // it will be rebuilt by the order in which its completions came
-    if (!recorded && ending.ContextOptions?.ReplayChildren === true && world.unrecorded.length > 0)
-      gate.unwritten.add(world)
+  const part = (world: World, path: string, title: string): World =>
+    openWorld(title, path, world.place.parentId, world, world.time, world.rebuilding)
+
+  const finish: Core["finish"] = (op, world, encode, parts = []) =>
+    conclude(
+      world,
+      encode,
+      () => op.waiters.length === 0,
+      (closing) => finished(op, [world, ...parts], closing)
+    )
+
+  // The order in which items end decides nothing but how their batch ends, and that is on its own record.
+  const finishItem: Core["finishItem"] = (op, world, encode, recorded, done) =>
+    conclude(
+      world,
+      encode,
+      () => world.abandoned,
+      (closing) => {
+        if (recorded && !isRecorded(op)) {
+          keepOrder([world], closing)
+          work.plan({ op, act: "record", ending: closing.ending })
+        }
+        done(closing)
+      }
+    )
+
+  /** No operation of a context that has ended is sent any more, not even while its result is being encoded. */
+  const conclude = <C extends Closing>(
+    world: World,
+    encode: () => C | Effect.Effect<C, Fatal>,
+    isLost: () => boolean,
+    done: (closing: C) => void
+  ): void => {
+    leave(world, "ended")
+    if (closed || isLost()) return
+    const closing = encode()
+    if (!Effect.isEffect(closing)) return done(closing)
+    work.encode(closing, (closing: C) => {
+      if (isLost()) return
+      const before = phase
+      phase = "running" // who goes on with it moves the body
+      settled = false
+      done(closing)
+      phase = before
+    })
+  }
+
+  const isRecorded = ({ record }: Op): boolean => record !== undefined && isTerminal(record.Status)
+
+  /** What is rebuilt on replay is rebuilt by the order in which its completions came. */
+  const keepOrder = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
+    if (ending.ContextOptions?.ReplayChildren !== true) return
+    for (const world of worlds) if (world.unrecorded.length > 0) gate.unwritten.add(world)
+  }
+
+  const finished = (op: Op, worlds: ReadonlyArray<World>, closing: Closing): void => {
+    const { ending, outcome } = closing
+    const recorded = isRecorded(op)
+    if (!recorded) keepOrder(worlds, closing)
     op.outcome = outcome
     if (recorded || op.place.world.parked === op.waiters.length) {
       // Rebuilt, or nothing else of the parent is parked: no order to get wrong, so nobody waits for the service.
@@ -497,6 +581,7 @@ export const make = (
   }
 
   const release = (effect: Effect.Effect<never>, world?: World): void => {
+    if (world?.parked === 0) return
     for (const waiter of Array.from(parked)) {
       // those that resume may park again
       if (world !== undefined && waiter.world !== world) continue
@@ -529,12 +614,18 @@ export const make = (
       return closed
     },
     admits,
+    tolerant: options.unvisited === "ignore",
     open,
+    openItem,
+    recordOf: (id) => records.get(id),
     park: gate.park,
     unpark,
     mustRun,
     child,
+    batch,
+    part,
     finish,
+    finishItem,
     lose,
     start,
     fail,

@@ -70,18 +70,22 @@ export const invalid = (core: Core, reason: string): Effect.Effect<never> => {
 
 const NAME = /^[\x20-\x7E]+$/
 
+/** What is wrong with a name, after "the name". */
+export const nameFault = (name: string): string | undefined => {
+  if (typeof name === "string" && name.length <= Limits.nameLength && NAME.test(name)) return undefined
+  const shown = typeof name === "string" ? `"${name.slice(0, 60)}${name.length > 60 ? "…" : ""}"` : String(name)
+  return (
+    `${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} printable ASCII characters; ` +
+    `this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
+  )
+}
+
 /** Opens an operation. `undefined`: nothing durable can happen here any more (the caller halts). */
 export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op | undefined => {
   const { name } = spec
-  if (typeof name !== "string" || name.length > Limits.nameLength || !NAME.test(name)) {
-    const shown = typeof name === "string" ? `"${name.slice(0, 60)}${name.length > 60 ? "…" : ""}"` : String(name)
-    core.fail(
-      new InvalidOperation({
-        message:
-          `Durable.${call}: the name ${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} ` +
-          `printable ASCII characters; this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
-      })
-    )
+  const fault = nameFault(name)
+  if (fault !== undefined) {
+    core.fail(new InvalidOperation({ message: `Durable.${call}: the name ${fault}` }))
     return undefined
   }
   return core.open(place, spec, fiber)

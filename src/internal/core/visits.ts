@@ -43,7 +43,10 @@ export const make = (
     const taken = asked.some((op) => op.place.repeats(op.spec) && (op.place.world.unvisited?.size ?? 0) > 0)
     if (policy === "ignore" && !taken) {
       missingCount = 0
-      for (const world of worlds) world.unvisited = undefined
+      for (const world of worlds) {
+        world.unvisited?.clear() // its parts see the same set
+        world.unvisited = undefined
+      }
       warn(reason)
       return true
     }
@@ -58,15 +61,22 @@ export const make = (
       else siblings.add(Id)
     },
     enter: (world) => {
+      if (world.parent !== undefined && world.place.parentId === world.parent.place.parentId) {
+        // a part without a record of its own: what is on record below both is asked for by either
+        world.unvisited = world.parent.unvisited
+        const before = world.unvisited?.size ?? 0
+        Order.readMarkers(world, records)
+        missingCount -= before - (world.unvisited?.size ?? 0)
+        return
+      }
       worlds.add(world)
       world.unvisited = expected.get(world.place.parentId)
       Order.readMarkers(world, records)
       missingCount += world.unvisited?.size ?? 0
     },
     leave: (world) => {
-      missingCount -= world.unvisited?.size ?? 0
+      if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0
       world.unvisited = undefined
-      worlds.delete(world)
     },
     visit: (world, id) => {
       if (world.unvisited?.delete(id) === true) missingCount--

@@ -41,7 +41,7 @@ export interface Work {
   /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
   readonly wrapUp: () => void
   /** Encodes what the body of a context ended with; `done` goes on with it. */
-  readonly encode: (closing: Effect.Effect<Closing, Fatal>, done: (closing: Closing) => void) => void
+  readonly encode: <C extends Closing>(closing: Effect.Effect<C, Fatal>, done: (closing: C) => void) => void
 }
 
 export const make = (startDelay: number, { closed, fail, host, offer, pump }: Surroundings): Work => {
@@ -155,8 +155,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     offer(op.update(ending.Action, ending))
   }
 
-  const encode = (closing: Effect.Effect<Closing, Fatal>, done: (closing: Closing) => void): void => {
-    const go = (encoded: Exit.Exit<Closing, Fatal>) =>
+  const encode = <C extends Closing>(closing: Effect.Effect<C, Fatal>, done: (closing: C) => void): void => {
+    const go = (encoded: Exit.Exit<C, Fatal>) =>
       Exit.isSuccess(encoded) ? done(encoded.value) : fail(fatalOf(encoded))
     const fiber = host.fork(closing)
     const encoded = fiber.pollUnsafe()

@@ -1,0 +1,234 @@
+/**
+ * What all contexts share: how their bodies run, and how they are closed. A body is a task of its own, so that deep
+ * nesting does not deepen the stack, and nobody's child fiber: who lets go of it does not wait for it.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
+import { type Fatal, NonDeterministic, SerdesFailed } from "../../DurableError.ts"
+import type * as Protocol from "../../Protocol.ts"
+import { plainJsonFault, readPlainJson, Serdes } from "../../Serdes.ts"
+import * as failures from "../failure.ts"
+import { Limits } from "../wire.ts"
+import type { Core } from "./Core.ts"
+import {
+  bodyContext,
+  decodeValue,
+  encodePlain,
+  encodeValue,
+  halt,
+  type Here,
+  type OutcomeCodec,
+  stepContext,
+  succeeded,
+  terminated,
+  transform,
+  transformError
+} from "./operation.ts"
+import { type Closing, type Decode, type Ending, isReplaying, type Op, type World } from "./world.ts"
+
+type AnyEffect = Effect.Effect<unknown, unknown, any>
+
+// ---- running -------------------------------------------------------------------------------------------
+
+/** A body that runs. */
+export interface Running {
+  /** Its parent lets go of it: nothing of it goes on record any more. */
+  readonly lose: () => void
+}
+
+/** Runs the body of a context in its world. Observers are told of those that have a record. */
+export const start = (
+  { core, fiber: { context } }: Here,
+  op: Op | undefined,
+  world: World,
+  body: AnyEffect,
+  ended: (exit: Exit.Exit<unknown, unknown>) => void
+): Running => {
+  let fiber: Fiber.Fiber<unknown, unknown> | undefined
+  core.scheduler.schedule(() => {
+    if (core.closed || world.state !== "open") return
+    const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), body)) ?? body
+    const running = Effect.runForkWith(bodyContext(context, core, world.place))(observed)
+    fiber = running
+    core.bodies.add(running)
+    running.addObserver((exit) => {
+      core.bodies.delete(running)
+      ended(exit)
+    })
+  }, 0)
+  return {
+    lose: () => {
+      core.lose(world)
+      fiber?.interruptUnsafe()
+      core.release(halt, world)
+    }
+  }
+}
+
+// ---- closing -------------------------------------------------------------------------------------------
+
+/** How a context writes and reads its value and its failures. */
+export interface ContextCodec extends OutcomeCodec {
+  /** What the console shows in place of a value that is too large to record. */
+  readonly summary?: ((value: any) => string) | undefined // any: the value's type belongs to the operation
+  /** There is no record of this context: it is a part of its batch, and runs again whenever that does. */
+  readonly unrecorded?: boolean
+}
+
+/** What a value or a failure is on record, before the `Serdes` layer; `undefined`: it takes the body to make it. */
+export type Plain =
+  { readonly text: string | undefined } | { readonly error: Protocol.ErrorObject | undefined } | undefined
+
+/** The outcome of a context, and what it is on record. */
+export interface Read {
+  readonly outcome: Exit.Exit<unknown, unknown>
+  plain: Plain
+}
+
+/** How a context ends. */
+export interface ContextClosing extends Closing, Read {
+  readonly outcome: Exit.Exit<unknown, unknown>
+}
+
+/** What to record of a body that has ended, and what its parent goes on with: the same as on replay. */
+export const close = (
+  here: Here,
+  op: Op,
+  exit: Exit.Exit<unknown, unknown>,
+  codec: ContextCodec
+): ContextClosing | Effect.Effect<ContextClosing, Fatal> =>
+  closePlain(op, here.fiber.context, exit, codec) ?? outside(here, closeAny(here.core, op, exit, codec))
+
+/** Codecs work outside of the body: they get the layer's services and the real clock, and may take time. */
+export const outside = <A, E>(here: Here, effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> =>
+  Effect.provideContext(effect, stepContext(here) as Context.Context<any>)
+
+/** The common case, a small plain value, without running an effect. */
+const closePlain = (
+  op: Op,
+  context: Context.Context<never>,
+  exit: Exit.Exit<unknown, unknown>,
+  codec: ContextCodec
+): ContextClosing | undefined => {
+  if (Exit.isFailure(exit)) return undefined
+  const encoded = encodePlain(op, context, codec, exit.value)
+  if (encoded === undefined || Result.isFailure(encoded)) return undefined
+  const text = encoded.success
+  const { written } = op
+  op.written = undefined
+  if (text !== undefined && text.length > Limits.inlineResultBytes / 4) return undefined
+  return {
+    ending: succeeded(text),
+    outcome: Exit.succeed(written === undefined ? Result.getOrThrow(readPlainJson(text)) : written.value),
+    plain: { text }
+  }
+}
+
+const closeAny = (
+  core: Core,
+  op: Op,
+  exit: Exit.Exit<unknown, unknown>,
+  codec: ContextCodec
+): Effect.Effect<ContextClosing, Fatal, any> =>
+  Effect.gen(function* () {
+    if (Exit.isFailure(exit)) {
+      if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
+      const error = yield* failures.encodeFailure(exit.cause, codec.failure)
+      const recorded = codec.unrecorded === true ? error : yield* transformError("encode", core, op, error)
+      return {
+        ending: { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) } satisfies Ending,
+        outcome: yield* failures.decodeFailure(error, codec.failure),
+        plain: { error }
+      }
+    }
+    // no codec: the value is what the body gives when it runs again over its recorded operations
+    if (codec.success === undefined && plainJsonFault(exit.value) !== undefined) {
+      return { ending: yield* rebuilt(op, codec, exit.value), outcome: exit, plain: undefined }
+    }
+    const text = yield* encodeValue(op, codec, exit.value)
+    const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
+    if (codec.unrecorded === true) return { ending: succeeded(text), outcome, plain: { text } }
+    const payload = yield* transform("encode", core, op, text)
+    const large = payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes
+    return {
+      ending: large ? yield* rebuilt(op, codec, exit.value) : succeeded(payload),
+      outcome,
+      plain: large ? undefined : { text }
+    }
+  })
+
+/** What a finished context gave, from its record. */
+export const read = (
+  here: Here,
+  op: Op,
+  record: Protocol.Operation,
+  codec: ContextCodec
+): Read | Effect.Effect<Read, Fatal> => {
+  const { Error: error, Result: payload } = record.ContextDetails ?? {}
+  const { Status: status } = record
+  if (status === "SUCCEEDED" && codec.success === undefined && !transforms(here)) {
+    const value = readPlainJson(payload)
+    if (Result.isSuccess(value)) return { outcome: Exit.succeed(value.success), plain: { text: payload } }
+  }
+  const { core } = here
+  const slowly = Effect.gen(function* () {
+    if (status === "SUCCEEDED") {
+      const text = yield* transform("decode", core, op, payload)
+      return { outcome: Exit.succeed(yield* decodeValue(op, codec, text)), plain: { text } }
+    }
+    if (status === "FAILED") {
+      const read = yield* transformError("decode", core, op, error)
+      return { outcome: yield* failures.decodeFailure(read, codec.failure), plain: { error: read } }
+    }
+    const outcome = terminated(op, record)
+    const written = Exit.isFailure(outcome) ? yield* failures.encodeFailure(outcome.cause, codec.failure) : undefined
+    return { outcome, plain: { error: written } }
+  })
+  return outside(here, slowly)
+}
+
+/** A decoder of finished contexts, for the core. */
+export const decoder =
+  (here: Here, codec: ContextCodec): Decode =>
+  (op, record) => {
+    const known = read(here, op, record, codec)
+    return Effect.isEffect(known) ? Effect.map(known, ({ outcome }) => outcome) : known.outcome
+  }
+
+/** Whether a `Serdes` layer has a word in what is recorded. */
+export const transforms = ({ fiber }: Here): boolean => Context.get(fiber.context, Serdes) !== undefined
+
+/** What to record of a value that is rebuilt on replay. */
+const rebuilt = (op: Op, { summary }: ContextCodec, value: unknown): Effect.Effect<Ending, SerdesFailed> =>
+  Effect.map(summarise(op, summary, value), (text) => ({
+    Action: "SUCCEED",
+    Payload: text ?? "",
+    ContextOptions: { ReplayChildren: true }
+  }))
+
+/** The user's own words for a value that is not recorded. */
+export const summarise = (
+  op: Op,
+  summary: ((value: any) => string) | undefined, // any: the value's type belongs to the operation
+  value: unknown
+): Effect.Effect<string | undefined, SerdesFailed> =>
+  Effect.try({
+    try: () => summary?.(value),
+    catch: (error) =>
+      new SerdesFailed({
+        operation: op.toString(),
+        action: "encode",
+        reason: `its \`summary\` threw: ${String(error)}`
+      })
+  })
+
+/** A finished context whose body does not give again what is on record. */
+export const notRebuilt = (op: Op) =>
+  new NonDeterministic({
+    message:
+      `Non-deterministic: ${op} is recorded as succeeded, but its body fails when it runs again over its recorded ` +
+      "operations. The code was changed under a running execution, or is not deterministic."
+  })

@@ -1,0 +1,406 @@
+/**
+ * What `parallel` and `map` share: the options, and the batch that they run. Items are worlds of their own. The batch
+ * moves on as soon as one has ended, and its parent is given one thing: the closed batch.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import { type BatchItem, type BatchResult, type CompletionReason, make as makeResult } from "../BatchResult.ts"
+import type { DurableContext } from "../DurableContext.ts"
+import { ChildContextFailed, type Fatal, InvalidOperation, NonDeterministic, SerdesFailed } from "../DurableError.ts"
+import * as completions from "../internal/completion.ts"
+import * as payloads from "../internal/core/batchPayload.ts"
+import * as contexts from "../internal/core/contexts.ts"
+import {
+  decodeValue,
+  encodeValue,
+  halt,
+  type Here,
+  invalid,
+  open,
+  park,
+  succeeded,
+  terminated,
+  transform,
+  withHere
+} from "../internal/core/operation.ts"
+import { type Closing, type Decode, Op, rebuilds, type World } from "../internal/core/world.ts"
+import * as failures from "../internal/failure.ts"
+import { operationId } from "../internal/operationId.ts"
+import { Limits } from "../internal/wire.ts"
+import { isText, readPlainJson } from "../Serdes.ts"
+import { type AnyOptions, type CompletionProgress, faultOf, type Program } from "./batchOptions.ts"
+
+const ITEM_TYPES = { Map: "MapIteration", Parallel: "ParallelBranch" } as const
+const DEFAULT_NAMES = { Map: "map-item-", Parallel: "parallel-branch-" } as const
+
+// ---- the operation -------------------------------------------------------------------------------------
+
+/** Runs a batch. */
+export const run = (
+  name: string,
+  program: Program,
+  options: AnyOptions
+): Effect.Effect<unknown, unknown, DurableContext> => {
+  const call = program.kind === "Map" ? "map" : "parallel"
+  return withHere(call, name, (here) => {
+    const { core } = here
+    const fault = faultOf(program, options)
+    if (fault !== undefined) return invalid(core, `Durable.${call}("${name}"): ${fault}`)
+    const op = open(here, call, { type: "CONTEXT", subType: program.kind, name })
+    if (op === undefined) return halt
+    const batch: Batch = { here, op, program, options, title: `${call} "${name}"` }
+    return park(core, op, "ended", reader(batch), () => (core.mustRun(op) ? drive(batch) : undefined))
+  })
+}
+
+/** A batch in this invocation. */
+interface Batch {
+  readonly here: Here
+  readonly op: Op
+  readonly program: Program
+  readonly options: AnyOptions
+  /** For messages. */
+  readonly title: string
+}
+
+const nameOf = ({ kind, names }: Program, index: number): string => names?.[index] ?? `${DEFAULT_NAMES[kind]}${index}`
+
+const codecOf = ({ program }: Batch, index: number): contexts.ContextCodec => ({
+  success: program.success(index),
+  failure: { operation: nameOf(program, index), schema: program.error(index), Wrapper: ChildContextFailed }
+})
+
+/** The codec that the user gave for the whole result. The batch itself does not fail. */
+const wholeCodec = ({ op, options }: Batch): contexts.ContextCodec => ({
+  success: options.result,
+  failure: { operation: op.spec.name, schema: undefined, Wrapper: ChildContextFailed }
+})
+
+const changed = (reason: string) =>
+  new NonDeterministic({
+    message:
+      `Non-deterministic: ${reason} The code was changed under a running execution, or is not deterministic. Finish ` +
+      "running executions on the version they started with (publish versions, invoke through an alias)."
+  })
+
+const anotherSize = ({ op, program: { size, what } }: Batch, recorded: string) =>
+  changed(`${op} is recorded with ${recorded} ${what}, and has ${size} now. They are known by their index.`)
+
+// ---- running it ----------------------------------------------------------------------------------------
+
+/** An item that was started. */
+interface Item {
+  readonly index: number
+  readonly op: Op
+  status: payloads.ItemStatus
+  /** While it runs. */
+  running?: contexts.Running | undefined
+  /** How its body ended; none when its record answers for it. */
+  read?: contexts.Read | undefined
+}
+
+/** Starts items, counts those that end, and closes the batch. Gives what lets go of it. */
+const drive = (batch: Batch): (() => void) | undefined => {
+  const { here, op, options, program, title } = batch
+  const { core } = here
+  const { kind, size } = program
+  const { completion = {}, concurrency = "unbounded", nesting = "nested", result } = options
+  const limit = concurrency === "unbounded" ? Infinity : concurrency
+  const flat = nesting === "flat"
+  const idOf = (index: number) => operationId(op.id, ITEM_TYPES[kind], "", index + 1)
+
+  const recorded = rebuilds(op) ? readSummary(batch) : undefined
+  const fault =
+    recorded instanceof NonDeterministic || recorded instanceof SerdesFailed
+      ? recorded
+      : !flat && op.record !== undefined && core.recordOf(idOf(size)) !== undefined
+        ? anotherSize(batch, "more")
+        : undefined
+  if (fault !== undefined) {
+    core.fail(fault)
+    return undefined
+  }
+  const marks = (recorded as payloads.Recorded | undefined)?.statuses // what is no fault
+  const last = marks?.length ?? size
+
+  const world = core.batch(op, title)
+  const items: Array<Item> = []
+  const running = new Set<Item>()
+  /** Worlds of items that ended and have no record to keep their order. */
+  const parts: Array<World> = []
+  const tally = { total: size, success: 0, failure: 0 }
+  /** Characters of the values; known to be too many for one record, their texts are not kept. */
+  let characters = 0
+  const compared = result === undefined && !contexts.transforms(here)
+  const large = () => compared && characters > Limits.inlineResultBytes
+  let ended = false
+  let starting = false
+
+  const start = (): void => {
+    const index = items.length
+    const name = nameOf(program, index)
+    const spec = { type: "CONTEXT", subType: ITEM_TYPES[kind], name } as const
+    const id = idOf(index)
+    const skipped = marks?.[index] === "STARTED" // it was no part of the result, whatever became of it
+    const own = flat || skipped ? new Op(id, world.place, spec, undefined, 0) : core.openItem(world, id, spec)
+    if (own === undefined) return
+    const item: Item = { index, op: own, status: "STARTED" }
+    items.push(item)
+    if (skipped) return
+    if (!flat && !core.mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
+    const inner = flat ? core.part(world, id, `${name} of ${title}`) : core.child(own, `${name} of ${title}`)
+    const codec = { ...codecOf(batch, index), unrecorded: flat }
+    running.add(item)
+    item.running = contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
+      core.finishItem(
+        own,
+        inner,
+        () => contexts.close(here, own, exit, codec),
+        !flat,
+        ({ ending, outcome, plain }) => {
+          running.delete(item)
+          item.running = undefined
+          if (flat && inner.unrecorded.length > 0) parts.push(inner)
+          settled(item, ending.Action === "SUCCEED", { outcome, plain })
+          advance()
+        }
+      )
+    )
+  }
+
+  const settled = (item: Item, success: boolean, read: contexts.Read | undefined): void => {
+    const { index, op } = item
+    item.status = success ? "SUCCEEDED" : "FAILED"
+    if (marks !== undefined && marks[index] !== item.status) return core.fail(contexts.notRebuilt(op))
+    if (success) tally.success++
+    else tally.failure++
+    if (!large()) {
+      const plain = read?.plain
+      const text = read === undefined ? op.record?.ContextDetails?.Result : plain && "text" in plain && plain.text
+      characters += text === undefined || text === false ? 0 : text.length
+      if (large()) for (const { read } of items) if (read !== undefined) read.plain = undefined
+    }
+    if (read !== undefined && large()) read.plain = undefined
+    item.read = read
+    if (recorded === undefined) endWith(decide())
+  }
+
+  /** Why the batch ends now, if it does. */
+  const decide = (): CompletionReason | undefined => {
+    if (typeof completion === "object") return completions.decide(completion, tally)
+    if (size === 0) return "ALL_COMPLETED"
+    const asked = Result.try(() => completion(progressOf(program, tally, items)))
+    const decision = Result.isSuccess(asked) ? asked.success : undefined
+    if (decision === "succeed") return "CUSTOM_COMPLETION_SUCCEEDED"
+    if (decision === "fail") return "CUSTOM_COMPLETION_FAILED"
+    if (decision !== "continue") {
+      const gave = Result.isSuccess(asked) ? `gave ${String(decision)}` : `threw: ${String(asked.failure)}`
+      core.fail(
+        new InvalidOperation({
+          message: `${op}: its completion function ${gave}. It must give "continue", "succeed" or "fail".`
+        })
+      )
+      return undefined
+    }
+    return tally.success + tally.failure === size ? "ALL_COMPLETED" : undefined
+  }
+
+  const endWith = (reason: CompletionReason | undefined): void => {
+    if (reason === undefined || ended || core.closed) return
+    // operations of items that do not exist any more (those with records of their own are missed before)
+    if (reason === "ALL_COMPLETED" && (world.unvisited?.size ?? 0) > 0 && !core.tolerant) {
+      return core.fail(anotherSize(batch, "more"))
+    }
+    ended = true
+    loseRunning()
+    core.finish(op, world, () => close(batch, items, reason, recorded !== undefined), parts)
+  }
+
+  /** Those that have not ended stay started on record, and send nothing more. */
+  const loseRunning = (): void => {
+    for (const item of running) item.running?.lose()
+    running.clear()
+  }
+
+  const advance = (): void => {
+    if (starting) return
+    starting = true
+    while (!ended && !core.closed && running.size < limit && items.length < last) start()
+    starting = false
+    if (recorded !== undefined && items.length === last && running.size === 0) {
+      endWith((recorded as payloads.Recorded).completionReason)
+    }
+  }
+
+  if (recorded === undefined) endWith(decide())
+  advance()
+  return () => {
+    ended = true
+    core.lose(world)
+    loseRunning()
+    core.release(halt, world)
+  }
+}
+
+const progressOf = (program: Program, tally: completions.Tally, started: ReadonlyArray<Item>): CompletionProgress => ({
+  successCount: tally.success,
+  failureCount: tally.failure,
+  completedCount: tally.success + tally.failure,
+  totalCount: tally.total,
+  // seldom looked at, and as long as the batch
+  get items() {
+    return Array.from({ length: tally.total }, (_, index) => ({
+      index,
+      name: nameOf(program, index),
+      status: started[index]?.status
+    }))
+  }
+})
+
+// ---- its record ----------------------------------------------------------------------------------------
+
+const unreadable = (op: Op, reason: string) => new SerdesFailed({ operation: op.toString(), action: "decode", reason })
+
+/** What became of the items of a batch that is too large for its record. */
+const readSummary = (batch: Batch): payloads.Recorded | NonDeterministic | SerdesFailed =>
+  readRecorded(batch, batch.op.record?.ContextDetails?.Result)
+
+const readRecorded = (batch: Batch, text: string | undefined): payloads.Recorded | NonDeterministic | SerdesFailed => {
+  const { op, program } = batch
+  const parsed = readPlainJson(text)
+  if (Result.isFailure(parsed)) return unreadable(op, parsed.failure)
+  const recorded = payloads.read(parsed.success)
+  if (recorded === undefined) return unreadable(op, "it does not hold what became of the items")
+  const { length } = recorded.statuses
+  return length > program.size || (recorded.completionReason === "ALL_COMPLETED" && length !== program.size)
+    ? anotherSize(batch, String(length))
+    : recorded
+}
+
+/** What to record of a batch that has ended, and what its parent goes on with: the same as on replay. */
+const close = (
+  batch: Batch,
+  items: ReadonlyArray<Item>,
+  reason: CompletionReason,
+  rebuilding: boolean
+): Effect.Effect<Closing, Fatal> => {
+  const { here, op, options, program } = batch
+  const closing = Effect.gen(function* () {
+    const reads: Array<contexts.Read | undefined> = []
+    for (const { index, op: own, read, status } of items) {
+      const known =
+        read ?? (status === "STARTED" ? undefined : contexts.read(here, own, own.record!, codecOf(batch, index)))
+      reads.push(Effect.isEffect(known) ? yield* known : known)
+    }
+    const outcomes = reads.map((read) => read?.outcome)
+    const whole = wholeCodec(batch)
+    // a codec of its own writes the result, and what is gone on with is what it reads
+    const text =
+      options.result === undefined ? undefined : yield* encodeValue(op, whole, resultOf(batch, outcomes, reason))
+    const outcome =
+      options.result === undefined
+        ? yield* outcomeOf(batch, outcomes, reason)
+        : Exit.succeed(yield* decodeValue(op, whole, text))
+    if (rebuilding) return { ending: succeeded(undefined), outcome }
+
+    const statuses = items.map(({ status }) => status)
+    const isInline = reads.every((read) => read === undefined || read.plain !== undefined)
+    if (isInline) {
+      const written =
+        text ??
+        payloads.writeAll(
+          reads.map((read, i) => payloads.writeItem(i, statuses[i]!, read?.plain, isText(program.success(i)))),
+          reason
+        )
+      const payload = yield* transform("encode", here.core, op, written)
+      if (payload !== undefined && Buffer.byteLength(payload) <= Limits.inlineResultBytes) {
+        return { ending: succeeded(payload), outcome }
+      }
+    }
+    const result = resultOf(batch, outcomes, reason)
+    const summary = yield* contexts.summarise(op, options.summary, result)
+    return {
+      ending: {
+        Action: "SUCCEED",
+        Payload: payloads.writeSummary(program.kind, result, statuses, summary),
+        ContextOptions: { ReplayChildren: true }
+      },
+      outcome
+    } satisfies Closing
+  })
+  return contexts.outside(here, closing)
+}
+
+/** A decoder of closed batches, for the core. It runs with the services of the fiber that asked. */
+const reader =
+  (batch: Batch): Decode =>
+  (op, record) => {
+    const { here, options } = batch
+    if (record.Status !== "SUCCEEDED") return terminated(op, record)
+    const outcome = Effect.gen(function* () {
+      const text = yield* transform("decode", here.core, op, record.ContextDetails?.Result)
+      if (options.result !== undefined) return Exit.succeed(yield* decodeValue(op, wholeCodec(batch), text))
+      const recorded = readRecorded(batch, text)
+      if (recorded instanceof NonDeterministic || recorded instanceof SerdesFailed) return yield* recorded
+      const { completionReason, entries } = recorded
+      if (entries === undefined) return yield* unreadable(op, "it does not hold the values of the items")
+      const outcomes: Array<Exit.Exit<unknown, unknown> | undefined> = []
+      for (const entry of entries) outcomes.push(yield* readEntry(batch, entry))
+      return yield* outcomeOf(batch, outcomes, completionReason)
+    })
+    return contexts.outside(here, outcome)
+  }
+
+const NOTHING = /*#__PURE__*/ Effect.succeed(undefined)
+
+const readEntry = (
+  batch: Batch,
+  { error, index, result, status }: payloads.Entry
+): Effect.Effect<Exit.Exit<unknown, unknown> | undefined, Fatal, any> => {
+  if (status === "STARTED") return NOTHING
+  const codec = codecOf(batch, index)
+  if (status === "FAILED") return failures.decodeFailure(error, codec.failure)
+  if (codec.success === undefined) return Effect.succeed(Exit.succeed(result))
+  const text = result === undefined ? undefined : isText(codec.success) ? String(result) : JSON.stringify(result)
+  return Effect.map(decodeValue(batch.op, codec, text), Exit.succeed)
+}
+
+// ---- its outcome ---------------------------------------------------------------------------------------
+
+type Outcomes = ReadonlyArray<Exit.Exit<unknown, unknown> | undefined>
+
+/** What the parent is given. Items that did not end have no outcome. */
+const outcomeOf = (
+  batch: Batch,
+  outcomes: Outcomes,
+  reason: CompletionReason
+): Effect.Effect<Exit.Exit<unknown, unknown>, NonDeterministic> => {
+  const { options, program } = batch
+  if (options.mode === "result") return Effect.succeed(Exit.succeed(resultOf(batch, outcomes, reason)))
+  const values: Array<unknown> = []
+  for (const outcome of outcomes) {
+    if (outcome === undefined) continue
+    if (Exit.isFailure(outcome)) return Effect.succeed(outcome)
+    values.push(outcome.value)
+  }
+  return values.length === program.size
+    ? Effect.succeed(Exit.succeed(program.shape(values)))
+    : Effect.fail(anotherSize(batch, String(outcomes.length)))
+}
+
+const resultOf = (
+  { program }: Batch,
+  outcomes: Outcomes,
+  reason: CompletionReason
+): BatchResult<unknown, unknown, unknown> => {
+  const items = Array.from({ length: program.size }, (_, index): BatchItem<unknown, unknown> => {
+    const place = { index, name: nameOf(program, index) }
+    const outcome = outcomes[index]
+    if (outcome === undefined) return { _tag: index < outcomes.length ? "Started" : "NotStarted", ...place }
+    return Exit.isSuccess(outcome)
+      ? { _tag: "Success", ...place, value: outcome.value }
+      : { _tag: "Failure", ...place, cause: outcome.cause }
+  })
+  return { ...makeResult(items, reason), items: program.shape(items) }
+}
