@@ -12,6 +12,9 @@ import * as path from "node:path"
 import { parseArgs } from "node:util"
 import { condition, copyShared, root } from "./shared.mjs"
 
+/** Those whose operations exist. */
+const SUITES = "step,wait,child,callback,invoke,wait_for_condition,wait_for_callback,plugin"
+
 const { tokens } = parseArgs({ allowPositionals: true, strict: false, tokens: true })
 const value = (name) => {
   const at = tokens.findIndex((token) => token.name === name)
@@ -24,7 +27,7 @@ if (service !== undefined)
     args.findIndex((arg) => arg.startsWith("--service")),
     args.includes(`--service=${service}`) ? 1 : 2
   )
-if (value("suite") === undefined && value("id") === undefined) args.push("--suite", "step,wait,child,plugin")
+if (value("suite") === undefined && value("id") === undefined) args.push("--suite", SUITES)
 
 const handlers = "test/conformance/handlers"
 const driver = "test/conformance/driver.ts"
