@@ -3,101 +3,23 @@
  * that AWS's matcher cannot tell apart (it ignores extra events, and never requires a name to be absent or
  * payloads to differ). The handlers run as they are, with a real `LambdaClient`, on the engine.
  */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import type { History, Protocol } from "effect-durable-lambda"
 import { Engine } from "effect-durable-lambda/engine"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
-import { createServer, type Server } from "node:http"
-import type { AddressInfo } from "node:net"
 import { handlers as child } from "./handlers/child.ts"
 import { handlers as step } from "./handlers/step.ts"
 import { handlers as wait } from "./handlers/wait.ts"
+import * as kit from "./kit.ts"
+import { delays, engines, events, find, parentOf } from "./kit.ts"
 
 const handlers = { ...step, ...wait, ...child }
 type Id = keyof typeof handlers
 
-// ---- the way from a LambdaClient to the engine of a test -----------------------------------------------------
+kit.serve()
 
-type Service = Engine.Engine["Service"]
-const engines = new Map<string, Service>()
-const TIMESTAMPS = new Set(["StartTimestamp", "EndTimestamp", "NextAttemptTimestamp", "ScheduledEndTimestamp"])
-
-/** REST-JSON: timestamps are epoch seconds. */
-const encode = (value: unknown) =>
-  JSON.stringify(value, (key, item) => (typeof item === "number" && TIMESTAMPS.has(key) ? item / 1000 : item))
-
-let gateway: Server
-
-beforeAll(async () => {
-  gateway = createServer(async (request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost")
-    const [, arn = "", call] = /durable-executions\/([^/]+)\/(checkpoint|state)$/.exec(pathname) ?? []
-    const DurableExecutionArn = decodeURIComponent(arn)
-    const chunks: Array<Buffer> = []
-    for await (const chunk of request) chunks.push(chunk)
-    const engine = engines.get(DurableExecutionArn)!
-    const answer: Effect.Effect<unknown, Engine.Rejection> =
-      call === "checkpoint"
-        ? engine.checkpoint({ DurableExecutionArn, ...JSON.parse(Buffer.concat(chunks).toString()) })
-        : engine.getExecutionState({
-            DurableExecutionArn,
-            CheckpointToken: searchParams.get("CheckpointToken") ?? "",
-            Marker: searchParams.get("Marker") ?? "",
-            MaxItems: Number(searchParams.get("MaxItems") ?? 0)
-          })
-    const result = await Effect.runPromise(Effect.result(answer))
-    const failed = result._tag === "Failure" ? result.failure : undefined
-    response.writeHead(failed?.status ?? 200, {
-      "content-type": "application/json",
-      ...(failed === undefined ? undefined : { "x-amzn-errortype": failed.errorName })
-    })
-    response.end(encode(failed === undefined ? (result as { success?: unknown }).success : { message: failed.reason }))
-  })
-  await new Promise<void>((resolve) => gateway.listen(0, "127.0.0.1", resolve))
-  Object.assign(process.env, {
-    AWS_ENDPOINT_URL_LAMBDA: `http://127.0.0.1:${(gateway.address() as AddressInfo).port}`,
-    AWS_REGION: "us-east-1",
-    AWS_ACCESS_KEY_ID: "local",
-    AWS_SECRET_ACCESS_KEY: "local"
-  })
-})
-
-afterAll(() => {
-  gateway.closeAllConnections()
-  gateway.close()
-})
-
-/** Runs the handler of a requirement to its end. */
-const run = Effect.fnUntraced(function* (id: Id, input: unknown = null) {
-  const engine = yield* Engine.Engine
-  const name = `requirement-${id}`
-  let invocations = 0
-  yield* engine.register(
-    name,
-    Engine.fromHandler((event, context) => {
-      engines.set((event as Protocol.InvocationEvent).DurableExecutionArn, engine)
-      invocations++
-      return handlers[id](event, context)
-    })
-  )
-  const arn = yield* engine.start({ functionName: `${name}:$LATEST`, payload: JSON.stringify(input) })
-  const description = yield* engine.await(arn)
-  const history = yield* engine.history(arn)
-  return { arn, description, history, invocations }
-}, Effect.provide(Engine.layerSkipping))
-
-/** `Type Name` of each event but the first and the last, which every execution has. */
-const events = (history: ReadonlyArray<History.Event>) =>
-  history.slice(1, -1).map(({ EventType, Name }) => (Name === undefined ? EventType : `${EventType} ${Name}`))
-
-const find = (history: ReadonlyArray<History.Event>, type: History.EventType, name?: string) =>
-  history.find(({ EventType, Name }) => EventType === type && (name === undefined || Name === name))!
-
-const delays = (history: ReadonlyArray<History.Event>) =>
-  history.flatMap(({ StepFailedDetails: details }) =>
-    details === undefined ? [] : [details.RetryDetails?.NextAttemptDelaySeconds]
-  )
+const run = (id: Id, input: unknown = null) => kit.run(id, handlers[id], input)
 
 // ---- steps -----------------------------------------------------------------------------------------------------
 
@@ -197,10 +119,6 @@ describe("requirements that are not in the folder: wait", () => {
 })
 
 // ---- child contexts ----------------------------------------------------------------------------------------------
-
-/** Name of the event's parent, by its id. */
-const parentOf = (history: ReadonlyArray<History.Event>, event: History.Event) =>
-  history.find(({ EventType, Id }) => EventType === "ContextStarted" && Id === event.ParentId)?.Name
 
 describe("requirements that are not in the folder: child", () => {
   it.effect("3-3: steps in a context have it as their parent", () =>
