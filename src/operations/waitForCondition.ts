@@ -27,7 +27,14 @@ import {
 import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
 import { defaultPolling } from "../internal/retries.ts"
 import * as retries from "../internal/retry.ts"
-import type { CodecServices, MaybeSchema, NoDurableOperations, StepServices } from "../StepServices.ts"
+import type {
+  CodecServices,
+  CoversError,
+  First,
+  MaybeSchema,
+  NoDurableOperations,
+  StepServices
+} from "../StepServices.ts"
 import { CurrentStep, currentStep, type Retry, type Surfaced } from "./step.ts"
 
 /** Options of `waitForCondition`. `S` is the schema of the state. */
@@ -83,7 +90,9 @@ export interface WaitForConditionOptions<S extends Schema.Constraint, SE, RX> {
  */
 export const waitForCondition = <S extends Schema.Constraint, E, R, SE extends MaybeSchema = undefined, RX = never>(
   name: string,
-  check: (state: S["Type"]) => Effect.Effect<Types.NoInfer<S>["Type"], E, R> & NoDurableOperations<R>,
+  check: (
+    state: S["Type"]
+  ) => Effect.Effect<Types.NoInfer<S>["Type"], E, R> & First<[NoDurableOperations<R>, CoversError<E, SE>]>,
   options: WaitForConditionOptions<S, SE, RX>
 ): Effect.Effect<
   S["Type"],

@@ -32,6 +32,16 @@ charge.pipe(Durable.step("outer"))
 // @ts-expect-error a context
 Durable.step("outer", Durable.childContext("c", Effect.succeed(1)))
 
+// @ts-expect-error a callback
+Durable.step("outer", Durable.callback("c"))
+
+// @ts-expect-error in a submitter
+Durable.waitForCallback("c", () => Durable.wait("w", "1 day"))
+
+// prettier-ignore
+// @ts-expect-error in a check
+Durable.waitForCondition("c", (n) => Effect.as(Durable.wait("w", "1 day"), n), { initial: 1, state: Schema.Number, until: () => true })
+
 // ---- values without a codec ------------------------------------------------------------------------------
 
 // prettier-ignore
@@ -111,6 +121,62 @@ Durable.childContext("c", Effect.fail(new CardDeclined({ reason: "" }))).pipe(Ef
 
 // @ts-expect-error a schedule over another input
 Durable.step("charge", raw, { retry: Schedule.recurs(3).pipe(Schedule.setInputType<Receipt>()) })
+
+// prettier-ignore
+// @ts-expect-error a timeout where there is none
+Durable.waitForCallback("c", () => Effect.void).pipe(Effect.catchTag("CallbackTimedOut", () => Effect.void))
+
+// prettier-ignore
+// @ts-expect-error a callback's failure used as if it had a schema
+Effect.flatMap(Durable.callback("c"), (c) => Effect.catchTag(c.await, "CardDeclined", () => Effect.void))
+
+// prettier-ignore
+// @ts-expect-error a condition's error schema that has nothing to do with its check
+Durable.waitForCondition("c", () => Effect.fail(new Unavailable({ retryable: true })), { initial: 1, state: Schema.Number, until: () => true, error: CardDeclined })
+
+// ---- callbacks, conditions, invokes ----------------------------------------------------------------------
+
+// prettier-ignore
+// @ts-expect-error a state that is not what the check gives
+Durable.waitForCondition("c", () => Effect.succeed("one"), { initial: 1, state: Schema.Number, until: () => true })
+
+// prettier-ignore
+// @ts-expect-error an initial state of another type
+Durable.waitForCondition("c", (n) => Effect.succeed(n), { initial: "one", state: Schema.Number, until: () => true })
+
+// prettier-ignore
+// @ts-expect-error a condition that is never met
+Durable.waitForCondition("c", (n) => Effect.succeed(n), { initial: 1, state: Schema.Number })
+
+// prettier-ignore
+// @ts-expect-error a state without a codec
+Durable.waitForCondition("c", (n) => Effect.succeed(n), { initial: 1, until: () => true })
+
+// prettier-ignore
+// @ts-expect-error a schedule over another input
+Durable.waitForCondition("c", (n) => Effect.succeed(n), { initial: 1, state: Schema.Number, until: () => true, schedule: Schedule.recurs(3).pipe(Schedule.setInputType<Receipt>()) })
+
+// @ts-expect-error a payload of another type
+Durable.invoke("order", ProcessOrder, { id: 1 }, { functionName: "orders:live" })
+
+// @ts-expect-error a function without a name
+Durable.invoke("order", ProcessOrder, { id: "1", items: [] })
+
+// @ts-expect-error a target without schemas
+Durable.invoke("order", "orders:live", "text", { functionName: "orders:live" })
+
+// prettier-ignore
+// @ts-expect-error a misspelt option of an invoke
+Durable.invoke("order", ProcessOrder, { id: "1", items: [] }, { functionName: "orders:live", tenant: "t-1" })
+
+// @ts-expect-error a misspelt option of a callback
+Durable.callback("c", { timout: "1 day" })
+
+// @ts-expect-error not a duration
+Durable.callback("c", { timeout: "soon" })
+
+// @ts-expect-error a callback without a name
+Durable.callback({ timeout: "1 day" })
 
 // ---- the body --------------------------------------------------------------------------------------------
 

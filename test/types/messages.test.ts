@@ -95,6 +95,31 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
     `DurableHandler.make(Fn, () => Effect.asVoid(Effect.all([Durable.step("a", charge), Durable.step("b", Mail.use((mail) => mail.send))])), { layer: Layer.mock(Payments, {}) })`,
     '"The layer does not provide `app/Mail`, which a step needs."'
   ],
+  "a durable operation in a submitter": [
+    `Durable.waitForCallback("a", () => Durable.step("b", Effect.succeed(1)))`,
+    IN_STEP
+  ],
+  "a durable operation in a check": [
+    `Durable.waitForCondition("a", (n) => Effect.as(Durable.wait("w", 5), n), { initial: 1, state: Schema.Number, until: () => true })`,
+    IN_STEP
+  ],
+  "an error schema that has nothing to do with the check": [
+    `Durable.waitForCondition("a", () => Effect.fail(new Unavailable({ retryable: true })), { initial: 1, state: Schema.Number, until: () => true, error: CardDeclined })`,
+    '"The `error` schema accepts none of the errors of this step."'
+  ],
+  "a raw service in the body, beside a submitter": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Effect.andThen(charge, Durable.waitForCallback("a", () => Effect.void))))`,
+    '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'
+  ],
+  "a layer that lacks what a submitter needs": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Durable.waitForCallback("a", () => Mail.use((mail) => mail.send))), { layer: Layer.mock(Payments, {}) })`,
+    '"The layer does not provide `app/Mail`, which a step needs."'
+  ],
+  "an invoked payload of another type": [
+    `Durable.invoke("a", Fn, 5, { functionName: "f:live" })`,
+    "Argument of type 'number' is not assignable to parameter of type 'string'."
+  ],
+  "a misspelt option of a callback": [`Durable.callback("a", { timout: "1 day" })`, "Did you mean to write 'timeout'?"],
   "a misspelt option": [
     `Durable.step("a", charge, { sucess: Schema.String })`,
     "'sucess' does not exist in type 'StepOptions<CardDeclined | Unavailable, undefined, undefined, \"AtLeastOncePerRetry\", undefined, never>'. Did you mean to write 'success'?"

@@ -17,6 +17,12 @@ type StepFailed = DurableError.StepFailed
 type StepInterrupted = DurableError.StepInterrupted
 type StepTimedOut = DurableError.StepTimedOut
 type ChildContextFailed = DurableError.ChildContextFailed
+type CallbackFailed = DurableError.CallbackFailed
+type CallbackTimedOut = DurableError.CallbackTimedOut
+type CallbackSubmitFailed = DurableError.CallbackSubmitFailed
+type ConditionFailed = DurableError.ConditionFailed
+type ConditionExhausted = DurableError.ConditionExhausted
+type InvokeFailed = DurableError.InvokeFailed
 type Requires<R = never> = Durable.Requires<R>
 
 // exact type equality
@@ -298,6 +304,147 @@ is<Date, never, DurableContext | StepServices<never>>()(
   Durable.childContext("c", Effect.succeed(new Date(0)), { success: Schema.Date, virtual: true, subType: "X" })
 )
 Durable.childContext("c", Effect.succeed({ n: 1 }), { summary: (value) => value.n.toFixed() })
+
+// ---- callbacks -------------------------------------------------------------------------------------------
+
+const notify = (id: string) => Mail.use((mail) => mail.notify(order, id))
+const print = (id: string) => Labels.use((labels) => labels.print(id))
+class Approval extends Schema.Class<Approval>("Approval")({ by: Schema.String }) {}
+
+// without a schema the text, if any; without a timeout no CallbackTimedOut
+is<Durable.Callback<string | undefined, CallbackFailed>, never, Requires>()(Durable.callback("c"))
+is<string | undefined, CallbackFailed, Requires>()(Effect.flatMap(Durable.callback("c"), (callback) => callback.await))
+// with schemas their types; either timeout can be over
+is<Durable.Callback<Approval, CardDeclined | CallbackFailed>, never, Requires>()(
+  Durable.callback("c", { success: Approval, error: CardDeclined })
+)
+is<Durable.Callback<Approval, CallbackFailed | CallbackTimedOut>, never, Requires>()(
+  Durable.callback("c", { success: Approval, timeout: "3 days" })
+)
+is<Durable.Callback<number, CallbackFailed | CallbackTimedOut>, never, Requires>()(
+  Durable.callback("c", { success: Durable.text(Schema.NumberFromString), heartbeatTimeout: 5000 })
+)
+// a timeout that may be there may be over
+declare const perhaps: "1 day" | undefined
+is<Durable.Callback<string | undefined, CallbackFailed | CallbackTimedOut>, never, Requires>()(
+  Durable.callback("c", { timeout: perhaps })
+)
+
+// a submitter that cannot fail adds no error; its services are those of a step
+is<string | undefined, CallbackFailed, Requires<Mail>>()(Durable.waitForCallback("c", notify))
+is<Approval, CallbackFailed | CallbackTimedOut, Requires<Mail>>()(
+  Durable.waitForCallback("c", notify, { success: Approval, timeout: "3 days" })
+)
+// one that can adds CallbackSubmitFailed, and its retry sees its error; what it gives may be anything
+is<string | undefined, CardDeclined | CallbackFailed | CallbackSubmitFailed, Requires<Labels>>()(
+  Durable.waitForCallback("c", (id) => Effect.as(print(id), new Date(0)), {
+    error: CardDeclined,
+    retry: { times: 3, while: (error) => error.retryable }
+  })
+)
+is<string | undefined, CallbackFailed | CallbackSubmitFailed, Requires<Labels>>()(
+  Durable.waitForCallback("c", print, {
+    retry: ($) => $(Schedule.recurs(3)).pipe(Schedule.while(({ input }) => input.retryable))
+  })
+)
+// the step's own services are given
+is<string | undefined, CallbackFailed, Requires>()(
+  Durable.waitForCallback("c", () =>
+    Effect.gen(function* () {
+      yield* Durable.CurrentStep
+      yield* Durable.CurrentExecution
+      yield* Effect.addFinalizer(() => Effect.void)
+    })
+  )
+)
+
+// ---- waitForCondition ------------------------------------------------------------------------------------
+
+const Job = Schema.Struct({ id: Schema.String, status: Schema.Literals(["running", "done"]) })
+const done = (job: typeof Job.Type) => job.status === "done"
+const running = { id: "1", status: "running" } as const
+
+is<typeof Job.Type, ConditionExhausted, Requires>()(
+  Durable.waitForCondition("job", (job) => Effect.succeed({ ...job, status: "done" as const }), {
+    initial: { id: "1", status: "running" },
+    state: Job,
+    until: ({ status }) => status === "done"
+  })
+)
+// a check that can fail: ConditionFailed, or what `error` covers
+const describe = (job: typeof Job.Type) => Effect.as(print(job.id), { ...job, status: "done" as const })
+is<typeof Job.Type, ConditionFailed | ConditionExhausted, Requires<Labels>>()(
+  Durable.waitForCondition("job", describe, { initial: running, state: Job, until: done })
+)
+is<typeof Job.Type, Unavailable | ConditionExhausted, Requires<Labels>>()(
+  Durable.waitForCondition("job", describe, { initial: running, state: Job, until: done, error: Unavailable })
+)
+// the schedule's input is the state, in all three forms; `until` and the schedule may use services
+is<typeof Job.Type, ConditionExhausted, Requires<Mail>>()(
+  Durable.waitForCondition("job", (job) => Effect.succeed(job), {
+    initial: running,
+    state: Job,
+    until: (job) => Effect.as(notify(job.id), done(job)),
+    schedule: ($) => $(Schedule.spaced("1 minute")).pipe(Schedule.while(({ input }) => input.status === "running"))
+  })
+)
+Durable.waitForCondition("job", (job) => Effect.succeed(job), {
+  initial: running,
+  state: Job,
+  until: done,
+  schedule: { times: 5, while: (job) => job.status === "running", schedule: Schedule.spaced("1 minute") }
+})
+Durable.waitForCondition("n", (n) => Effect.succeed(n), {
+  initial: null,
+  state: Schema.NullOr(Schema.Number),
+  until: (n) => n === 1,
+  schedule: Schedule.spaced("1 minute")
+})
+
+// ---- invoke ----------------------------------------------------------------------------------------------
+
+// typed both ways; the payload is what its class is made of, or an instance
+is<Receipt, CardDeclined | InvokeFailed, Requires>()(
+  Durable.invoke("order", ProcessOrder, { id: "1", items: [] }, { functionName: "orders:live" })
+)
+is<Receipt, CardDeclined | InvokeFailed, Requires>()(
+  Durable.invoke("order", ProcessOrder, order, { functionName: "orders:live", tenantId: "t-1" })
+)
+// any function, by schemas; without `success` its result is ignored
+is<number, InvokeFailed, Requires>()(
+  Durable.invoke(
+    "add",
+    { payload: Schema.Struct({ a: Schema.Number }), success: Schema.Number },
+    { a: 1 },
+    {
+      functionName: "add"
+    }
+  )
+)
+is<void, InvokeFailed, Requires>()(
+  Durable.invoke("log", { payload: Durable.text(Schema.String) }, "text", { functionName: "log" })
+)
+
+// failures of all of them pass contexts and handlers undeclared, as themselves
+is<
+  Approval,
+  CallbackFailed | CallbackTimedOut | CallbackSubmitFailed,
+  DurableContext | StepServices<Labels> | StepServices<never>
+>()(
+  Durable.childContext("c", Durable.waitForCallback("approval", print, { success: Approval, timeout: "1 day" }), {
+    success: Approval
+  })
+)
+export const outside = DurableHandler.make(
+  DurableFunction.make("outside", { payload: Schema.String }),
+  () =>
+    Effect.gen(function* () {
+      yield* Durable.waitForCallback("c", print, { timeout: "1 day" })
+      yield* Durable.waitForCondition("job", describe, { initial: running, state: Job, until: done })
+      yield* Durable.invoke("log", { payload: Schema.String }, "text", { functionName: "log" })
+    }),
+  { layer: AppLayer }
+)
 
 // ---- handler, tests --------------------------------------------------------------------------------------
 
