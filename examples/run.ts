@@ -15,6 +15,10 @@ import { Bank, Pay, pay } from "./07-idempotency.ts"
 import { Report, report } from "./08-logging.ts"
 import { Bill, bill, layer as compressed } from "./09-payloads.ts"
 import { Accounts, Trial, trial } from "./10-testing.ts"
+import { Post, Sign, sign } from "./12-callback.ts"
+import { Approve, approve, Chat } from "./13-wait-for-callback.ts"
+import { Jobs, Render, render } from "./14-wait-for-condition.ts"
+import { Sell, sell } from "./15-invoke.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
@@ -48,6 +52,15 @@ const examples: Readonly<Record<string, Start>> = {
     isPaying: () => Effect.succeed(false),
     close: () => Effect.void
   }),
+  // nobody is outside, so these time out, or find no function
+  "12-callback": Effect.provideService(TestRunner.start(Sign, sign, "Ada"), Post, { send: () => Effect.void }),
+  "13-wait-for-callback": Effect.provideService(TestRunner.start(Approve, approve, "holiday"), Chat, {
+    ask: () => Effect.void
+  }),
+  "14-wait-for-condition": Effect.provideService(TestRunner.start(Render, render, "book"), Jobs, {
+    next: (job) => Effect.succeed({ ...job, page: job.page + 1, status: job.page < 2 ? "running" : "done" })
+  }),
+  "15-invoke": TestRunner.start(Sell, sell, { item: "teapot", cents: 1000 }),
   "20-plugins": TestRunner.start(Weekly, weekly, "sales", { plugins: [metrics] }),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),
