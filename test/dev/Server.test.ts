@@ -1,3 +1,5 @@
+// @effect-diagnostics globalDateInEffect:off
+// @effect-diagnostics abortControllerInEffect:off
 /**
  * Every operation of Lambda's API that the server has, by AWS's own client.
  */

@@ -1,3 +1,4 @@
+// @effect-diagnostics globalErrorInEffectFailure:off
 import { assert, describe, it } from "@effect/vitest"
 import { TestRunner } from "effect-durable-lambda/testing"
 import { Effect, Exit } from "effect"

@@ -359,12 +359,12 @@ for (const nesting of ["nested", "flat"] as const) {
     )
 
     it.effect("an item that interrupts itself has failed", () =>
-      Effect.gen(function* () {
-        yield* kit.sees(
+      kit
+        .sees(
           Durable.map("m", [1], () => Effect.interrupt, { nesting }),
           Exit.interrupt()
         )
-      }).pipe(Effect.provide(layerMemory))
+        .pipe(Effect.provide(layerMemory))
     )
   })
 

@@ -1,3 +1,4 @@
+// @effect-diagnostics globalDateInEffect:off
 import { assert, describe, it } from "@effect/vitest"
 import { Durable } from "effect-durable-lambda"
 import { CallbackFailed, CallbackSubmitFailed, CallbackTimedOut } from "effect-durable-lambda/DurableError"

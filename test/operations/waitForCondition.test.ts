@@ -1,3 +1,4 @@
+// @effect-diagnostics globalDateInEffect:off
 import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableHandler } from "effect-durable-lambda"
 import { ConditionExhausted, ConditionFailed } from "effect-durable-lambda/DurableError"
@@ -355,12 +356,9 @@ describe("waitForCondition: failures", () => {
   )
 
   it.effect("a defect dies, as the same defect on replay", () =>
-    Effect.gen(function* () {
-      yield* kit.sees(
-        failing(2, Effect.die(new RangeError("boom"))).condition,
-        Exit.die(namedError("RangeError", "boom"))
-      )
-    }).pipe(Effect.provide(layerMemory))
+    kit
+      .sees(failing(2, Effect.die(new RangeError("boom"))).condition, Exit.die(namedError("RangeError", "boom")))
+      .pipe(Effect.provide(layerMemory))
   )
 
   it.effect("a check, an `until` and a schedule that throw are defects", () =>
