@@ -3,18 +3,19 @@
  * that AWS's matcher cannot tell apart (it ignores extra events, and never requires a name to be absent or
  * payloads to differ). The handlers run as they are, with a real `LambdaClient`, on the engine.
  */
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import type { History, Protocol } from "effect-durable-lambda"
 import { Engine } from "effect-durable-lambda/engine"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { handlers as child } from "./handlers/child.ts"
+import { handlers as plugin } from "./handlers/plugin.ts"
 import { handlers as step } from "./handlers/step.ts"
 import { handlers as wait } from "./handlers/wait.ts"
 import * as kit from "./kit.ts"
 import { delays, engines, events, find, parentOf } from "./kit.ts"
 
-const handlers = { ...step, ...wait, ...child }
+const handlers = { ...step, ...wait, ...child, ...plugin }
 type Id = keyof typeof handlers
 
 kit.serve()
@@ -221,7 +222,7 @@ const oneAtATime = Semaphore.makeUnsafe(1)
 
 /** While it runs, `process.exit` ends the invocation of the one execution of this kind and not this process. */
 const crashable = Effect.fnUntraced(
-  function* (id: "1-17" | "1-18" | "3-12", input: unknown) {
+  function* (id: "1-17" | "1-18" | "3-12" | "10-9", input: unknown) {
     const { exit } = process
     const exits: Array<unknown> = []
     const name = `requirement-${id}`
@@ -250,7 +251,7 @@ const crashable = Effect.fnUntraced(
       while (arn === "") await new Promise((resolve) => setImmediate(resolve))
     })
     const description = yield* engine.await(arn)
-    return { description, history: yield* engine.history(arn), exits }
+    return { arn, description, history: yield* engine.history(arn), exits }
   },
   Effect.scoped,
   Effect.provide(Engine.layerSkipping),
@@ -362,6 +363,139 @@ describe("pairs that AWS's matcher cannot tell apart", () => {
           `WaitSucceeded ${name}`,
           "InvocationCompleted"
         ])
+      }
+    })
+  )
+})
+
+// ---- plugins -----------------------------------------------------------------------------------------------------
+
+/** What plugins have written, by execution. */
+const written: Array<Record<string, unknown>> = []
+
+beforeAll(() => {
+  const { log } = console
+  vi.spyOn(console, "log").mockImplementation((...args) => {
+    const record = typeof args[0] === "string" && args[0].startsWith("{") ? JSON.parse(args[0]) : undefined
+    if (record?.durableExecutionArn === undefined) log(...args)
+    else written.push(record)
+  })
+})
+
+afterAll(() => {
+  vi.restoreAllMocks()
+})
+
+/** The records of an execution, without what all of them carry. */
+const recordsOf = (arn: string) =>
+  written.flatMap(({ durableExecutionArn, plugin: _, ...record }) => (durableExecutionArn === arn ? [record] : []))
+
+describe("requirements that are not in the folder: plugins", () => {
+  it.effect("10-3: attempts, with number and outcome", () =>
+    Effect.gen(function* () {
+      const { arn, history } = yield* run("10-3")
+      const op = find(history, "StepStarted").Id
+      assert.deepStrictEqual(recordsOf(arn), [
+        { hook: "attempt-start", op, attempt: 1 },
+        { hook: "attempt-end", op, attempt: 1, outcome: "FAILED" },
+        { hook: "attempt-start", op, attempt: 2 },
+        { hook: "attempt-end", op, attempt: 2, outcome: "SUCCEEDED" }
+      ])
+    })
+  )
+
+  it.effect("10-6: the second invocation is not the first", () =>
+    Effect.gen(function* () {
+      const { arn } = yield* run("10-6")
+      assert.deepStrictEqual(recordsOf(arn), [
+        { hook: "invocation-start", first: true },
+        { hook: "invocation-end", first: true, terminal: false, status: "PENDING" },
+        { hook: "invocation-start", first: false },
+        { hook: "invocation-end", first: false, terminal: true, status: "SUCCEEDED" }
+      ])
+    })
+  )
+
+  it.effect(
+    "10-9: a crash: the invocation has no end, the operation's start is a replay, its attempt begins again",
+    () =>
+      Effect.gen(function* () {
+        const { arn, description, history } = yield* crashable("10-9", null)
+        assert.strictEqual(description.Result, '"recovered"')
+        const op = find(history, "StepStarted").Id
+        // this process lives on, unlike Lambda's: what is left of the crashed invocation still tells its end
+        const records = recordsOf(arn).filter(({ status }) => status !== "RETRYING")
+        assert.deepStrictEqual(records, [
+          { hook: "invocation-start", first: true },
+          { hook: "operation-start", op, replay: false },
+          { hook: "attempt-start", op, attempt: 1 },
+          { hook: "invocation-start", first: false },
+          { hook: "operation-start", op, replay: true },
+          { hook: "attempt-start", op, attempt: 1 },
+          { hook: "operation-end", op, status: "SUCCEEDED" },
+          { hook: "invocation-end", first: false, terminal: true, status: "SUCCEEDED" }
+        ])
+      })
+  )
+
+  it.effect("10-12: bodies of nested contexts, each with its parent", () =>
+    Effect.gen(function* () {
+      const { arn, history } = yield* run("10-12", "Ada")
+      const outer = find(history, "ContextStarted", "outer").Id
+      const inner = find(history, "ContextStarted", "inner").Id
+      assert.deepStrictEqual(recordsOf(arn), [
+        { hook: "fn-start", op: outer, parent: "NONE" },
+        { hook: "fn-start", op: inner, parent: outer },
+        { hook: "fn-end", op: inner, parent: outer, outcome: "SUCCEEDED" },
+        { hook: "fn-end", op: outer, parent: "NONE", outcome: "SUCCEEDED" }
+      ])
+    })
+  )
+
+  it.effect("10-15: exhausted retries: each attempt has failed, the operation once", () =>
+    Effect.gen(function* () {
+      const { arn, history } = yield* run("10-15")
+      const op = find(history, "StepStarted").Id
+      assert.deepStrictEqual(recordsOf(arn), [
+        { hook: "attempt-end", op, attempt: 1, outcome: "FAILED" },
+        { hook: "attempt-end", op, attempt: 2, outcome: "FAILED" },
+        { hook: "operation-end", op, status: "FAILED" }
+      ])
+    })
+  )
+
+  it.effect("10-18: contexts side by side, one of which suspends: each end once, terminal ones not again", () =>
+    Effect.gen(function* () {
+      const { arn } = yield* run("10-18")
+      const lines = recordsOf(arn).map(({ hook, name, replay, status }) => `${name} ${hook} ${replay ?? status}`)
+      assert.deepStrictEqual(lines.toSorted(), [
+        "pause operation-end SUCCEEDED",
+        "pause operation-start false",
+        "quick operation-end SUCCEEDED",
+        "quick operation-start false",
+        "waits operation-end SUCCEEDED",
+        "waits operation-start false",
+        "waits operation-start true",
+        "works operation-end SUCCEEDED",
+        "works operation-start false"
+      ])
+    })
+  )
+
+  it.effect("10-21: a retried attempt has both timestamps and its error", () =>
+    Effect.gen(function* () {
+      const { arn } = yield* run("10-21")
+      const ends = recordsOf(arn).filter(({ hook }) => hook === "attempt-end")
+      assert.deepStrictEqual(
+        ends.map(({ attempt, error, outcome }) => [attempt, outcome, error]),
+        [
+          [1, "FAILED", "boom"],
+          [2, "SUCCEEDED", undefined]
+        ]
+      )
+      for (const { endTimestamp, startTimestamp } of ends) {
+        assert.match(String(startTimestamp), /^\d{4}-/)
+        assert.match(String(endTimestamp), /^\d{4}-/)
       }
     })
   )

@@ -144,15 +144,19 @@ const change = handler({
 })
 
 /** 10-9: the process ends in the middle of the first attempt; the next invocation begins the attempt again. */
-let crashes = 1
+const crashed = new Set<string>()
+
 const crash = DurableHandler.make(
   textWithoutInput,
   () =>
     Durable.step(
       "crashes",
-      Effect.sync(() => {
-        if (crashes-- > 0) process.exit(1)
-        return "recovered"
+      Effect.gen(function* () {
+        const { arn } = yield* Durable.CurrentExecution
+        if (crashed.has(arn)) return "recovered"
+        crashed.add(arn)
+        yield* Effect.sleep("100 millis") // its START is on the way: nobody waits for it
+        return process.exit(1)
       })
     ),
   {
