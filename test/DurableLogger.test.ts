@@ -185,7 +185,7 @@ describe("DurableLogger", () => {
         Effect.gen(function* () {
           yield* Effect.logError("failed", Cause.fail(declined))
           yield* Effect.logError("died", Cause.die("text"))
-          yield* Effect.logError("an error as an argument", declined)
+          yield* Effect.logError("an error as an argument", declined, new TypeError("not the first"))
         })
       )
       assert.strictEqual(lines[0]!.errorType, "RangeError")
@@ -194,7 +194,13 @@ describe("DurableLogger", () => {
         Array.isArray(lines[0]!.stackTrace) && String(lines[0]!.stackTrace).includes("DurableLogger.test.ts")
       )
       assert.deepStrictEqual([lines[1]!.errorType, lines[1]!.errorMessage], ["string", "text"])
-      assert.include(JSON.stringify(lines[2]!.message), "RangeError: too far")
+      assert.deepStrictEqual(lines[2]!.message, [
+        "an error as an argument",
+        "RangeError: too far",
+        "TypeError: not the first"
+      ])
+      assert.deepStrictEqual([lines[2]!.errorType, lines[2]!.errorMessage], ["RangeError", "too far"])
+      assert.isTrue(Array.isArray(lines[2]!.stackTrace))
       assert.notInclude(JSON.stringify(lines), "4111")
     })
   )
