@@ -163,6 +163,89 @@ export class ExecutionStopped
     readonly message: string
   }> {}
 
+// ---- what a client can fail with -----------------------------------------------------------------------
+
+/** There is no such function, or no such version or alias of it. */
+export class FunctionNotFound
+  extends /*#__PURE__*/ Data.TaggedError("FunctionNotFound")<{
+    readonly functionName: string
+    readonly reason: string
+  }>
+{
+  override get message() {
+    return `There is no function "${this.functionName}": ${this.reason}. Check its name, version or alias, the region and the account.`
+  }
+}
+
+/** There is no such execution: its ARN is wrong, or it ended so long ago that its retention period is over. */
+export class ExecutionNotFound
+  extends /*#__PURE__*/ Data.TaggedError("ExecutionNotFound")<{
+    readonly executionArn: string
+    readonly reason: string
+  }>
+{
+  override get message() {
+    return `There is no execution ${this.executionArn}: ${this.reason}. Its retention period may be over.`
+  }
+}
+
+/** An execution of this name was started with another payload, and runs or has ended. Nothing was started. */
+export class ExecutionAlreadyStarted
+  extends /*#__PURE__*/ Data.TaggedError("ExecutionAlreadyStarted")<{
+    readonly functionName: string
+    readonly executionName: string
+    readonly reason: string
+  }>
+{
+  override get message() {
+    return (
+      `An execution named "${this.executionName}" of "${this.functionName}" was already started with another payload: ` +
+      `${this.reason}. Use a name that stands for the payload too, or read the existing execution.`
+    )
+  }
+}
+
+/** The execution was still running when the schedule of the client that waited for it ended. It goes on. */
+export class ExecutionStillRunning
+  extends /*#__PURE__*/ Data.TaggedError("ExecutionStillRunning")<{ readonly executionArn: string }>
+{
+  override get message() {
+    return `Execution ${this.executionArn} was still running when the schedule for waiting ended. Wait again, or longer.`
+  }
+}
+
+/** The callback was answered before, has timed out, or its execution has ended. Nothing has changed. */
+export class CallbackNotOpen
+  extends /*#__PURE__*/ Data.TaggedError("CallbackNotOpen")<{
+    readonly callbackId: string
+    readonly reason: string
+  }>
+{
+  override get message() {
+    return `The callback is not open: ${this.reason} (${this.callbackId}).`
+  }
+}
+
+/** A call of the client failed after the client's own retries, in a way that has no class of its own. */
+export class ClientFailed
+  extends /*#__PURE__*/ Data.TaggedError("ClientFailed")<{
+    /** The operation of AWS's API. */
+    readonly call: string
+    /** The service's name of the error, for example `TooManyRequestsException`. */
+    readonly errorName: string
+    /** HTTP status, where there was a response. */
+    readonly status?: number | undefined
+    readonly reason: string
+    /** Worth calling again: throttling, 5xx, network. */
+    readonly transient: boolean
+  }>
+{
+  override get message() {
+    const status = this.status === undefined ? "" : ` (HTTP ${this.status})`
+    return `${this.call} failed: ${this.errorName}${status}: ${this.reason}`
+  }
+}
+
 // ---- fatal errors ----------------------------------------------------------------------------------
 
 /**

@@ -144,21 +144,41 @@ export interface CommandSender {
   readonly send: (command: any) => Promise<unknown>
 }
 
-/** The one place where the SDK tower loads AWS's client: lazily, so that tests and other layers never pay for it. */
-const loadAws = Effect.tryPromise({
-  try: () => import("@aws-sdk/client-lambda"),
-  catch: (cause) =>
-    new ServiceCallFailed({
-      call: "CheckpointDurableExecution",
-      scope: "execution",
-      errorName: "AwsClientNotFound",
-      reason:
-        `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
-        "Run npm install @aws-sdk/client-lambda and bundle it (as CommonJS, or as ESM with a createRequire banner, since it requires Node's modules), or mark " +
-        "it as external to use the copy of Lambda's Node.js runtime, which must be 3.943 or later to know durable functions.",
-      transient: false
-    })
-})
+/**
+ * The one place where the SDK tower loads AWS's client: lazily, so that tests and other layers never pay for it.
+ *
+ * @internal
+ */
+export const loadAws: Effect.Effect<typeof import("@aws-sdk/client-lambda"), ServiceCallFailed> =
+  /*#__PURE__*/ Effect.tryPromise({
+    try: () => import("@aws-sdk/client-lambda"),
+    catch: (cause) =>
+      new ServiceCallFailed({
+        call: "CheckpointDurableExecution",
+        scope: "execution",
+        errorName: "AwsClientNotFound",
+        reason:
+          `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
+          "Run npm install @aws-sdk/client-lambda and bundle it (as CommonJS, or as ESM with a createRequire banner, since it requires Node's modules), or mark " +
+          "it as external to use the copy of Lambda's Node.js runtime, which must be 3.943 or later to know durable functions.",
+        transient: false
+      })
+  })
+
+/**
+ * The time-outs of AWS's own durable SDKs, and who is asking.
+ *
+ * @internal
+ */
+export const clientConfig: import("@aws-sdk/client-lambda").LambdaClientConfig = {
+  customUserAgent: [["effect-durable-lambda"]],
+  requestHandler: {
+    connectionTimeout: 5_000,
+    socketTimeout: 50_000,
+    requestTimeout: 55_000,
+    throwOnRequestTimeout: true
+  }
+}
 
 const fromSender = (
   sender: (aws: typeof import("@aws-sdk/client-lambda")) => CommandSender
@@ -185,16 +205,7 @@ const fromSender = (
  * 50 s without a byte, 55 s for a request; three attempts, as AWS's own SDKs.
  */
 export const make: Effect.Effect<DurableExecutionClient["Service"]> = /*#__PURE__*/ fromSender(
-  (aws) =>
-    new aws.LambdaClient({
-      customUserAgent: [["effect-durable-lambda"]],
-      requestHandler: {
-        connectionTimeout: 5_000,
-        socketTimeout: 50_000,
-        requestTimeout: 55_000,
-        throwOnRequestTimeout: true
-      }
-    })
+  (aws) => new aws.LambdaClient(clientConfig)
 )
 
 /** AWS Lambda, as a layer: see `make`. */

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import type * as SchemaIssue from "effect/SchemaIssue"
 
 // ---- the layer --------------------------------------------------------------------------------------
 
@@ -102,7 +103,7 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
 }
 
 /** A schema that throws has failed: thrown on, the invocation would be repeated for ever. */
-const total = <A>(run: () => Effect.Effect<A, string, any>): Effect.Effect<A, string, any> =>
+const total = <A, R>(run: () => Effect.Effect<A, string, R>): Effect.Effect<A, string, R> =>
   Effect.catchDefect(Effect.suspend(run), (defect) => Effect.fail(`its schema died: ${String(defect)}`))
 
 const codecs = new WeakMap<object, PayloadCodec>()
@@ -175,14 +176,14 @@ export const encodeInput = (
   schema: Schema.Constraint,
   input: unknown
 ): Effect.Effect<string | undefined, string, any> => {
-  const maker = schema as { readonly make?: (input: unknown) => unknown } // a method: a class makes itself
+  // a method: a class makes itself
+  const maker = schema as { readonly makeEffect?: (input: unknown) => Effect.Effect<unknown, SchemaIssue.Issue> }
   return Effect.flatMap(
-    maker.make === undefined
-      ? Effect.succeed(input)
-      : Effect.try({
-          try: () => maker.make?.(input),
-          catch: (error) => (error instanceof Error ? error.message : String(error))
-        }),
+    total(() =>
+      maker.makeEffect === undefined
+        ? Effect.succeed(input)
+        : Effect.mapError(maker.makeEffect(input), (issue) => new Schema.SchemaError(issue).message)
+    ),
     (value) => payloadCodec(schema).encode(value)
   )
 }

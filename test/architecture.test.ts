@@ -16,7 +16,7 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [7, "both", "cli bin dev/**"],
   [6, "both", "testing/**"],
 
-  [5, "sdk", "DurableHandler DurableClient"],
+  [5, "sdk", "DurableHandler DurableClient internal/clientCalls internal/executionEnd"],
   [4, "sdk", "Durable DurableFunction DurableLogger DurableTracer operations/**"],
   [4, "engine", "engine/**"],
   [3, "sdk", "DurableContext CurrentExecution StepServices internal/core/**"],
@@ -38,7 +38,7 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
 const restricted: ReadonlyArray<readonly [specifier: RegExp, files: string, advice: string]> = [
   [
     /^@aws-sdk\/client-lambda/,
-    "DurableExecutionClient DurableClient",
+    "DurableExecutionClient DurableClient internal/clientCalls",
     "AWS's client is known in one place per direction, so that tests and the engine never load it"
   ],
   [

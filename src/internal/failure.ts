@@ -148,7 +148,7 @@ const STEP = /^Step/
 const predicates = new WeakMap<object, (failure: unknown) => boolean>()
 
 /** Whether the operation's `error` schema accepts this failure. */
-const covers = (schema: Schema.Constraint | undefined, failure: unknown): boolean => {
+export const covers = (schema: Schema.Constraint | undefined, failure: unknown): boolean => {
   if (schema === undefined) return false
   let is = predicates.get(schema)
   if (is === undefined) {

@@ -1,0 +1,105 @@
+/**
+ * How a client learns how an execution has ended, and what it makes of that.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Schedule from "effect/Schedule"
+import type * as Schema from "effect/Schema"
+import * as DurableError from "../DurableError.ts"
+import type * as Protocol from "../Protocol.ts"
+import { payloadCodec } from "../Serdes.ts"
+import type { ExecutionDescription } from "./clientCalls.ts"
+import * as failures from "./failure.ts"
+
+/** What of a definition is needed to read a result. */
+export interface Definition {
+  readonly name: string
+  readonly success: Schema.Constraint
+  readonly error: Schema.Constraint
+}
+
+/** Failures in a row that waiting takes: throttling, or a network that is gone for a while. */
+const PATIENCE = 10
+
+/** Asks by the schedule until the execution has ended. */
+export const awaitEnd = <E, R>(
+  get: Effect.Effect<ExecutionDescription, E | DurableError.ClientFailed, R>,
+  executionArn: string,
+  schedule: Schedule.Schedule<unknown>
+): Effect.Effect<ExecutionDescription, E | DurableError.ClientFailed | DurableError.ExecutionStillRunning, R> =>
+  Effect.suspend(() => {
+    let failed = 0
+    const ask = get.pipe(
+      Effect.tap(() => Effect.sync(() => (failed = 0))),
+      Effect.map(Option.some),
+      Effect.catch((error) =>
+        error instanceof DurableError.ClientFailed && error.transient && ++failed < PATIENCE
+          ? Effect.succeedNone
+          : Effect.fail(error)
+      )
+    )
+    return Effect.flatMap(
+      Effect.repeat(ask, { schedule, until: (asked) => Option.isSome(asked) && asked.value.Status !== "RUNNING" }),
+      (asked) =>
+        Option.isSome(asked) && asked.value.Status !== "RUNNING"
+          ? Effect.succeed(asked.value)
+          : Effect.fail(new DurableError.ExecutionStillRunning({ executionArn }))
+    )
+  })
+
+/** What an execution ended with. A defect over there is no defect here. */
+const readFailure = (
+  definition: Definition,
+  executionArn: string,
+  error: Protocol.ErrorObject | undefined
+): Effect.Effect<never, unknown, any> => {
+  const type = error?.ErrorType ?? "Failure"
+  const otherwise = (note = "") =>
+    new DurableError.ExecutionFailed({
+      executionArn,
+      type,
+      message: `${error?.ErrorMessage ?? "It failed without a message."}${note}`
+    })
+  return Effect.matchEffect(
+    failures.decodeFailure(error, {
+      operation: definition.name,
+      schema: definition.error,
+      Wrapper: DurableError.ChildContextFailed,
+      otherwise: () => otherwise()
+    }),
+    {
+      onFailure: ({ reason }) =>
+        Effect.fail(otherwise(definition.error.ast._tag === "Never" ? "" : ` (its data does not fit: ${reason})`)),
+      onSuccess: (exit) => Effect.fail(Option.getOrElse(Exit.findErrorOption(exit), () => otherwise()))
+    }
+  )
+}
+
+/** The result of an execution that has ended, or what it failed with. */
+export const readEnd = (
+  definition: Definition,
+  { DurableExecutionArn: executionArn, Error: error, Result, Status }: ExecutionDescription
+): Effect.Effect<unknown, unknown, any> => {
+  switch (Status) {
+    case "SUCCEEDED":
+      return Effect.mapError(
+        payloadCodec(definition.success).decode(Result),
+        (reason) =>
+          new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "decode", reason })
+      )
+    case "TIMED_OUT":
+      return Effect.fail(
+        new DurableError.ExecutionTimedOut({ executionArn, message: error?.ErrorMessage ?? "The execution timed out." })
+      )
+    case "STOPPED":
+      return Effect.fail(
+        new DurableError.ExecutionStopped({
+          executionArn,
+          message: error?.ErrorMessage ?? "The execution was stopped from outside."
+        })
+      )
+    default:
+      return readFailure(definition, executionArn, error)
+  }
+}
