@@ -104,6 +104,18 @@ export const layerEndpoint = ({ endpoint, region = "us-east-1" }: EndpointOption
  */
 export type QualifiedName = `${string}:${string}`
 
+/** The name itself; or, where types can see that it has no version and no alias, what is wrong with it. */
+export type Qualified<F extends string> = F extends `arn:${string}`
+  ? F extends `arn:${string}:function:${string}:${string}`
+    ? F
+    : Unqualified
+  : F extends QualifiedName
+    ? F
+    : Unqualified
+
+type Unqualified =
+  "A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableClient.QualifiedName."
+
 /** An execution, with the schemas of what it gives. Plain data: keep its ARN, and make it again with `execution`. */
 export interface Execution<out SA extends Schema.Constraint, out SE extends Schema.Constraint> {
   readonly executionArn: string
@@ -173,9 +185,14 @@ const randomName: Effect.Effect<string> = /*#__PURE__*/ Effect.map(
  * const ask = (executionArn: string) => DurableClient.result(DurableClient.execution(Import, executionArn))
  * ```
  */
-export const start = <P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint>(
+export const start = <
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint,
+  SE extends Schema.Constraint,
+  const F extends string
+>(
   definition: DurableFunction.DurableFunction<P, SA, SE>,
-  functionName: QualifiedName,
+  functionName: Qualified<F>,
   payload: P["~type.make.in"],
   options: StartOptions = {}
 ): Effect.Effect<Execution<SA, SE>, StartError, DurableClient | CodecServices<P>> =>
@@ -263,9 +280,14 @@ export const result = <SA extends Schema.Constraint, SE extends Schema.Constrain
   ) as any // typed by the definition
 
 /** Starts an execution and waits for its end: `start`, then `result`. */
-export const run = <P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint>(
+export const run = <
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint,
+  SE extends Schema.Constraint,
+  const F extends string
+>(
   definition: DurableFunction.DurableFunction<P, SA, SE>,
-  functionName: QualifiedName,
+  functionName: Qualified<F>,
   payload: P["~type.make.in"],
   options: StartOptions & ResultOptions = {}
 ): Effect.Effect<

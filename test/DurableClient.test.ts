@@ -43,7 +43,9 @@ const Process = DurableFunction.make("process", { payload: Order, success: Recei
 const process_ = Effect.fnUntraced(function* (order: Order) {
   if (order.id === "defect") return yield* Effect.die(new RangeError("out of range"))
   if (order.id === "uncovered") {
-    yield* Durable.step("charge", Effect.fail({ _tag: "Broken", message: "no power" }), { retry: Durable.noRetry })
+    return yield* Durable.step("charge", Effect.fail({ _tag: "Broken", message: "no power" }), {
+      retry: Durable.noRetry
+    })
   }
   if (order.id === "slow") yield* Durable.wait("slow", "30 seconds")
   if (order.cents > 100) return yield* new Declined({ cents: order.cents })
@@ -276,7 +278,7 @@ describe("executions", () => {
       const plain = yield* Effect.flip(DurableClient.start(Process, "plain:live", order))
       assert.instanceOf(plain, DurableError.ClientFailed)
       const unqualified = yield* Effect.flip(
-        DurableClient.start(Process, "arn:aws:lambda:us-east-1:123456789012:function:process", order)
+        DurableClient.start(Process, "function:process" as DurableClient.QualifiedName, order)
       )
       assert.instanceOf(unqualified, DurableError.ClientFailed)
       assert.strictEqual(

@@ -3,7 +3,7 @@
  * Misuses that must not compile. Every directive is needed, or tsc says so; what the compiler says is in
  * messages.test.ts.
  */
-import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import { Durable, DurableClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -251,3 +251,33 @@ DurableHandler.make(Fn, () => Effect.void, { unvisted: "ignore" })
 
 // @ts-expect-error not a duration
 Durable.wait("w", "soon")
+
+// ---- the client ------------------------------------------------------------------------------------------
+
+// @ts-expect-error a name without a version or an alias
+DurableClient.start(Fn, "f", "x")
+
+// @ts-expect-error an ARN without one
+DurableClient.run(Fn, "arn:aws:lambda:eu-west-1:123456789012:function:f", "x")
+
+// @ts-expect-error any string
+DurableClient.start(Fn, String("f:live"), "x")
+
+// @ts-expect-error a payload of another type
+DurableClient.start(Fn, "f:live", 5)
+
+// prettier-ignore
+// @ts-expect-error an answer of another type
+DurableClient.succeed(DurableClient.callback("id", { success: Receipt }), "yes")
+
+// prettier-ignore
+// @ts-expect-error no answer
+DurableClient.succeed(DurableClient.callback("id", { success: Schema.String }))
+
+// prettier-ignore
+// @ts-expect-error without a schema the answer is text
+DurableClient.succeed(DurableClient.callback("id"), { yes: true })
+
+// prettier-ignore
+// @ts-expect-error a failure that is neither declared nor described
+DurableClient.fail(DurableClient.callback("id", { error: CardDeclined }), new Error("no"))

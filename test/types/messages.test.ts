@@ -12,7 +12,7 @@ const folder = path.join(root, ".tmp/types")
 
 /** What all snippets can use. */
 const PRELUDE = `
-import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import { Durable, DurableClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -26,7 +26,7 @@ class Payments extends Context.Service<Payments, {
 class Mail extends Context.Service<Mail, { readonly send: Effect.Effect<void> }>()("app/Mail") {}
 const Fn = DurableFunction.make("f", { payload: Schema.String })
 const charge = Payments.use((payments) => payments.charge)
-export { Context, Durable, DurableFunction, DurableHandler, Effect, Layer, Schema, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
+export { Context, Durable, DurableClient, DurableFunction, DurableHandler, Effect, Layer, Schema, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
 `
 
 const IN_STEP =
@@ -47,6 +47,10 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
     NOT_PLAIN("`order.createdAt` is a Date")
   ],
   "a Date in a list": [`Durable.step("a", Effect.succeed([{ at: new Date(0) }]))`, NOT_PLAIN("`[].at` is a Date")],
+  "a function without a version": [
+    `DurableClient.start(Fn, "f", "x")`,
+    '"A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableClient.QualifiedName."'
+  ],
   "a value that is unknown": [`Durable.step("a", Effect.succeed<unknown>(1))`, NOT_PLAIN("it is unknown")],
   "a value that is any": [`Durable.step("a", Effect.sync(() => JSON.parse("1")))`, NOT_PLAIN("it is any")],
   "a bigint": [`Durable.step("a", Effect.succeed({ total: BigInt(1) }))`, NOT_PLAIN("`total` is a bigint")],

@@ -2,7 +2,7 @@
 /**
  * Uses of the API, with exactly the types that they must have. Compiled by `tsc -p tsconfig.json`, never run.
  */
-import { Durable, type DurableError, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import { Durable, DurableClient, type DurableError, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import type { DurableContext } from "effect-durable-lambda/DurableContext"
 import { TestRunner } from "effect-durable-lambda/testing"
 import type { StepServices } from "effect-durable-lambda/StepServices"
@@ -486,3 +486,36 @@ export const sum = (of: Sum): Effect.Effect<number, never, Requires> =>
 is<Receipt, CardDeclined | TestRunner.ExecutionError, TestRunner.TestRunner | Payments | Mail | Labels>()(
   TestRunner.run(ProcessOrder, processOrder, { id: "1", items: [] })
 )
+
+// ---- the client ------------------------------------------------------------------------------------------
+
+type Client = DurableClient.DurableClient
+is<DurableClient.Execution<typeof Receipt, typeof CardDeclined>, DurableClient.StartError, Client>()(
+  DurableClient.start(ProcessOrder, "process-order:live", { id: "1", items: [] }, { name: "order-1" })
+)
+declare const execution: DurableClient.Execution<typeof Receipt, typeof CardDeclined>
+is<Receipt, CardDeclined | DurableClient.ResultError, Client>()(DurableClient.result(execution))
+is<Receipt, CardDeclined | DurableClient.StartError | DurableClient.ResultError, Client>()(
+  DurableClient.run(ProcessOrder, "process-order:$LATEST", order, { schedule: Schedule.spaced("1 second") })
+)
+// names: a partial and a full ARN, a name from elsewhere, a template
+declare const configured: DurableClient.QualifiedName
+declare const stage: string
+DurableClient.run(ProcessOrder, "123456789012:process-order:3", order)
+DurableClient.run(ProcessOrder, "arn:aws:lambda:eu-west-1:123456789012:function:process-order:live", order)
+DurableClient.run(ProcessOrder, configured, order)
+DurableClient.run(ProcessOrder, `process-order:${stage}`, order)
+// services of codecs
+declare const withServices: Schema.Codec<string, string, Mail, Payments>
+is<string, DurableClient.StartError | DurableClient.ResultError, Client | Mail | Payments>()(
+  DurableClient.run(DurableFunction.make("f", { payload: Schema.String, success: withServices }), "f:live", "x")
+)
+// callbacks: typed, text, nothing
+const approval = DurableClient.callback("id", { success: Receipt, error: CardDeclined })
+is<void, DurableClient.CallbackError, Client>()(DurableClient.fail(approval, new CardDeclined({ reason: "" })))
+is<void, DurableClient.CallbackError, Client>()(DurableClient.fail(approval, { type: "X", message: "y" }))
+declare const aReceipt: Receipt
+is<void, DurableClient.CallbackError, Client>()(DurableClient.succeed(approval, aReceipt))
+DurableClient.succeed(DurableClient.callback("id"))
+DurableClient.succeed(DurableClient.callback("id"), "text")
+DurableClient.succeed(DurableClient.callback("id", { success: Schema.Void }), undefined)
