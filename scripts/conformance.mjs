@@ -1,8 +1,8 @@
 /**
- * Runs AWS's conformance requirements against test/conformance/handlers, on two services: AWS's own checkpoint server
- * ("aws") and the engine of this library ("engine").
+ * Runs AWS's conformance requirements against test/conformance/handlers, on three services: AWS's own checkpoint server
+ * ("aws"), the engine of this library ("engine"), and the engine as `Server` puts it behind HTTP ("http").
  *
- *     npm run conformance -- [--suite step,wait,child,plugin] [--id 1-1,2-1] [--service aws|engine] [other options of run.mjs]
+ *     npm run conformance -- [--suite step,wait,child,plugin] [--id 1-1,2-1] [--service aws|engine|http] [other options of run.mjs]
  *
  * Fails when a requirement of these suites fails or has no handler.
  */
@@ -31,12 +31,14 @@ if (value("suite") === undefined && value("id") === undefined) args.push("--suit
 
 const handlers = "test/conformance/handlers"
 const driver = "test/conformance/driver.ts"
+const httpDriver = "test/conformance/driver.http.ts"
 const services = [
   { name: "aws", options: ["--http"], needs: handlers },
-  { name: "engine", options: ["--driver", `./${driver}`], needs: driver }
+  { name: "engine", options: ["--driver", `./${driver}`], needs: driver },
+  { name: "http", options: ["--driver", `./${httpDriver}`], needs: httpDriver }
 ].filter(({ name }) => service === undefined || name === service)
 if (services.length === 0) {
-  console.error(`conformance: no service "${service}", only aws and engine`)
+  console.error(`conformance: no service "${service}", only aws, engine and http`)
   process.exit(2)
 }
 

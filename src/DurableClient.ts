@@ -98,24 +98,6 @@ export const layerEndpoint = ({ endpoint, region = "us-east-1" }: EndpointOption
 
 // ---- starting ------------------------------------------------------------------------------------
 
-/**
- * The name of a function with a version or an alias, `order:live`, or its ARN with one. Lambda starts durable
- * functions only by such names, because an execution stays with the version that it was started with.
- */
-export type QualifiedName = `${string}:${string}`
-
-/** The name itself; or, where types can see that it has no version and no alias, what is wrong with it. */
-export type Qualified<F extends string> = F extends `arn:${string}`
-  ? F extends `arn:${string}:function:${string}:${string}`
-    ? F
-    : Unqualified
-  : F extends QualifiedName
-    ? F
-    : Unqualified
-
-type Unqualified =
-  "A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableClient.QualifiedName."
-
 /** An execution, with the schemas of what it gives. Plain data: keep its ARN, and make it again with `execution`. */
 export interface Execution<out SA extends Schema.Constraint, out SE extends Schema.Constraint> {
   readonly executionArn: string
@@ -192,7 +174,7 @@ export const start = <
   const F extends string
 >(
   definition: DurableFunction.DurableFunction<P, SA, SE>,
-  functionName: Qualified<F>,
+  functionName: DurableFunction.Qualified<F>,
   payload: P["~type.make.in"],
   options: StartOptions = {}
 ): Effect.Effect<Execution<SA, SE>, StartError, DurableClient | CodecServices<P>> =>
@@ -287,7 +269,7 @@ export const run = <
   const F extends string
 >(
   definition: DurableFunction.DurableFunction<P, SA, SE>,
-  functionName: Qualified<F>,
+  functionName: DurableFunction.Qualified<F>,
   payload: P["~type.make.in"],
   options: StartOptions & ResultOptions = {}
 ): Effect.Effect<

@@ -19,6 +19,28 @@ export interface DurableFunction<
 /** Any definition. */
 export interface Any extends DurableFunction<Schema.Constraint, Schema.Constraint, Schema.Constraint> {}
 
+// ---- the names of deployed functions -------------------------------------------------------------
+
+/**
+ * The name of a function with a version or an alias, `order:live`, or its ARN with one. Lambda starts durable
+ * functions only by such names, because an execution stays with the version that it was started with.
+ */
+export type QualifiedName = `${string}:${string}`
+
+/** The name itself; or, where types can see that it has no version and no alias, what is wrong with it. */
+export type Qualified<F extends string> = F extends `arn:${string}`
+  ? F extends `arn:${string}:function:${string}:${string}`
+    ? F
+    : Unqualified
+  : F extends QualifiedName
+    ? F
+    : Unqualified
+
+type Unqualified =
+  "A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableFunction.QualifiedName."
+
+// ---- definitions ---------------------------------------------------------------------------------
+
 /**
  * Defines a durable function.
  *

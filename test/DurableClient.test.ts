@@ -278,7 +278,7 @@ describe("executions", () => {
       const plain = yield* Effect.flip(DurableClient.start(Process, "plain:live", order))
       assert.instanceOf(plain, DurableError.ClientFailed)
       const unqualified = yield* Effect.flip(
-        DurableClient.start(Process, "function:process" as DurableClient.QualifiedName, order)
+        DurableClient.start(Process, "function:process" as DurableFunction.QualifiedName, order)
       )
       assert.instanceOf(unqualified, DurableError.ClientFailed)
       assert.strictEqual(

@@ -22,12 +22,12 @@ interface Helpers {
   readonly captureLogs: () => void
   readonly logsOf: (arn: string) => ReadonlyArray<unknown>
 }
-const helper = (name: string): Promise<Helpers> =>
+export const helper = (name: string): Promise<Helpers> =>
   import(new URL(`../../.conformance/drivers/${name}`, import.meta.url).href)
 
-type Handler = (event: unknown, context: Engine.InvocationContext) => unknown
+export type Handler = (event: unknown, context: Engine.InvocationContext) => unknown
 
-interface Target {
+export interface Target {
   readonly handler: Handler
   readonly functions?: Record<
     string,
@@ -37,12 +37,12 @@ interface Target {
 }
 
 /** Handlers may log after they have answered. */
-const LOG_SETTLE_MILLIS = 50
+export const LOG_SETTLE_MILLIS = 50
 
 /** A function that is invoked by another takes longer to start than its caller takes to answer PENDING. */
 const COLD_START_MILLIS = 100
 
-const delayed =
+export const delayed =
   (handler: Handler): Handler =>
   async (event, context) => {
     await new Promise((resolve) => setTimeout(resolve, COLD_START_MILLIS))
@@ -142,7 +142,8 @@ const startGateway = async () => {
 
 // ---- the driver ----------------------------------------------------------------------------------
 
-const asTarget = (target: Handler | Target): Target => (typeof target === "function" ? { handler: target } : target)
+export const asTarget = (target: Handler | Target): Target =>
+  typeof target === "function" ? { handler: target } : target
 
 /** Gives the driver: an engine for each requirement, one gateway for all of them. */
 export const createDriver = async ({ timeScale = 0.1 }: { readonly timeScale?: number } = {}) => {

@@ -49,7 +49,7 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
   "a Date in a list": [`Durable.step("a", Effect.succeed([{ at: new Date(0) }]))`, NOT_PLAIN("`[].at` is a Date")],
   "a function without a version": [
     `DurableClient.start(Fn, "f", "x")`,
-    '"A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableClient.QualifiedName."'
+    '"A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableFunction.QualifiedName."'
   ],
   "a value that is unknown": [`Durable.step("a", Effect.succeed<unknown>(1))`, NOT_PLAIN("it is unknown")],
   "a value that is any": [`Durable.step("a", Effect.sync(() => JSON.parse("1")))`, NOT_PLAIN("it is any")],

@@ -499,7 +499,7 @@ is<Receipt, CardDeclined | DurableClient.StartError | DurableClient.ResultError,
   DurableClient.run(ProcessOrder, "process-order:$LATEST", order, { schedule: Schedule.spaced("1 second") })
 )
 // names: a partial and a full ARN, a name from elsewhere, a template
-declare const configured: DurableClient.QualifiedName
+declare const configured: DurableFunction.QualifiedName
 declare const stage: string
 DurableClient.run(ProcessOrder, "123456789012:process-order:3", order)
 DurableClient.run(ProcessOrder, "arn:aws:lambda:eu-west-1:123456789012:function:process-order:live", order)
