@@ -124,6 +124,24 @@ describe("executions", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.live("the default layer goes where the environment says", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Server.Server
+      const environment = {
+        AWS_ENDPOINT_URL_LAMBDA: url,
+        AWS_REGION: "us-east-1",
+        AWS_ACCESS_KEY_ID: "local",
+        AWS_SECRET_ACCESS_KEY: "local"
+      }
+      Object.assign(process.env, environment) // of this file's process: nobody else reads it
+      const receipt = yield* Effect.provide(
+        DurableClient.run(Process, "process:$LATEST", order, often),
+        DurableClient.layer
+      )
+      assert.strictEqual(receipt.id, "7")
+    }).pipe(Effect.provide(layer))
+  )
+
   it.live("run: errors keep their class, whatever they are", () =>
     Effect.gen(function* () {
       const failure = (more: object) =>

@@ -175,6 +175,9 @@ const unforeseen = (cause: Cause.Cause<unknown>): Effect.Effect<Reply> =>
     )
   )
 
+/** How long a connection may be idle. */
+const KEEP_ALIVE_MILLIS = 60_000
+
 // ---- the server ----------------------------------------------------------------------------------
 
 /**
@@ -237,7 +240,7 @@ export const make = Effect.fnUntraced(function* (
         }
       }),
       Effect.flatMap((answered) => {
-        if (answered === undefined) return Effect.sync(() => void message.destroy())
+        if (answered === undefined) return Effect.sync(() => void response.destroy())
         if (!message.complete) {
           // what was not read is thrown away, and the connection with it
           response.shouldKeepAlive = false
@@ -245,7 +248,13 @@ export const make = Effect.fnUntraced(function* (
         }
         return send(response, uuid(random), answered)
       }),
-      Effect.catchCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError(cause)))
+      // an answer that cannot be sent must not leave its client waiting
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the local server could not answer", cause),
+          Effect.sync(() => void response.destroy())
+        )
+      )
     )
 
   const server = http.createServer({ requireHostHeader: false }, (message, response) => {
@@ -253,6 +262,8 @@ export const make = Effect.fnUntraced(function* (
     // whoever waits for an execution may stop waiting; the execution goes on
     response.once("close", () => fiber.interruptUnsafe())
   })
+  // AWS's clients keep connections; one that is closed under a request looks like a network failure to them
+  server.keepAliveTimeout = KEEP_ALIVE_MILLIS
   // the rest of what HTTP itself finds wrong: a named refusal as well
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy()

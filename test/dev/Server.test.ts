@@ -10,10 +10,13 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Durable, DurableExecutionClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import * as Server from "../../src/dev/Server.ts"
 import * as Engine from "../../src/engine/Engine.ts"
+import * as Faults from "../../src/engine/Faults.ts"
 import * as raw from "../engine/raw.ts"
 import * as kit from "./kit.ts"
 
@@ -326,6 +329,72 @@ describe("CheckpointDurableExecution, GetDurableExecutionState", () => {
         ["Invalid checkpoint token", "User"],
         "Invalid action for the given operation type."
       ])
+    }).pipe(Effect.provide(kit.layer()))
+  )
+})
+
+describe("a service that is not well", () => {
+  /** Runs two steps over a real client, with its retries, while the calls go wrong as told. */
+  const steps = Effect.fnUntraced(function* (faults: ReadonlyArray<Faults.Fault | undefined>) {
+    const calls: Array<number> = []
+    const decide = ({ call, updates }: Faults.Call) =>
+      Effect.sync(() => {
+        calls.push(updates)
+        return faults[call - 1]
+      })
+    const layer = Layer.provide(kit.layer(), Layer.succeed(Faults.Faults, decide))
+    return yield* Effect.gen(function* () {
+      const engine = yield* Engine.Engine
+      const { url } = yield* Server.Server
+      const client = DurableExecutionClient.layerClient(kit.lambda(url, { maxAttempts: 3 }))
+      let runs = 0
+      const body = () =>
+        Effect.andThen(
+          Durable.step(
+            "a",
+            Effect.sync(() => ++runs)
+          ),
+          Durable.step(
+            "b",
+            Effect.sync(() => ++runs)
+          )
+        )
+      yield* engine.register("steps", Engine.fromHandler(DurableHandler.make(Steps, body, { client })))
+      const arn = yield* engine.start({ functionName: "steps:$LATEST" })
+      const { Result, Status } = yield* engine.await(arn)
+      const history = raw.types(yield* engine.history(arn))
+      const succeeded = history.filter((type) => type === "StepSucceeded").length
+      const invocations = history.filter((type) => type === "InvocationCompleted").length
+      return { Status, Result, runs, succeeded, invocations, calls: calls.length }
+    }).pipe(Effect.provide(layer))
+  })
+  const Steps = DurableFunction.make("steps", { payload: Schema.Void, success: Schema.Int })
+  const well = { Status: "SUCCEEDED" as const, Result: "2", runs: 2, succeeded: 2, invocations: 1 }
+
+  it.live("a response that is lost, throttling and 5xx are sent again, and recorded once", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* steps([]), { ...well, calls: 2 })
+      assert.deepStrictEqual(yield* steps(["DropResponse"]), { ...well, calls: 3 })
+      assert.deepStrictEqual(yield* steps([undefined, "Throttle", "ServerError"]), { ...well, calls: 4 })
+    })
+  )
+
+  it.live("a runtime that crashes under its request hears nothing more, and is invoked again", () =>
+    Effect.gen(function* () {
+      const crashed = yield* steps([undefined, "CrashAfter"])
+      assert.deepInclude(crashed, { ...well, invocations: 2 })
+    })
+  )
+
+  it.live("ten starts of one name at the same time are one execution", () =>
+    Effect.gen(function* () {
+      yield* asking
+      const start = started("asking:$LATEST", { DurableExecutionName: "one" })
+      const arns = yield* Effect.all(
+        Array.from({ length: 10 }, () => start),
+        { concurrency: "unbounded" }
+      )
+      assert.lengthOf(new Set(arns), 1)
     }).pipe(Effect.provide(kit.layer()))
   )
 })

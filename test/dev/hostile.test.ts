@@ -317,6 +317,30 @@ describe("hostile requests", () => {
     }).pipe(Effect.provide(kit.layer()))
   )
 
+  it.live("an answer that cannot be sent ends the connection, not the server", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Server.Server
+      assert.match((yield* Effect.flip(kit.request(url, "GET", "/bad"))).message, /socket hang up/)
+      assert.strictEqual((yield* kit.request(url, "GET", "/health")).status, 200)
+    }).pipe(
+      Effect.provide(
+        kit.layer(
+          {},
+          {
+            routes: [
+              {
+                method: "GET",
+                path: "/bad",
+                handle: () => Effect.succeed({ status: 200, headers: { "x-bad": "a\r\nb" }, body: "" })
+              }
+            ]
+          }
+        )
+      ),
+      Effect.provideService(Logger.CurrentLoggers, new Set<Logger.Logger<unknown, unknown>>())
+    )
+  )
+
   it.live("a route that dies is a 500 with a name, and is logged", () => {
     const logged: Array<unknown> = []
     return Effect.gen(function* () {
