@@ -6,9 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as FakeService from "./FakeService.ts"
 
-// Left to the issues that bring these operations, since nothing here could run them:
-//   section 12, waitForCondition found TIMED_OUT, STOPPED or CANCELLED: Durable.waitForCondition
-//   section 12, callback found STOPPED or CANCELLED: Durable.callback
+// Conditions, callbacks and invokes: 20-outside.test.ts
 
 const Anything = DurableFunction.make("order", { payload: Schema.Unknown, success: Schema.Any })
 const ended: ReadonlyArray<Protocol.OperationStatus> = ["TIMED_OUT", "STOPPED", "CANCELLED"]

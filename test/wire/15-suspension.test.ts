@@ -8,7 +8,7 @@ import * as FakeService from "./FakeService.ts"
 
 // Left to later issues, since the operations or observers do not exist yet:
 //   blocked suspension by an early-completed map or parallel: Durable.map, Durable.parallel (the same with a race is here)
-//   premature suspension by an un-awaited createCallback: Durable.callback (the same with an un-awaited wait is here)
+// In 20-outside.test.ts: premature suspension by an un-awaited createCallback (the same with an un-awaited wait is here)
 //   lost wake-up while an observer hook is awaited: DurablePlugin (the wake-up itself is here)
 
 const Anything = DurableFunction.make("order", { payload: Schema.Unknown, success: Schema.Any, error: Schema.Any })

@@ -9,8 +9,7 @@ import * as FakeService from "./FakeService.ts"
 
 // Left to later issues, since the operations do not exist yet:
 //   from a parallel branch even the name of a user's error is lost: Durable.parallel
-//   a failed waitForCondition is thrown as StepError: Durable.waitForCondition
-//   the callee's ErrorType is lost in InvokeError: Durable.invoke
+// In 20-outside.test.ts: a failed waitForCondition is thrown as StepError; the callee's ErrorType is lost in InvokeError
 //   BatchCompletionError cannot be rebuilt: Durable.map, Durable.parallel
 
 const EPOCH = new Date(0)
