@@ -23,6 +23,16 @@ interface Workload {
   readonly input?: unknown
   readonly aws: (context: DurableContext, input: any) => Promise<unknown>
   readonly ours: (input: any) => Effect.Effect<unknown, unknown, Durable.Requires>
+  /** What the outside does, in this order: each when that callback is open and nothing runs. */
+  readonly answers?: ReadonlyArray<Answer>
+  /** No time is skipped before the last answer: it has a timeout. */
+  readonly hold?: boolean
+}
+
+interface Answer {
+  readonly callback: string
+  readonly result?: string
+  readonly error?: Protocol.ErrorObject
 }
 
 class Declined extends Error {
@@ -47,6 +57,7 @@ const oursFailsUntil = (attempt: number) =>
   )
 
 const ok = Effect.succeed
+let submits = 0
 
 const workloads: Readonly<Record<string, Workload>> = {
   "sequential steps": {
@@ -236,6 +247,195 @@ const workloads: Readonly<Record<string, Workload>> = {
         return [none, child]
       })
   },
+  "a callback, with a step before it is awaited": {
+    aws: async (context) => {
+      const [answer] = await context.createCallback("c", { timeout: { hours: 1 }, heartbeatTimeout: { minutes: 5 } })
+      await context.step("between", async () => 1)
+      return answer
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const callback = yield* Durable.callback("c", { timeout: "1 hour", heartbeatTimeout: "5 minutes" })
+        yield* Durable.step("between", ok(1))
+        return yield* callback.await
+      }),
+    answers: [{ callback: "c", result: "not JSON" }],
+    hold: true
+  },
+  "two callbacks, awaited in the other order": {
+    aws: async (context) => {
+      const [first] = await context.createCallback("a")
+      const [second] = await context.createCallback("b")
+      const two = await second
+      return [await first, two]
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const first = yield* Durable.callback("a")
+        const second = yield* Durable.callback("b")
+        const two = yield* second.await
+        return [yield* first.await, two]
+      }),
+    answers: [
+      { callback: "a", result: '"1"' },
+      { callback: "b", result: '"2"' }
+    ]
+  },
+  "a failed callback, caught": {
+    aws: async (context) => {
+      const [answer] = await context.createCallback("c")
+      const message = await answer.catch((error: unknown) => (error as Error).message)
+      return context.step("after", async () => message)
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const callback = yield* Durable.callback("c")
+        const message = yield* Effect.catchTag(callback.await, "CallbackFailed", (error) => ok(error.message))
+        return yield* Durable.step("after", ok(message ?? ""))
+      }),
+    answers: [{ callback: "c", error: { ErrorType: "Rejected", ErrorMessage: "no" } }]
+  },
+  "a callback that times out, caught": {
+    aws: async (context) => {
+      const [answer] = await context.createCallback("c", { timeout: { seconds: 5 } })
+      const kind = await answer.then(
+        () => "none",
+        () => "timeout"
+      )
+      return context.step("after", async () => kind)
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const callback = yield* Durable.callback("c", { timeout: "5 seconds" })
+        const kind = yield* callback.await.pipe(
+          Effect.as("none"),
+          Effect.catchTag("CallbackTimedOut", (error) => ok(error.kind))
+        )
+        return yield* Durable.step("after", ok(kind))
+      })
+  },
+  waitForCallback: {
+    aws: (context) => context.waitForCallback("approval", async () => {}, { timeout: { days: 3 } }),
+    ours: () => Durable.waitForCallback("approval", () => Effect.void, { timeout: "3 days" }),
+    answers: [{ callback: "approval", result: '"yes"' }],
+    hold: true
+  },
+  "waitForCallback, whose submitter is retried": {
+    // its submitter does not know its attempt
+    aws: (context) => context.waitForCallback("approval", async () => void failsUntil(2, ++submits), everySecond(3)),
+    ours: () => {
+      const submit = oursFailsUntil(2)
+      return Durable.waitForCallback("approval", () => submit, { retry: ourRetry(3) })
+    },
+    answers: [{ callback: "approval", result: "yes" }]
+  },
+  "waitForCallback that fails, caught": {
+    aws: async (context) => {
+      const message = await context
+        .waitForCallback("approval", async () => {})
+        .catch((error: unknown) => (error as Error).message)
+      return context.step("after", async () => message)
+    },
+    ours: () =>
+      Durable.waitForCallback("approval", () => Effect.void).pipe(
+        Effect.catchTag("CallbackFailed", ({ message }) => ok(message)),
+        Effect.flatMap((message) => Durable.step("after", ok(message ?? "")))
+      ),
+    answers: [{ callback: "approval", error: { ErrorType: "Rejected", ErrorMessage: "no" } }]
+  },
+  waitForCondition: {
+    aws: (context) =>
+      context.waitForCondition("poll", async (n: number) => n + 1, {
+        initialState: 0,
+        waitStrategy: (n) => (n >= 3 ? { shouldContinue: false } : { shouldContinue: true, delay: { seconds: 2 } })
+      }),
+    ours: () =>
+      Durable.waitForCondition("poll", (n) => ok(n + 1), {
+        initial: 0,
+        state: Schema.Number,
+        until: (n) => n >= 3,
+        schedule: Schedule.spaced("2 seconds")
+      })
+  },
+  "waitForCondition with objects and null": {
+    aws: async (context) => {
+      const job = await context.waitForCondition("job", async (state: any) => ({ ...state, done: true }), {
+        initialState: { id: "j", done: false },
+        waitStrategy: () => ({ shouldContinue: false })
+      })
+      const nothing = await context.waitForCondition("null", async () => null, {
+        initialState: null,
+        waitStrategy: () => ({ shouldContinue: false })
+      })
+      return [job, nothing]
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const job = yield* Durable.waitForCondition("job", (state) => ok({ ...state, done: true }), {
+          initial: { id: "j", done: false },
+          state: Schema.Struct({ id: Schema.String, done: Schema.Boolean }),
+          until: () => true
+        })
+        const nothing = yield* Durable.waitForCondition("null", () => ok(null), {
+          initial: null,
+          state: Schema.Null,
+          until: () => true
+        })
+        return [job, nothing]
+      })
+  },
+  "a failing check, caught": {
+    aws: async (context) => {
+      const message = await context
+        .waitForCondition("poll", async (n: number) => (failsUntil(9, 1), n), {
+          initialState: 0,
+          waitStrategy: () => ({ shouldContinue: false })
+        })
+        .catch((error: unknown) => (error as Error).message)
+      return context.step("after", async () => message)
+    },
+    ours: () =>
+      Durable.waitForCondition("poll", (n) => Effect.as(oursFailsUntil(9), n), {
+        initial: 0,
+        state: Schema.Number,
+        until: () => true
+      }).pipe(
+        Effect.map(String),
+        Effect.catchTag("ConditionFailed", ({ message }) => ok(message)),
+        Effect.flatMap((message) => Durable.step("after", ok(message)))
+      )
+  },
+  "chained invokes": {
+    input: { n: 1 },
+    aws: async (context, input) => {
+      const first = await context.invoke("first", "echo", input)
+      const second = await context.invoke("second", "echo", [first, null])
+      return [first, second]
+    },
+    ours: (input: unknown) =>
+      Effect.gen(function* () {
+        const echo = { payload: Schema.Any, success: Schema.Any }
+        const first: unknown = yield* Durable.invoke("first", echo, input, { functionName: "echo" })
+        const second: unknown = yield* Durable.invoke("second", echo, [first, null], { functionName: "echo" })
+        return [first, second]
+      })
+  },
+  "a failed invoke, caught, in a context": {
+    aws: (context) =>
+      context.runInChildContext("c", async (child) => {
+        const message = await child
+          .invoke("fails", "fails", null, { tenantId: "t-1" })
+          .catch((error: unknown) => (error as Error).message)
+        return child.step("after", async () => message)
+      }),
+    ours: () =>
+      Durable.invoke("fails", { payload: Schema.Null }, null, { functionName: "fails", tenantId: "t-1" }).pipe(
+        Effect.as(""),
+        Effect.catchTag("InvokeFailed", ({ message }) => ok(message)),
+        Effect.flatMap((message) => Durable.step("after", ok(message))),
+        Durable.childContext("c")
+      )
+  },
   "nothing at all": { aws: async () => {}, ours: () => Effect.void }
 }
 
@@ -255,13 +455,45 @@ const TIMESTAMPS = new Set(["StartTimestamp", "EndTimestamp", "NextAttemptTimest
 const withDates = (value: unknown): any =>
   JSON.parse(JSON.stringify(value), (key, item) => (TIMESTAMPS.has(key) ? new Date(item) : item))
 
-const trace = Effect.fnUntraced(function* (side: "aws" | "ours", { aws, input, ours }: Workload) {
+const moment = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 1)))
+
+/** Longer than it takes either of them to answer PENDING: AWS's SDK waits 20 ms first. */
+const started = <A>(run: (payload: unknown) => A) =>
+  Engine.fromHandler((payload) => new Promise((resolve) => setTimeout(resolve, 60)).then(() => run(payload)))
+
+/** Completes a callback when it is open, and nothing runs. */
+const complete = Effect.fnUntraced(function* (arn: string, { callback, error, result }: Answer, before: number) {
   const engine = yield* Engine.Engine
+  for (;;) {
+    const answered = (yield* engine.history(arn)).filter(({ EventType }) => EventType === "InvocationCompleted").length
+    const open = (yield* engine.operations(arn)).find(
+      ({ Name, ParentId, Status, Type }) =>
+        Type === "CALLBACK" && Status === "STARTED" && (Name === callback || ParentId !== undefined)
+    )
+    const waits = (yield* engine.operations(arn)).some(({ Status }) => Status === "PENDING" || Status === "READY")
+    const id = open?.CallbackDetails?.CallbackId
+    if (id !== undefined && answered > before && !waits) {
+      return yield* error === undefined ? engine.succeedCallback(id, result) : engine.failCallback(id, error)
+    }
+    yield* moment
+  }
+})
+
+const trace = Effect.fnUntraced(function* (side: "aws" | "ours", { answers = [], aws, hold, input, ours }: Workload) {
+  const engine = yield* Engine.Engine
+  yield* engine.registerPlain(
+    "echo",
+    started((payload) => payload)
+  )
+  yield* engine.registerPlain(
+    "fails",
+    started(() => failsUntil(2, 1))
+  )
   const updates: Array<Protocol.OperationUpdate> = []
   const batches: Array<number> = []
   let invocations = 0
   const checkpoint = (request: Protocol.CheckpointRequest) => {
-    updates.push(...request.Updates)
+    updates.push(...JSON.parse(JSON.stringify(request.Updates))) // as it goes to the wire
     batches.push(request.Updates.length)
     return engine.client.checkpoint(request)
   }
@@ -295,7 +527,12 @@ const trace = Effect.fnUntraced(function* (side: "aws" | "ours", { aws, input, o
     })
   )
   const payload = input === undefined ? undefined : JSON.stringify(input)
-  const arn = yield* engine.start({ functionName: "workload:$LATEST", payload })
+  const answered = Effect.gen(function* () {
+    const arn = yield* engine.start({ functionName: "workload:$LATEST", payload })
+    for (const [i, answer] of answers.entries()) yield* complete(arn, answer, i)
+    return arn
+  })
+  const arn = yield* hold === true ? engine.hold(answered) : answered
   const { Error: error, Result: result, Status: status } = yield* engine.await(arn)
   return { updates, batches, status, result, error, invocations } satisfies Trace
 }, Effect.provide(Engine.layerSkipping))
@@ -330,6 +567,13 @@ const onPurpose: ReadonlyArray<Difference> = [
     reason:
       "Ours is the type of what failed, AWS's that of its wrapper: one level up only `StepError` is left (wire-protocol 18.1).",
     ignore: (sent) => (sent.Type === "CONTEXT" ? { ...sent, ErrorType: undefined } : sent)
+  },
+  {
+    what: "names inside of waitForCallback",
+    reason:
+      "Ours are those of the whole: a name is what makes an operation the same in every run, and what its errors say " +
+      "(design.md, section 3). AWS's are none.",
+    ignore: (sent) => (/WaitForCallback:[^/]*$/.test(String(sent.Parent)) ? { ...sent, Name: undefined } : sent)
   }
 ]
 
@@ -339,7 +583,9 @@ const pathsOf = (updates: ReadonlyArray<Protocol.OperationUpdate>) => {
   const counts = new Map<string, number>()
   for (const { Id, Name, ParentId, SubType } of updates) {
     if (paths.has(Id)) continue
-    const path = `${ParentId === undefined ? "" : `${paths.get(ParentId)}/`}${SubType}:${Name}`
+    const parent = ParentId === undefined ? "" : paths.get(ParentId)!
+    const name = /WaitForCallback:[^/]*$/.test(parent) ? "" : `:${Name}`
+    const path = `${parent === "" ? "" : `${parent}/`}${SubType}${name}`
     const count = (counts.get(path) ?? 0) + 1
     counts.set(path, count)
     paths.set(Id, `${path}#${count}`)
@@ -389,7 +635,8 @@ describe("what differs on purpose", () => {
   const showing: Readonly<Record<string, string>> = {
     ids: "sequential steps",
     ErrorData: "retries",
-    "ErrorType of a failed context": "a failed context, caught"
+    "ErrorType of a failed context": "a failed context, caught",
+    "names inside of waitForCallback": "waitForCallback"
   }
   for (const { reason, what } of onPurpose) {
     it.effect(`${what}: ${reason}`, () =>
@@ -419,6 +666,52 @@ describe("what differs on purpose", () => {
       assert.strictEqual(aws.error?.ErrorType, "StepError")
       assert.strictEqual(ours.error?.ErrorType, "StepFailed")
       assert.include(ours.error?.ErrorData, '"type":"Declined"')
+    })
+  )
+
+  it.effect("a callback that times out: ours says which one, AWS's that one did", () =>
+    Effect.gen(function* () {
+      const [aws, ours] = yield* both({
+        aws: async (context) => (await context.createCallback("c", { timeout: { seconds: 5 } }))[0],
+        ours: () => Effect.flatMap(Durable.callback("c", { timeout: "5 seconds" }), (callback) => callback.await)
+      })
+      assert.strictEqual(aws.error?.ErrorMessage, "Callback timed out")
+      assert.strictEqual(ours.error?.ErrorMessage, 'Callback "c" got no answer in time.')
+    })
+  )
+
+  it.effect("a failed condition: AWS's SDK calls it StepError, ours ConditionFailed with the type of the failure", () =>
+    Effect.gen(function* () {
+      const [aws, ours] = yield* both({
+        aws: (context) =>
+          context.waitForCondition("poll", async (n: number) => (failsUntil(9, 1), n), {
+            initialState: 0,
+            waitStrategy: () => ({ shouldContinue: false })
+          }),
+        ours: () =>
+          Durable.waitForCondition("poll", (n) => Effect.as(oursFailsUntil(9), n), {
+            initial: 0,
+            state: Schema.Number,
+            until: () => true
+          })
+      })
+      assert.strictEqual(aws.error?.ErrorType, "StepError")
+      assert.strictEqual(ours.error?.ErrorType, "ConditionFailed")
+      assert.include(ours.error?.ErrorData, '"type":"Declined"')
+    })
+  )
+
+  it.effect("a string payload: AWS's SDK takes two strings for a name and a function, and sends no payload", () =>
+    Effect.gen(function* () {
+      const [aws, ours] = yield* both({
+        aws: (context) => (context.invoke as any)("echo", "text").catch(() => "failed"),
+        ours: () =>
+          Durable.invoke("echo", { payload: Schema.String, success: Schema.String }, "text", { functionName: "echo" })
+      })
+      assert.strictEqual(ours.result, '"text"')
+      assert.strictEqual(ours.updates[0]?.Payload, '"text"')
+      assert.strictEqual(aws.updates[0]?.ChainedInvokeOptions?.FunctionName, "text")
+      assert.isUndefined(aws.updates[0]?.Payload)
     })
   )
 
