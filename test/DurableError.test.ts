@@ -10,7 +10,14 @@ const operations: ReadonlyArray<DurableError.Operation> = [
   new DurableError.StepFailed(failure),
   new DurableError.StepInterrupted({ operation: "charge" }),
   new DurableError.StepTimedOut({ operation: "charge", timeoutMillis: 1500 }),
-  new DurableError.ChildContextFailed(failure)
+  new DurableError.ChildContextFailed(failure),
+  new DurableError.CallbackFailed({ ...failure, data: "as text" }),
+  new DurableError.CallbackTimedOut({ operation: "approval", kind: "timeout" }),
+  new DurableError.CallbackTimedOut({ operation: "approval", kind: "heartbeat" }),
+  new DurableError.CallbackSubmitFailed(failure),
+  new DurableError.ConditionFailed(failure),
+  new DurableError.ConditionExhausted({ operation: "job", attempts: 60 }),
+  new DurableError.InvokeFailed({ ...failure, status: "STOPPED" })
 ]
 
 const message = "what, where, how to fix it"
@@ -63,6 +70,13 @@ describe("DurableError", () => {
         "StepInterrupted",
         "StepTimedOut",
         "ChildContextFailed",
+        "CallbackFailed",
+        "CallbackTimedOut",
+        "CallbackTimedOut",
+        "CallbackSubmitFailed",
+        "ConditionFailed",
+        "ConditionExhausted",
+        "InvokeFailed",
         "NonDeterministic",
         "UntrackedAsync",
         "InvalidOperation",
@@ -83,6 +97,13 @@ describe("DurableError", () => {
       "limit",
       /^Step "charge" was interrupted: an earlier invocation ended while it ran, /,
       'Step "charge" timed out after 1500 ms.',
+      "limit",
+      "limit",
+      'Callback "approval" got no answer in time.',
+      'Callback "approval" got no heartbeat in time.',
+      "limit",
+      "limit",
+      'Condition "job" was not met in 60 checks, and its schedule has ended.',
       "limit",
       message,
       message,

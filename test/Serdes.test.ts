@@ -197,6 +197,33 @@ describe("Serdes: codecs", () => {
     })
   )
 
+  it.effect("an input is what its schema constructs: classes of their fields, defaults filled in", () =>
+    Effect.gen(function* () {
+      class Item extends Schema.Class<Item>("Item")({
+        id: Schema.String,
+        at: Schema.DateFromString,
+        count: Schema.Int.pipe(Schema.withConstructorDefault(Effect.succeed(1)))
+      }) {}
+      const fields = { id: "a", at: new Date(0) }
+      const text = '{"id":"a","at":"1970-01-01T00:00:00.000Z","count":1}'
+      assert.strictEqual(yield* Serdes.encodeInput(Item, fields), text)
+      assert.strictEqual(yield* Serdes.encodeInput(Item, new Item(fields)), text)
+      assert.strictEqual(
+        yield* Serdes.encodeInput(Schema.Struct({ item: Item }), { item: new Item(fields) }),
+        `{"item":${text}}`
+      )
+      assert.strictEqual(yield* Serdes.encodeInput(Serdes.text(Schema.NumberFromString), 42), "42")
+      assert.strictEqual(yield* Serdes.encodeInput(Schema.Null, null), "null")
+      assert.isUndefined(yield* Serdes.encodeInput(Schema.Void, undefined))
+      const refused = yield* Effect.flip(Serdes.encodeInput(Item, { id: 1, at: new Date(0) }))
+      assert.match(refused, /Expected string\n {2}at \["id"\]/)
+      const dying = Schema.Struct({
+        id: Schema.String.pipe(Schema.withConstructorDefault(Effect.die(new Error("no id today"))))
+      })
+      assert.strictEqual(yield* Effect.flip(Serdes.encodeInput(dying, {})), "its schema died: Error: no id today")
+    })
+  )
+
   it("what passes as plain is what JSON gives back", () => {
     const values: ReadonlyArray<unknown> = [
       undefined,

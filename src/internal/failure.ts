@@ -305,7 +305,7 @@ export const decodeForeign = (
     schema.ast._tag === "Never" ||
     text === undefined ||
     // failures of operations of ours, and defects: no schema of a user's errors is meant for them
-    readOperation(data) !== undefined ||
+    classOf(property(data, "_tag")) !== undefined ||
     property(data, "~defect") !== undefined ||
     property(data, "~interrupted") !== undefined
   return uncovered

@@ -1,7 +1,13 @@
 // @effect-diagnostics globalDateInEffect:off missingReturnYieldStar:off
 import { assert, describe, it } from "@effect/vitest"
 import {
+  CallbackFailed,
+  CallbackSubmitFailed,
+  CallbackTimedOut,
   ChildContextFailed,
+  ConditionExhausted,
+  ConditionFailed,
+  InvokeFailed,
   SerdesFailed,
   StepFailed,
   StepInterrupted,
@@ -9,10 +15,19 @@ import {
 } from "effect-durable-lambda/DurableError"
 import type * as Protocol from "effect-durable-lambda/Protocol"
 import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { decodeFailure, encodeFailure, type FailureCodec, messageOf, typeOf } from "../../src/internal/failure.ts"
+import {
+  decodeFailure,
+  decodeForeign,
+  encodeFailure,
+  type FailureCodec,
+  messageOf,
+  typeOf
+} from "../../src/internal/failure.ts"
 
 class Declined extends Schema.TaggedError<Declined>()("Declined", {
   reason: Schema.String,
@@ -100,8 +115,36 @@ describe("failure: round trips", () => {
         assert.deepStrictEqual(yield* roundTrip(error, context), error)
         assert.deepStrictEqual(yield* roundTrip(error, covering(context)), error)
       }
-      const inner = new ChildContextFailed({ operation: "inner", type: "T", message: "m" })
-      assert.deepStrictEqual(yield* roundTrip(inner, context), inner)
+      const known = { operation: "inner", type: "T", message: "m" }
+      const passing = [
+        new ChildContextFailed(known),
+        new CallbackFailed({ ...known, data: "text" }),
+        new CallbackTimedOut({ operation: "inner", kind: "heartbeat" }),
+        new CallbackSubmitFailed(known),
+        new ConditionFailed(known),
+        new ConditionExhausted({ operation: "inner", attempts: 3 }),
+        new InvokeFailed({ ...known, status: "TIMED_OUT", data: { _tag: "StepFailed" } })
+      ]
+      for (const error of passing) {
+        const back = yield* roundTrip(error, context)
+        assert.deepStrictEqual(back, error)
+        assert.strictEqual(Object.getPrototypeOf(back), Object.getPrototypeOf(error))
+        // no operation of a step's kind can let them through
+        const wrapped = yield* roundTrip(error, step)
+        assert(wrapped instanceof StepFailed)
+        assert.strictEqual(wrapped.type, error._tag)
+      }
+    })
+  )
+
+  it.effect("a condition lets its own end through, and nothing else", () =>
+    Effect.gen(function* () {
+      const condition: FailureCodec = { operation: "c", schema: undefined, Wrapper: ConditionFailed }
+      const exhausted = new ConditionExhausted({ operation: "c", attempts: 3 })
+      assert.deepStrictEqual(yield* roundTrip(exhausted, condition), exhausted)
+      const wrapped = yield* roundTrip(new StepInterrupted({ operation: "x" }), condition)
+      assert(wrapped instanceof ConditionFailed)
+      assert.strictEqual(wrapped.type, "StepInterrupted")
     })
   )
 
@@ -169,6 +212,76 @@ describe("failure: foreign error objects", () => {
       const failed = yield* Effect.flip(decodeFailure(error, covering(step)))
       assert(failed instanceof SerdesFailed)
       assert.match(failed.message, /^s: cannot decode its payload: /)
+    })
+  )
+})
+
+describe("failure: sent by others", () => {
+  class Unread extends Data.TaggedError("Unread")<{
+    readonly type: string
+    readonly message: string
+    readonly data?: Schema.Json
+  }> {}
+  const read = (error: Protocol.ErrorObject | undefined, schema?: Schema.Constraint) =>
+    Effect.suspend(() => {
+      const decoded = decodeForeign(error, schema, (known) => new Unread(known))
+      return Exit.isExit(decoded) ? Effect.succeed(decoded) : decoded
+    })
+  const readError = (error: Protocol.ErrorObject | undefined, schema?: Schema.Constraint) =>
+    Effect.map(read(error, schema), (exit) => Option.getOrThrow(Exit.findErrorOption(exit)))
+
+  it.effect.prop(
+    "whatever it is, it is a failure, small enough to be recorded again, and never a defect",
+    [Schema.UndefinedOr(Schema.String), Schema.UndefinedOr(Schema.String), Schema.UndefinedOr(Schema.Json)],
+    ([type, message, data]) =>
+      Effect.gen(function* () {
+        const error: Protocol.ErrorObject = {
+          ...(type === undefined ? undefined : { ErrorType: type }),
+          ...(message === undefined ? undefined : { ErrorMessage: message }),
+          ...(data === undefined ? undefined : { ErrorData: JSON.stringify(data) })
+        }
+        for (const schema of [undefined, Declined, Schema.Never, Schema.Any]) {
+          const exit = yield* read(error, schema)
+          assert(Exit.isFailure(exit))
+          assert.deepStrictEqual(
+            exit.cause.reasons.map(({ _tag }) => _tag),
+            ["Fail"]
+          )
+        }
+        const unread = yield* readError(error)
+        assert(unread instanceof Unread)
+        assert.isBelow(Buffer.byteLength(JSON.stringify({ ...unread, message: unread.message })), 24 * 1024)
+      })
+  )
+
+  it.effect("what the schema reads is what it was; what it does not says why", () =>
+    Effect.gen(function* () {
+      const declined = new Declined({ reason: "limit", at: new Date(0), details: [] })
+      const encoded = JSON.stringify(yield* Schema.encodeEffect(Schema.toCodecJson(Declined))(declined))
+      assert.deepStrictEqual(yield* readError({ ErrorData: encoded }, Declined), declined)
+      const unread = yield* readError({ ErrorType: "X", ErrorMessage: "m", ErrorData: "{}" }, Declined)
+      assert(unread instanceof Unread)
+      assert.match(unread.message, /^m \(its data is not what the `error` schema accepts: /)
+    })
+  )
+
+  it.effect("defects and failures of operations are not for a schema of errors, not even for one of everything", () =>
+    Effect.gen(function* () {
+      for (const data of ['{"~defect":1}', '{"~interrupted":true}', '{"_tag":"InvokeFailed","__proto__":{"x":1}}']) {
+        const unread = yield* readError({ ErrorType: "X", ErrorMessage: "m", ErrorData: data }, Schema.Any)
+        assert(unread instanceof Unread)
+        assert.strictEqual(unread.message, "m")
+        assert.deepStrictEqual(unread.data, JSON.parse(data))
+      }
+    })
+  )
+
+  it.effect("large data is left out, a long message is cut", () =>
+    Effect.gen(function* () {
+      const unread = yield* readError({ ErrorMessage: "m".repeat(50_000), ErrorData: `"${"x".repeat(20_000)}"` })
+      assert(unread instanceof Unread)
+      assert.isUndefined(unread.data)
+      assert.isBelow(unread.message.length, 5_000)
     })
   )
 })

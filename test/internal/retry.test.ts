@@ -236,6 +236,20 @@ describe("retry: policies", () => {
     })
   )
 
+  it.effect("the default of polling: full jitter over 5 s, half as long again each time, 300 s at most, 59 times", () =>
+    Effect.gen(function* () {
+      for (let attempt = 1; attempt <= 60; attempt++) {
+        const most = Math.ceil(Math.min(5 * 1.5 ** (attempt - 1), 300))
+        const delays = yield* Effect.forEach(["a", "b", "c", "d"], (seed) =>
+          decide(Durable.defaultPolling, { ...input, attempt, error: "state", seed })
+        )
+        if (attempt === 60) assert.deepStrictEqual(new Set(delays), new Set([undefined]))
+        else for (const delay of delays) assert.isTrue(delay !== undefined && delay >= 1 && delay <= most, `${delay}`)
+        if (most > 100 && attempt < 60) assert.isAbove(new Set(delays).size, 1)
+      }
+    })
+  )
+
   it.effect("the default: full jitter over 5, 10, 20, 40, 60 s, then never", () =>
     Effect.gen(function* () {
       const most = [5, 10, 20, 40, 60]
