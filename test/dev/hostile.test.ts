@@ -4,6 +4,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as net from "node:net"
 import * as Server from "../../src/dev/Server.ts"
@@ -262,6 +263,59 @@ describe("hostile requests", () => {
       }
       assert.strictEqual(yield* snapshot, before)
     }).pipe(Effect.provide(kit.layer()))
+  )
+
+  it.live("800 requests broken at random: no 5xx, no silence, nothing changed", () =>
+    Effect.gen(function* () {
+      const { url } = yield* Server.Server
+      const { CallbackId, arn, snapshot } = yield* running
+      const before = yield* snapshot
+      const all = routes(arn, CallbackId)
+      const parts = [
+        "%",
+        "%zz",
+        "/",
+        "//",
+        "..",
+        "?",
+        "&=",
+        "#",
+        "{",
+        "}",
+        "[",
+        '"',
+        "null",
+        "-1",
+        "1e999",
+        "é",
+        " ",
+        "~"
+      ]
+      const below = (n: number) => Random.nextIntBetween(0, n, { halfOpen: true })
+      const broken = Effect.fnUntraced(function* (text: string) {
+        const at = yield* below(text.length + 1)
+        const removed = yield* below(4)
+        const part = parts[yield* below(parts.length)] ?? ""
+        return text.slice(0, at) + part + text.slice(at + removed)
+      })
+      const valid = JSON.stringify({
+        CheckpointToken: "YWJj",
+        Updates: [{ Id: "a", Type: "STEP", Action: "SUCCEED", Payload: "1", Error: { StackTrace: ["x"] } }],
+        FunctionName: "nobody"
+      })
+      for (let i = 0; i < 800; i++) {
+        const [method, path] = all[i % all.length]!
+        // the ARN or the id is always another one: nothing that is asked for exists
+        const elsewhere = path.replace(/asking(%3A|\/|$)/, "nobody$1").replace(enc(CallbackId), "bm9uZQ%3D%3D")
+        const target = (yield* broken(elsewhere)).replaceAll(/[ é#]/g, (char) => (i % 2 === 0 ? enc(char) : ""))
+        const body = yield* broken(yield* broken(valid))
+        const answer = yield* kit.request(url, method, target, method === "GET" ? {} : { body })
+        const what = `${method} ${target} ${body}: ${answer.status} ${answer.text.slice(0, 200)}`
+        if (method === "GET" && answer.status === 200) continue // a listing, or what was broken did not matter
+        isRefusal(answer, what)
+      }
+      assert.strictEqual(yield* snapshot, before)
+    }).pipe(Effect.provide(kit.layer()), Random.withSeed("hostile"))
   )
 
   it.live("other hosts and other sites", () =>
