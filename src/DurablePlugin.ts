@@ -28,7 +28,8 @@ export type {
 const TypeId = "~effect-durable-lambda/DurablePlugin"
 
 /** An observer, made by `make`. */
-export interface DurablePlugin extends Hooks {
+export interface DurablePlugin {
+  readonly hooks: Hooks
   /**
    * How observers are run. It comes along with each of them, so that a handler without any need not carry it.
    *
@@ -43,7 +44,7 @@ export const isDurablePlugin = (u: unknown): u is DurablePlugin => typeof u === 
 // ---- making and providing them -------------------------------------------------------------------------------
 
 /**
- * Makes an observer of its hooks.
+ * Makes an observer of its hooks: an object, or an instance of a class.
  *
  * **Details**
  *
@@ -69,7 +70,7 @@ export const isDurablePlugin = (u: unknown): u is DurablePlugin => typeof u === 
  * })
  * ```
  */
-export const make = (hooks: Hooks): DurablePlugin => ({ ...hooks, [TypeId]: observe })
+export const make = (hooks: Hooks): DurablePlugin => ({ hooks, [TypeId]: observe })
 
 /** The observers of a handler or test, besides those of its options. Default: none. */
 export const Plugins: Context.Reference<ReadonlyArray<DurablePlugin>> = /*#__PURE__*/ Context.Reference(

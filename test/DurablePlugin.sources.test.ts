@@ -58,7 +58,7 @@ describe("where plugins come from", () => {
         Effect.provideService(Name, "second")
       )
       assert.deepStrictEqual(
-        plugins.map(({ name }) => name),
+        plugins.map(({ hooks }) => hooks.name),
         ["first", "second"]
       )
       assert.isTrue(plugins.every(DurablePlugin.isDurablePlugin))

@@ -8,8 +8,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as views from "../src/internal/views.ts"
 import * as kit from "./operations/kit.ts"
+import * as outside from "./operations/outside.kit.ts"
 import * as FakeService from "./wire/FakeService.ts"
 
 // ---- watching --------------------------------------------------------------------------------------------
@@ -234,6 +236,64 @@ describe("hooks", () => {
       const { seen } = yield* seenOf(Durable.step("no", Effect.succeed(Number.NaN as never)))
       assert.deepStrictEqual(seen.slice(-2), ["no attempt 1 FAILED", "invocation end FAILED"])
     }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("of a condition: each check is an attempt that has succeeded, and the operation ends once", () =>
+    Effect.gen(function* () {
+      const results: Array<string | undefined> = []
+      const condition = Durable.waitForCondition("ready", (n: number) => Effect.succeed(n + 1), {
+        initial: 0,
+        state: Schema.Number,
+        until: (n) => n >= 2,
+        schedule: Schedule.spaced("1 second")
+      })
+      const { seen } = yield* seenOf(condition, {
+        onAttemptEnd: ({ outcome, result }) => Effect.sync(() => void results.push(`${outcome} ${result}`))
+      })
+      assert.deepStrictEqual(results, ["SUCCEEDED 1", "SUCCEEDED 2"])
+      assert.deepStrictEqual(
+        seen.filter((line) => line.startsWith("ready")),
+        ["ready start", "ready attempt 1 start", "ready start (replay)", "ready attempt 2 start", "ready end SUCCEEDED"]
+      )
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("of a callback that is waited for: context, callback and submitter, each with its parent", () =>
+    Effect.gen(function* () {
+      const seen: Seen = []
+      const see = (hook: string) => (info: DurablePlugin.OperationInfo) =>
+        Effect.sync(() => {
+          const parent = info.parentId === undefined ? "" : " inside"
+          seen.push(`${info.subType}${parent} ${hook}${hook === "end" ? ` ${info.status} ${info.result}` : ""}`)
+        })
+      const execution = yield* kit.start(
+        Durable.waitForCallback("approval", () => Effect.void),
+        {
+          plugins: [
+            DurablePlugin.make({
+              onOperationStart: (info) => (info.isReplay ? Effect.void : see("start")(info)),
+              onOperationEnd: see("end"),
+              onContextStart: see("enter"),
+              onAttemptStart: see("attempt")
+            })
+          ]
+        }
+      )
+      yield* outside.until(execution, "approval", "STEP", "SUCCEEDED")
+      yield* outside.succeed(execution, "approval", "yes")
+      assert.strictEqual(yield* execution.result, "yes")
+      assert.deepStrictEqual(seen, [
+        "WaitForCallback start",
+        "WaitForCallback enter",
+        "Callback inside start",
+        "Step inside start",
+        "Step inside attempt",
+        "Step inside end SUCCEEDED undefined",
+        "Callback inside end SUCCEEDED yes",
+        "WaitForCallback enter",
+        'WaitForCallback end SUCCEEDED "yes"'
+      ])
+    }).pipe(Effect.provide(outside.layerSkipping))
   )
 
   it.effect("an invocation that throws has ended RETRYING, with its error", () =>
@@ -534,7 +594,7 @@ describe("a plugin does no harm", () => {
     })
   )
 
-  it.effect("that has no time before Lambda's deadline", () =>
+  it.effect.each([520, 100, 0])("that has no time before Lambda's deadline, %s ms away", (remaining) =>
     Effect.gen(function* () {
       const service = FakeService.make()
       const { layer, lines } = warnings()
@@ -544,7 +604,7 @@ describe("a plugin does no harm", () => {
         layer,
         plugins: [DurablePlugin.make({ ...hooks, timeout: "1 hour" })]
       })
-      const answer = yield* service.invoke(handler, service.event(), { getRemainingTimeInMillis: () => 520 })
+      const answer = yield* service.invoke(handler, service.event(), { getRemainingTimeInMillis: () => remaining })
       assert.strictEqual(answer.Status, "SUCCEEDED")
       assert.include(lines.join("\n"), "did not end in time")
     })
@@ -602,6 +662,29 @@ describe("a plugin does no harm", () => {
 // ---- around -----------------------------------------------------------------------
 
 class Span extends Context.Service<Span, string>()("test/Span") {}
+
+describe("a plugin of a class", () => {
+  it.effect("has its methods, with the state of its instance", () =>
+    Effect.gen(function* () {
+      class Counting implements DurablePlugin.Hooks {
+        readonly name = "counting"
+        #count = 0
+        onOperationEnd(): Effect.Effect<void> {
+          return Effect.sync(() => void this.#count++)
+        }
+        aroundAttempt<A, E, R>(_: DurablePlugin.AttemptInfo, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+          return Effect.tap(effect, () => Effect.sync(() => void (this.#count += 10)))
+        }
+        logFields(): { readonly count: number } {
+          return { count: this.#count }
+        }
+      }
+      const counting = new Counting()
+      yield* kit.run(greet, { plugins: [DurablePlugin.make(counting)] })
+      assert.deepStrictEqual(counting.logFields(), { count: 11 })
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+})
 
 describe("around-hooks", () => {
   it.effect("enclose their effect and give it services, the first plugin outermost", () =>
@@ -696,18 +779,6 @@ describe("without a plugin there is no cost", () => {
       for (const [, { n }] of view) sum += n
       assert.strictEqual(sum, 4 * 499_500)
     })
-  )
-
-  it.effect("hooks that nobody implements cost nothing: no info is made for them", () =>
-    Effect.gen(function* () {
-      let asked = 0
-      const plugin = new Proxy(DurablePlugin.make({ onInvocationEnd: () => Effect.sync(() => asked++) }), {
-        get: (target, key) => Reflect.get(target, key)
-      })
-      const execution = yield* kit.start(wf, { plugins: [plugin] })
-      yield* execution.result
-      assert.strictEqual(asked, 2)
-    }).pipe(Effect.provide(TestRunner.layerMemory))
   )
 
   it.effect("the core has no observer: the queue, attempts and bodies are the ones of the workflow itself", () =>

@@ -47,11 +47,11 @@ const ANSWER_MILLIS = 500
 
 /** The plugins of one invocation, each with its queue. */
 const makeTeam = (
-  plugins: ReadonlyArray<Hooks>,
+  plugins: ReadonlyArray<{ readonly hooks: Hooks }>,
   context: Context.Context<never>,
   remainingTime: Effect.Effect<Duration.Duration>
 ) => {
-  const members = plugins.map((plugin) => {
+  const members = plugins.map(({ hooks: plugin }) => {
     const warned = new Set<string>()
     const timeout = plugin.timeout === undefined ? DEFAULT_TIMEOUT : Duration.fromInputUnsafe(plugin.timeout)
     const complain = (hook: string, problem: string): void => {
@@ -67,7 +67,9 @@ const makeTeam = (
       fiber.addObserver(() => void lingering.delete(fiber))
     }
     const settle = Effect.flatMap(remainingTime, (left) => {
-      const limit = Duration.millis(Math.min(Duration.toMillis(timeout), Duration.toMillis(left) - ANSWER_MILLIS))
+      const limit = Duration.millis(
+        Math.max(0, Math.min(Duration.toMillis(timeout), Duration.toMillis(left) - ANSWER_MILLIS))
+      )
       return Effect.andThen(
         queue.settle(limit),
         Effect.suspend(() =>

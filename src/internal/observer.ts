@@ -126,7 +126,10 @@ export interface Hooks {
   readonly onOperationChange?: Hook<OperationChangeInfo>
   readonly onAttemptStart?: Hook<AttemptInfo>
   readonly onAttemptEnd?: Hook<AttemptEndInfo>
-  /** The body of a child context, branch or item begins to run: again in every invocation that has to enter it. */
+  /**
+   * The body of a child context, branch or item begins to run: again in every invocation that has to enter it. One
+   * without a record of its own (virtual, flat) is not told.
+   */
   readonly onContextStart?: Hook<ContextInfo>
   readonly onContextEnd?: Hook<ContextEndInfo>
   /** Around the invocation, between its two hooks. */
@@ -185,7 +188,7 @@ export interface Observer {
 
 /** Runs an invocation under the eyes of all plugins. */
 export type Observe = <E, R>(
-  plugins: ReadonlyArray<Hooks>,
+  plugins: ReadonlyArray<{ readonly hooks: Hooks }>,
   invocation: Invocation,
   checkpoints: Checkpoints,
   run: (checkpoints: Checkpoints, observer: Observer) => Effect.Effect<Protocol.InvocationOutput, E, R>
