@@ -238,6 +238,35 @@ describe("hooks", () => {
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
 
+  it.effect("of a batch: the whole, and each item in it, in order; a flat one has no items of its own", () =>
+    Effect.gen(function* () {
+      const body = (nesting: "nested" | "flat") =>
+        Durable.map(nesting, [1, 2], (n) => Durable.step(`s${n}`, Effect.succeed(n)), { concurrency: 1, nesting })
+      const nested = (yield* seenOf(body("nested"))).seen.filter((line) => !line.includes("attempt"))
+      const names = nested.map((line) => line.replace(/^(?!s\d|nested|invocation)\S+/, "item"))
+      assert.deepStrictEqual(names, [
+        "invocation start (first)",
+        "nested start",
+        "item start",
+        "item enter",
+        "s1 start",
+        "s1 end SUCCEEDED",
+        "item leave SUCCEEDED",
+        "item start",
+        "item enter",
+        "s2 start",
+        "item end SUCCEEDED",
+        "s2 end SUCCEEDED",
+        "item leave SUCCEEDED",
+        "item end SUCCEEDED",
+        "nested end SUCCEEDED",
+        "invocation end SUCCEEDED"
+      ])
+      const flat = (yield* seenOf(body("flat"))).seen
+      assert.isFalse(flat.some((line) => /enter|leave/.test(line)))
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
   it.effect("of a condition: each check is an attempt that has succeeded, and the operation ends once", () =>
     Effect.gen(function* () {
       const results: Array<string | undefined> = []

@@ -96,6 +96,16 @@ export const options: Readonly<Record<string, Settled>> = {
   "waitForCallback: retryStrategy of the submitter":
     "operations/waitForCallback.test.ts > of the submitter: retried by its own schedule",
   "waitForCallback: serdes": "operations/waitForCallback.test.ts > with a schema, and with a text codec",
+  "map, parallel: maxConcurrency": "operations/batch.test.ts > no more run at a time than concurrency says",
+  "map, parallel: itemSerdes": "operations/batch.test.ts > by the codecs of items and branches, JSON or text",
+  "map, parallel: serdes": "operations/batch.test.ts > a codec of its own writes the whole result",
+  "map, parallel: completionConfig":
+    "operations/batch.test.ts > a completion function: asked before the first and after each",
+  "map, parallel: summaryGenerator": "operations/batch.test.ts > over 256 KiB: counts and statuses on record",
+  "map, parallel: nesting": "operations/batch.test.ts > items have clock and random numbers of their own",
+  "parallel: named branches": "operations/batch.test.ts > a parallel gives the shape of its branches",
+  "batch result: accessors":
+    "operations/batch.test.ts > what became of each: successes, failures, started and not started",
   "configureLogger: modeAware, customLogger":
     "DurableLogger.test.ts > replayAware keeps another logger silent while replaying",
   "configureSerdes: defaultSerdes": "Serdes.test.ts > is applied to results of steps and contexts, and undone",
@@ -188,7 +198,8 @@ export const javascript: ReadonlyArray<readonly [pain: string, settled: Settled]
   ["27 types lie about Date and Map", "operations/step.test.ts > the body gets a copy, not what the step holds"],
   ["28 stacks on the wire", "wire/18-errors.test.ts > neither of a failure, nor of a defect, nor in the answer"],
   ["29 no cancellation", "operations/step.test.ts > the AbortSignal of a promise fires when the step loses"],
-  ["30 two unnamed steps swapped", "wire/16-replay.test.ts > reordered operations of different names are no mismatch"]
+  ["30 two unnamed steps swapped", "wire/16-replay.test.ts > reordered operations of different names are no mismatch"],
+  ["31 undefined results are dropped", "operations/batch.test.ts > values of undefined are not dropped"]
 ]
 
 /** Section 4: AWS's Python SDK. */
@@ -220,5 +231,6 @@ export const python: ReadonlyArray<readonly [pain: string, settled: Settled]> = 
     "12 finally runs at every suspension",
     "wire/15-suspension.test.ts > durable operations in finalizers of a suspension do nothing"
   ],
-  ["13 ItemBatcher was never built", "No: one step over a chunk of items does it."]
+  ["13 ItemBatcher was never built", "No: one step over a chunk of items does it."],
+  ["14 results of None are dropped", "operations/batch.test.ts > values of undefined are not dropped"]
 ]

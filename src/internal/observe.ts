@@ -301,9 +301,9 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
         }
       }
     },
+    begin: (op) => begin(op.id, () => namedOf(op)),
     context: (op, isReplayingChildren, body) =>
       Effect.suspend(() => {
-        begin(op.id, () => namedOf(op)) // its START follows when its body has come to rest
         const info: ContextInfo = { ...currentOf(op), isReplayingChildren }
         team.tell("onContextStart", () => info)
         return Effect.onExit(team.wrap("aroundContext", info, body), (exit) =>

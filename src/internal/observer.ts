@@ -177,6 +177,8 @@ export interface Observer {
     attempt: { readonly number: number; readonly interrupted: boolean },
     run: Run
   ) => Run
+  /** A context begins, before its START is queued: what happens in it comes after it. */
+  readonly begin: (op: Observed) => void
   /** The body of a context is about to run. */
   readonly context: <A, E, R>(
     op: Observed,

@@ -464,11 +464,14 @@ describe("requirements that are not in the folder: plugins", () => {
     })
   )
 
-  it.effect("10-18: contexts side by side, one of which suspends: each end once, terminal ones not again", () =>
+  it.effect("10-18: branches side by side, one of which suspends: each end once, terminal ones not again", () =>
     Effect.gen(function* () {
       const { arn } = yield* run("10-18")
       const lines = recordsOf(arn).map(({ hook, name, replay, status }) => `${name} ${hook} ${replay ?? status}`)
       assert.deepStrictEqual(lines.toSorted(), [
+        "both operation-end SUCCEEDED",
+        "both operation-start false",
+        "both operation-start true",
         "pause operation-end SUCCEEDED",
         "pause operation-start false",
         "quick operation-end SUCCEEDED",

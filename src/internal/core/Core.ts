@@ -227,6 +227,7 @@ export const make = (
 
   const child = (op: Op, title: string): World => {
     const { world } = op.place
+    host.observer?.begin(op) // its START follows when the body has come to rest
     return openWorld(title, op.id, op.id, world, world.time, world.rebuilding || rebuilds(op))
   }
 

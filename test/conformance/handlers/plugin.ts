@@ -276,16 +276,15 @@ const isolated = DurableHandler.make(greeting, greet, {
   ]
 })
 
-/** 10-18: contexts side by side, of which one suspends. */
+/** 10-18: branches side by side, of which one suspends. */
 const sideBySide = DurableHandler.make(
   withoutInput,
   () =>
-    Effect.all(
-      [
-        Durable.wait("pause", "2 seconds").pipe(Durable.childContext("waits")),
-        Durable.step("quick", Effect.succeed("done")).pipe(Durable.childContext("works"))
-      ],
-      { concurrency: "unbounded", discard: true }
+    Effect.asVoid(
+      Durable.parallel("both", {
+        waits: Durable.wait("pause", "2 seconds"),
+        works: Durable.step("quick", Effect.succeed("done"))
+      })
     ),
   {
     plugins: [
@@ -370,6 +369,40 @@ const changeFields = DurableHandler.make(textWithoutInput, () => taskA, {
   ]
 })
 
+/** What a hook of a context was told, in the canonical form. */
+const dumpContext = (info: DurablePlugin.OperationInfo) => {
+  const { attempt: _, ...fields } = dump(info)
+  return "isReplayingChildren" in info ? { ...fields, isReplayingChildren: info.isReplayingChildren } : fields
+}
+
+const contextFields = DurableHandler.make(
+  DurableFunction.make("branches", { payload: Schema.Unknown, success: Schema.Array(Schema.String) }),
+  () =>
+    Effect.map(
+      Durable.parallel(
+        "ctx",
+        {
+          "branch-a": Effect.gen(function* () {
+            yield* Durable.step("inner", Effect.succeed("x"))
+            yield* Durable.wait("pause", "2 seconds")
+            return "a-done"
+          }),
+          "branch-b": Effect.succeed("b-done")
+        },
+        { concurrency: 1 }
+      ),
+      Object.values
+    ),
+  {
+    plugins: [
+      DurablePlugin.make({
+        onOperationStart: only("CONTEXT", (info) => record("operation-start", info, dumpContext(info))),
+        onContextStart: only("CONTEXT", (info) => record("fn-start", info, dumpContext(info)))
+      })
+    ]
+  }
+)
+
 export const handlers = {
   "10-1": invocation,
   "10-2": operation,
@@ -392,5 +425,6 @@ export const handlers = {
   "10-19": invocationFields,
   "10-20": operationFields,
   "10-21": attemptFields,
-  "10-22": changeFields
+  "10-22": changeFields,
+  "10-23": contextFields
 }
