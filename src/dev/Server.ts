@@ -37,6 +37,7 @@ import { uuid } from "../engine/functions.ts"
 import * as validate from "../engine/validate.ts"
 import * as executions from "./executions.ts"
 import * as invoke from "./invoke.ts"
+import * as PageRoutes from "./PageRoutes.ts"
 import { type Reply, type Request, type Route, router } from "./Route.ts"
 import * as sam from "./sam.ts"
 import * as wire from "./wire.ts"
@@ -60,6 +61,8 @@ export interface Options {
   readonly maxBodyBytes?: number | undefined
   /** Routes besides those of Lambda, asked first. */
   readonly routes?: ReadonlyArray<Route> | undefined
+  /** Whether `GET /` is the web page that shows executions and answers callbacks. Default true. */
+  readonly page?: boolean | undefined
   /** How long open requests may take when the server closes. Default 1 second. */
   readonly grace?: Duration.Input | undefined
 }
@@ -188,7 +191,7 @@ const KEEP_ALIVE_MILLIS = 60_000
  *
  * The operations are Checkpoint, GetState, Get, GetHistory, ListByFunction and Stop of durable executions, the
  * three answers to callbacks, and Invoke (RequestResponse, Event and DryRun, with execution names); and what SAM
- * asks of its emulator (`DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT`). ARNs and callback ids may be
+ * asks of its emulator (`DURABLE_EXECUTIONS_EXTERNAL_EMULATOR_PORT`). `GET /` is the web page. ARNs and callback ids may be
  * percent-encoded or not. Any signature is accepted.
  *
  * It listens on loopback only and refuses (403, `AccessDeniedException`) requests for other host names and from
@@ -204,8 +207,10 @@ export const make = Effect.fnUntraced(function* (
   const port = options.port ?? 0
   const allowed = new Set([...LOOPBACK, ...(options.allowedHosts ?? []).map((name) => name.toLowerCase())])
   const maxBodyBytes = options.maxBodyBytes ?? 16 * 1024 * 1024
+  const page = options.page === false ? [] : yield* PageRoutes.make(engine)
   const find = router([
     ...(options.routes ?? []),
+    ...page,
     ...sam.routes(engine, allowed),
     invoke.route(engine, (effect) => void run(Effect.asVoid(effect))),
     ...executions.routes(engine)

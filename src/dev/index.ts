@@ -2,4 +2,5 @@
  * For development on one's own machine, on Node.js.
  */
 export * as HttpExecutor from "./HttpExecutor.ts"
+export { renderHistory } from "./renderHistory.ts"
 export * as Server from "./Server.ts"

@@ -122,6 +122,8 @@ export class Engine extends Context.Service<
     ) => Effect.Effect<void, never, R>
     /** Finds a function by its name, a partial or a full ARN, with or without a version or alias. */
     readonly find: (functionName: string) => Effect.Effect<functions.FunctionDescription, validate.Rejection>
+    /** The names of the durable functions that are registered now. */
+    readonly functions: Effect.Effect<ReadonlyArray<string>>
     /** Invokes a plain function once: JSON text in, JSON text out. */
     readonly invokePlain: (
       functionName: string,
@@ -407,6 +409,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
     register: registering(true),
     registerPlain: registering(false),
     find,
+    functions: Effect.sync(() =>
+      Array.from(registry.known.values()).flatMap(({ durable, name }) => (durable ? [name] : []))
+    ),
     invokePlain,
     start,
     settings,

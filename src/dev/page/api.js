@@ -1,4 +1,3 @@
-// @ts-check
 /** The page's server: questions, actions, and the stream of what changes. */
 
 /** @typedef {import("./model.js").HistoryEvent} HistoryEvent */
@@ -61,8 +60,7 @@ export const execution = (arn, after) => ask(`${path(arn)}?after=${after}`)
 export const event = (arn, eventId) => ask(`${path(arn)}/events/${eventId}`)
 
 /** @type {(start: { readonly FunctionName: string, readonly Payload?: string, readonly ExecutionName?: string }) => Promise<string>} */
-export const start = async (request) =>
-  (await post("/_dev/executions", JSON.stringify(request))).DurableExecutionArn
+export const start = async (request) => (await post("/_dev/executions", JSON.stringify(request))).DurableExecutionArn
 
 /** @type {(arn: string) => Promise<string>} */
 export const startAgain = async (arn) => (await post(`${path(arn)}/start-again`)).DurableExecutionArn

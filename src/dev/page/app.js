@@ -1,4 +1,3 @@
-// @ts-check
 /** The page: which view the address asks for, and what keeps it up to date. */
 import * as api from "./api.js"
 import { h, setText } from "./dom.js"
@@ -96,7 +95,11 @@ const executionScreen = (arn, selected) => {
         const event = await api.event(arn, data.eventId)
         const details = event[`${event.EventType}Details`]
         const whole = details?.Input ?? details?.Result
-        return { ...data, truncated: false, ...(data.error ? { error: details.Error.Payload } : { text: whole?.Payload }) }
+        return {
+          ...data,
+          truncated: false,
+          ...(data.error ? { error: details.Error.Payload } : { text: whole?.Payload })
+        }
       }
     },
     {
@@ -139,7 +142,8 @@ const executionScreen = (arn, selected) => {
       const text = error instanceof Error ? error.message : String(error)
       if (text !== problem) announce(text)
       problem = text
-      if (events.length === 0) main.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No such execution"), h("p", {}, text)))
+      if (events.length === 0)
+        main.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No such execution"), h("p", {}, text)))
     }
   })
   refresh()
@@ -188,7 +192,8 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLElement && /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return
   event.preventDefault()
-  document.querySelector("input[type=search]")?.focus()
+  const search = document.querySelector("input[type=search]")
+  if (search instanceof HTMLElement) search.focus()
 })
 
 show(false)

@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * What there is to know of one operation, or of the execution, and what can be done with it. Payloads are text, whatever
  * is in them.
@@ -107,6 +106,15 @@ const textBlock = (raw) => {
   return h("div", {}, block, more)
 }
 
+/** @type {(error: import("./model.js").ErrorObject) => string} An error in a line. */
+const errorLine = ({ ErrorData, ErrorMessage, ErrorType }) => {
+  const why = ErrorMessage || (ErrorData !== undefined && ErrorData.length <= 120 ? ErrorData : "")
+  return `${ErrorType ?? "failed"}${why === "" ? "" : `: ${why}`}`
+}
+
+/** @type {(from: number, to: number | undefined) => string} */
+const took = (from, to) => (to === undefined || to - from < 0.5 ? "" : formatDuration(to - from))
+
 /** @type {(error: import("./model.js").ErrorObject) => HTMLElement} */
 const errorBlock = (error) =>
   h(
@@ -199,13 +207,13 @@ const attempts = (/** @type {Operation} */ operation) =>
     : table("Attempts", ["#", "Started", "Took", "Outcome"], operation.attempts, (attempt) => [
         attempt.number,
         formatInstant(attempt.from).slice(11),
-        attempt.to === undefined ? "" : formatDuration(attempt.to - attempt.from),
+        took(attempt.from, attempt.to),
         [
           attempt.data?.error === undefined
             ? attempt.outcome === "checked"
               ? "not yet"
               : attempt.outcome
-            : `${attempt.data.error.ErrorType ?? "failed"}${attempt.data.error.ErrorMessage ? `: ${attempt.data.error.ErrorMessage}` : ""}`,
+            : errorLine(attempt.data.error),
           attempt.delaySeconds === undefined ? "" : `next after ${formatDuration(attempt.delaySeconds * 1000)}`
         ]
           .filter((part) => part !== "")
@@ -216,12 +224,8 @@ const invocations = (/** @type {Timeline} */ timeline) =>
   table("Invocations", ["#", "Started", "Took", "Outcome"], timeline.invocations, (invocation) => [
     invocation.number,
     formatInstant(invocation.from).slice(11),
-    invocation.to === undefined ? "" : formatDuration(invocation.to - invocation.from),
-    invocation.to === undefined
-      ? "running"
-      : invocation.error === undefined
-        ? "answered"
-        : `${invocation.error.ErrorType ?? "failed"}${invocation.error.ErrorMessage ? `: ${invocation.error.ErrorMessage}` : ""}`
+    took(invocation.from, invocation.to),
+    invocation.to === undefined ? "running" : invocation.error === undefined ? "answered" : errorLine(invocation.error)
   ])
 
 // ---- what can be done --------------------------------------------------------------------------------------
@@ -418,7 +422,10 @@ export const renderDetails = (operation, timeline, now, environment, { arn }) =>
       ["Ended", operation.endedAt === undefined ? undefined : instant(operation.endedAt)],
       ["Took", operation.endedAt === undefined ? undefined : durationOf(operation, now)],
       ["Duration", operation.seconds === undefined ? undefined : formatDuration(operation.seconds * 1000)],
-      [operation.kind === "step" ? "Next attempt" : "Due", open && operation.dueAt ? instant(operation.dueAt) : undefined],
+      [
+        operation.kind === "step" ? "Next attempt" : "Due",
+        open && operation.dueAt ? instant(operation.dueAt) : undefined
+      ],
       ["Timeout", operation.timeoutSeconds && formatDuration(operation.timeoutSeconds * 1000)],
       ["Heartbeat within", operation.heartbeatSeconds && formatDuration(operation.heartbeatSeconds * 1000)],
       ["Calls", operation.functionName],

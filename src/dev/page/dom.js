@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * Making elements. Data only ever becomes text nodes and attribute values: there is no way from here to markup.
  */
@@ -7,7 +6,9 @@
 
 /** @type {ReadonlySet<string>} Attributes that may come from data, or that the page sets itself. None runs anything. */
 const ATTRIBUTES = new Set([
-  ..."id class role type name for title value placeholder autocomplete spellcheck rows tabindex href datetime".split(" "),
+  ..."id class role type name for title value placeholder autocomplete spellcheck rows tabindex href datetime".split(
+    " "
+  ),
   ..."width height viewBox d hidden disabled open selected scope list min max colspan focusable".split(" ")
 ])
 

@@ -1,4 +1,3 @@
-// @ts-check
 /** One execution: the bar of tools, the timeline and the details of what is selected. */
 import { renderDetails, versionOf } from "./details.js"
 import { h, icon, set, setText } from "./dom.js"
@@ -16,7 +15,7 @@ const TONES = [
   ["waiting", "Waiting"],
   ["succeeded", "Succeeded"],
   ["failed", "Failed"],
-  ["ended", "Left or stopped"]
+  ["ended", "Other"]
 ]
 
 const legend = () =>
@@ -51,20 +50,12 @@ export class ExecutionView {
         options.onSelect?.(id)
       },
       onEnter: () => this.details.focus(),
-      onLeave: () => options.back?.(),
-      onCount: (shown, all) =>
-        setText(
-          this.count,
-          shown === all
-            ? `${all.toLocaleString("en")} ${all === 1 ? "operation" : "operations"}`
-            : `${shown.toLocaleString("en")} of ${all.toLocaleString("en")} operations`
-        )
+      onLeave: () => options.back?.()
     })
     this.view.selected = options.selected ?? ROOT
     this.title = h("h1", { tabindex: "-1" })
     this.status = h("span", { class: "status" })
     this.summary = h("p", { class: "muted summary" })
-    this.count = h("span", { class: "muted count" })
     const search = h("input", {
       type: "search",
       id: "find",
@@ -129,7 +120,6 @@ export class ExecutionView {
         ),
         h("button", { type: "button", class: "quiet", onclick: () => this.view.setCollapsed(true) }, "Collapse all"),
         h("button", { type: "button", class: "quiet", onclick: () => this.view.setCollapsed(false) }, "Expand all"),
-        this.count,
         legend()
       ),
       h("div", { class: "panes" }, this.view.element, this.details)
@@ -170,13 +160,12 @@ export class ExecutionView {
     if (version === this.version) return
     const same = version.split(" ")[0] === this.version.split(" ")[0]
     const focused = document.activeElement
-    const key = same && focused instanceof HTMLElement && this.details.contains(focused) ? focused.dataset.key : undefined
+    const key =
+      same && focused instanceof HTMLElement && this.details.contains(focused) ? focused.dataset.key : undefined
     const inside = this.details.contains(focused) && focused !== this.details
     const { scrollTop } = this.details
     this.version = version
-    this.details.replaceChildren(
-      ...renderDetails(operation, this.timeline, this.now, this.environment, this.options)
-    )
+    this.details.replaceChildren(...renderDetails(operation, this.timeline, this.now, this.environment, this.options))
     this.details.scrollTop = same ? scrollTop : 0
     // What had the focus may be gone, an answered callback's form as a rule: then the panel has it.
     if (!inside) return

@@ -1,4 +1,3 @@
-// @ts-check
 /** The list of executions, newest first. */
 import * as api from "./api.js"
 import { h, icon, set, setText } from "./dom.js"
@@ -90,7 +89,12 @@ export class ListView {
     this.empty = h("div", { class: "empty", hidden: true })
     this.more = h(
       "button",
-      { type: "button", class: "quiet", hidden: true, onclick: () => this.setFilter({ limit: this.filter.limit + PAGE }) },
+      {
+        type: "button",
+        class: "quiet",
+        hidden: true,
+        onclick: () => this.setFilter({ limit: this.filter.limit + PAGE })
+      },
       "Show more"
     )
     this.count = h("span", { class: "muted count" })
@@ -115,7 +119,11 @@ export class ListView {
           h(
             "thead",
             {},
-            h("tr", {}, ...["Status", "Name", "Function", "Started", "Took"].map((name) => h("th", { scope: "col" }, name)))
+            h(
+              "tr",
+              {},
+              ...["Status", "Name", "Function", "Started", "Took"].map((name) => h("th", { scope: "col" }, name))
+            )
           ),
           this.body
         ),
@@ -249,7 +257,15 @@ export class ListView {
         )
       ),
       h("td", {}, functionOf(execution.FunctionArn)),
-      h("td", {}, h("time", { datetime: new Date(execution.StartTimestamp).toISOString() }, formatInstant(execution.StartTimestamp))),
+      h(
+        "td",
+        {},
+        h(
+          "time",
+          { datetime: new Date(execution.StartTimestamp).toISOString() },
+          formatInstant(execution.StartTimestamp)
+        )
+      ),
       h("td", { class: "number" })
     )
   }

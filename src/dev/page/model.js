@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * What a history tells, as the page draws it: operations in their tree, each with the spans of time that it ran or
  * waited, and the invocations. Pure, so that the page, the static file and the tests share it.
@@ -293,6 +292,7 @@ export const readTimeline = (events, running) => {
     operation.tone = "waiting"
   }
   if (root.endedAt !== undefined) leave(operations.values(), root.endedAt)
+  else rest(operations.values(), operations)
   return {
     root,
     operations,
@@ -315,6 +315,29 @@ const leave = (operations, at) => {
     operation.tone = "ended"
     closeSpan(operation, at, "ended")
   }
+}
+
+/**
+ * A context waits when nothing in it runs and something in it waits.
+ *
+ * @param {Iterable<Operation>} all
+ * @param {ReadonlyMap<string, Operation>} operations
+ */
+const rest = (all, operations) => {
+  /** @type {Set<Operation>} */
+  const busy = new Set()
+  /** @type {Set<Operation>} */
+  const waiting = new Set()
+  for (const operation of all) {
+    if (operation.endedAt !== undefined || operation.kind === "context") continue
+    const marked = operation.tone === "waiting" ? waiting : busy
+    let one = operation.parentId === undefined ? undefined : operations.get(operation.parentId)
+    while (one !== undefined && !marked.has(one)) {
+      marked.add(one)
+      one = one.parentId === undefined ? undefined : operations.get(one.parentId)
+    }
+  }
+  for (const context of waiting) if (context.endedAt === undefined && !busy.has(context)) context.tone = "waiting"
 }
 
 /** @type {Readonly<Record<string, string>>} */
@@ -341,6 +364,7 @@ export const statusWords = ({ kind, status, tone }) => {
   if (kind === "callback") return "waiting for an answer"
   if (kind === "wait") return "waiting"
   if (kind === "invoke") return "waiting for the result"
+  if (kind === "context" && tone === "waiting") return "waiting"
   return tone === "waiting" ? "interrupted" : "running"
 }
 
@@ -404,8 +428,7 @@ export const visibleRows = (timeline, { collapsed, search = "", tone = "" }) => 
   const stack = [{ operation: timeline.root, level: 1, position: 1, siblings: 1 }]
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     const { level, operation, position, siblings } = next
-    const children =
-      shown === undefined ? operation.children : operation.children.filter((child) => shown?.has(child))
+    const children = shown === undefined ? operation.children : operation.children.filter((child) => shown?.has(child))
     const expanded = children.length === 0 ? undefined : shown !== undefined || !collapsed.has(operation.id)
     rows.push({ operation, level, expanded, position, siblings })
     if (expanded !== true) continue

@@ -1,4 +1,3 @@
-// @ts-check
 /** The page of a saved history: no server, nothing to do but to look. */
 import { setText } from "./dom.js"
 import { ExecutionView } from "./execution.js"

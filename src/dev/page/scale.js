@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * Time on the page: where an instant is drawn, and how durations and instants read.
  *

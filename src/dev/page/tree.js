@@ -1,4 +1,3 @@
-// @ts-check
 /**
  * The timeline: a tree of operations beside a chart of their time, with the invocations as bands behind it. Only the
  * rows in view exist, so that thousands of operations cost no more than fifty.
@@ -89,11 +88,18 @@ export const pathsOf = (operation, scale, now) => {
 
 // ---- rows --------------------------------------------------------------------------------------------------
 
-/** How long an operation took, or has taken up to now. */
+/**
+ * How long an operation took, or has taken up to now. Nothing where the history does not tell: a quick step's start and
+ * outcome are recorded by one request.
+ */
 export const durationOf = (
   /** @type {Pick<Operation, "startedAt" | "endedAt" | "tone">} */ { endedAt, startedAt, tone },
   /** @type {number} */ now
-) => (endedAt === undefined && tone === "ended" ? "" : formatDuration((endedAt ?? now) - startedAt))
+) => {
+  if (endedAt === undefined && tone === "ended") return ""
+  const millis = (endedAt ?? now) - startedAt
+  return endedAt !== undefined && millis < 0.5 ? "" : formatDuration(millis)
+}
 
 /** A row as a screen reader says it. */
 const label = (/** @type {Operation} */ operation, /** @type {number} */ now) =>
@@ -177,8 +183,7 @@ class RowView {
 
 export class TimelineView {
   /**
-   * @param {{ readonly onSelect: (id: string) => void, readonly onEnter: () => void, readonly onLeave: () => void,
-   *   readonly onCount?: (shown: number, all: number) => void }} options
+   * @param {{ readonly onSelect: (id: string) => void, readonly onEnter: () => void, readonly onLeave: () => void }} options
    */
   constructor(options) {
     this.options = options
@@ -200,6 +205,7 @@ export class TimelineView {
     this.scale = makeScale([], 0, this.mode)
     this.frame = 0
 
+    this.count = h("span")
     this.ticks = h("div", { class: "ticks" })
     this.bands = svg("svg", { class: "bands", "aria-hidden": "true", focusable: "false" })
     this.space = h("div", { class: "space", role: "none" })
@@ -221,7 +227,7 @@ export class TimelineView {
     this.element = h(
       "div",
       { class: "timeline" },
-      h("div", { class: "ruler", "aria-hidden": "true" }, h("span", { class: "ruler-name" }, "Operation"), this.ticks),
+      h("div", { class: "ruler", "aria-hidden": "true" }, h("span", { class: "ruler-name" }, this.count), this.ticks),
       h("div", { class: "stage" }, this.bands, this.tree, this.empty)
     )
     this.resize = new ResizeObserver(() => this.layout())
@@ -261,7 +267,7 @@ export class TimelineView {
     )
     // What is selected may be inside of what is now closed: then its outermost closed ancestor is.
     let closed = this.timeline?.operations.get(this.selected)
-    for (let one = closed; one !== undefined && one.id !== ROOT; ) {
+    for (let one = closed; one !== undefined && one.id !== ROOT;) {
       const parent = one.parentId === undefined ? undefined : this.timeline?.operations.get(one.parentId)
       if (parent !== undefined && this.collapsed.has(parent.id)) closed = parent
       one = parent
@@ -281,7 +287,15 @@ export class TimelineView {
     this.empty.hidden = this.rows.length > 1 || (this.search === "" && this.tone === "")
     this.drawBands()
     this.drawRows()
-    this.options.onCount?.(this.rows.length - 1, this.timeline.operations.size - 1)
+    const shown = this.rows.length - 1
+    const all = this.timeline.operations.size - 1
+    const words = all === 1 ? "operation" : "operations"
+    setText(
+      this.count,
+      shown === all
+        ? `${all.toLocaleString("en")} ${words}`
+        : `${shown.toLocaleString("en")} of ${all.toLocaleString("en")} ${words}`
+    )
   }
 
   drawBands() {
@@ -301,7 +315,7 @@ export class TimelineView {
       ...(failed === "" ? [] : [svg("path", { class: "band failed", d: failed })])
     )
     const numbers = segments
-      .filter((segment) => segment.active && segment.width >= 30)
+      .filter((segment) => segment.active && segment.width >= 20)
       .slice(0, 60)
       .map((segment) => {
         const mark = h("span", { class: segment.failed ? "mark failed" : "mark" }, `#${segment.invocation}`)

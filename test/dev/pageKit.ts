@@ -1,0 +1,132 @@
+/**
+ * What the tests of the page share: functions worth looking at, and a browser if there is one.
+ */
+import { Durable, DurableExecutionClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as fs from "node:fs"
+import { chromium } from "playwright-core"
+import * as Engine from "../../src/engine/Engine.ts"
+
+// ---- functions -----------------------------------------------------------------------------------
+
+class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { reason: Schema.String }) {}
+class OutOfStock extends Schema.TaggedError<OutOfStock>()("OutOfStock", { item: Schema.String }) {}
+
+const Order = Schema.Struct({ id: Schema.String, customer: Schema.String, items: Schema.Array(Schema.String) })
+
+export const order = { id: "7", customer: "ada@example.com", items: ["teapot", "unicorn", "cup"] }
+
+export const ProcessOrder = DurableFunction.make("process-order", {
+  payload: Order,
+  success: Schema.Struct({ chargeId: Schema.String, approvedBy: Schema.String, shipped: Schema.Array(Schema.String) }),
+  error: CardDeclined
+})
+
+const attempts = new Map<string, number>()
+const attempt = (name: string) => {
+  const next = (attempts.get(name) ?? 0) + 1
+  attempts.set(name, next)
+  return next
+}
+
+/** A step that fails twice, a context of concurrent steps of which one fails, a wait, and a callback. */
+export const processOrder = Effect.fnUntraced(function* (input: typeof Order.Type) {
+  const execution = yield* Durable.CurrentExecution
+  const charge = Effect.suspend(() =>
+    attempt(`${execution.arn} charge`) < 3
+      ? Effect.fail(new CardDeclined({ reason: "the bank does not answer" }))
+      : Effect.delay(Effect.succeed(`charge-${input.id}`), "120 millis")
+  )
+  const chargeId = yield* Durable.step("charge", charge, {
+    error: CardDeclined,
+    retry: Schedule.exponential("20 seconds").pipe(Schedule.upTo({ times: 4 }))
+  })
+  const reserve = (item: string, index: number) =>
+    Durable.step(
+      `reserve ${item}`,
+      Effect.delay(
+        item === "unicorn" ? Effect.fail(new OutOfStock({ item })) : Effect.succeed(`${item}-${index}`),
+        90 + 70 * index
+      ),
+      { error: OutOfStock, retry: { times: 0 } }
+    ).pipe(Effect.catchTag("OutOfStock", ({ item }) => Effect.succeed(`${item} later`)))
+  const shipped = yield* Durable.childContext(
+    "reserve all",
+    Effect.forEach(input.items, reserve, { concurrency: "unbounded" }),
+    { success: Schema.Array(Schema.String) }
+  )
+  yield* Durable.wait("cooling-off", "2 minutes")
+  const { approvedBy } = yield* Durable.waitForCallback("approval", () => Effect.delay(Effect.void, "40 millis"), {
+    success: Schema.Struct({ approvedBy: Schema.String }),
+    timeout: "3 days",
+    heartbeatTimeout: "1 day"
+  })
+  yield* Durable.step("ship", Effect.delay(Effect.void, "150 millis"))
+  return { chargeId, approvedBy, shipped }
+})
+
+export const Import = DurableFunction.make("import", { payload: Schema.Int, success: Schema.Int })
+
+/** Contexts of 124 steps: with the EXECUTION the 3,000 operations that the service allows, for a payload of 24. */
+export const importAll = Effect.fnUntraced(function* (batches: number) {
+  for (let batch = 1; batch <= batches; batch++) {
+    yield* Durable.childContext(
+      `batch ${batch}`,
+      Effect.forEach(
+        Array.from({ length: batch === 24 ? 123 : 124 }, (_, index) => index + 1),
+        (row) => Durable.step(`row ${row}`, Effect.succeed(row)),
+        { concurrency: 31, discard: true }
+      )
+    )
+  }
+  return batches
+})
+
+/** Registers both on the engine. */
+export const register = Effect.gen(function* () {
+  const engine = yield* Engine.Engine
+  const client = Layer.succeed(DurableExecutionClient.DurableExecutionClient, engine.client)
+  yield* engine.register(
+    "process-order",
+    Engine.fromHandler(DurableHandler.make(ProcessOrder, processOrder, { client }))
+  )
+  yield* engine.register("import", Engine.fromHandler(DurableHandler.make(Import, importAll, { client })))
+  return engine
+})
+
+// ---- the browser ---------------------------------------------------------------------------------
+
+const CANDIDATES = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+
+/** Chromium, where it is installed: `apt-get install chromium`, or its path in CHROMIUM. */
+export const executable = CANDIDATES.find((path) => path !== undefined && path !== "" && fs.existsSync(path))
+
+class BrowserFailed extends Data.TaggedError("BrowserFailed")<{ readonly cause: unknown }> {}
+
+/** Something that the browser does. */
+export const act = <A>(f: () => Promise<A>) =>
+  Effect.tryPromise({ try: f, catch: (cause) => new BrowserFailed({ cause }) })
+
+/** A browser, until the scope closes. */
+export const browser = Effect.acquireRelease(
+  act(() =>
+    chromium.launch({
+      executablePath: executable ?? "",
+      args: [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync"
+      ]
+    })
+  ),
+  (opened) => Effect.promise(() => opened.close())
+)
