@@ -42,7 +42,7 @@ const subpaths = (folder: string, extension: string): ReadonlyArray<string> =>
     .filter((file) => file.endsWith(extension) && !file.endsWith(`.d${extension}`))
     .map((file) => path.relative(folder, file).slice(0, -extension.length))
 
-const closed = /^internal\/|^operations\/|^index$|\/index$/
+const closed = /^internal\/|^operations\/|^dev\/page\/|^index$|\/index$/
 
 describe("package", () => {
   it("asks for effect and AWS's client, and for nothing else", () => {
@@ -82,6 +82,10 @@ describe("package", () => {
       [...roots].filter((name) => !expected.includes(name!)),
       []
     )
+    // what is read at run time: the web page
+    for (const file of fs.readdirSync(path.join(root, "src/dev/page"))) {
+      assert.isTrue(fs.existsSync(path.join(installed, "dist/dev/page", file)), `dist has no dev/page/${file}`)
+    }
     for (const name of subpaths(path.join(root, "src"), ".ts")) {
       assert.isTrue(
         files.some((file) => file.path === `src/${name}.ts`),

@@ -163,12 +163,15 @@ const executionScreen = (arn, selected) => {
 
 /** @type {Screen | undefined} */
 let screen
+/** The execution that is shown; none = the list. @type {string | null} */
+let shown = null
 
 /** @param {boolean} focus  Whether the reader came here: then the new heading has the focus. */
 const show = (focus) => {
   screen?.dispose()
   const query = new URLSearchParams(location.search)
   const arn = query.get("execution")
+  shown = arn
   screen = arn === null ? listScreen() : executionScreen(arn, query.get("operation") ?? "")
   document.title = screen.title
   main.replaceChildren(screen.element)
@@ -181,7 +184,10 @@ const go = (href) => {
   show(true)
 }
 
-addEventListener("popstate", () => show(true))
+addEventListener("popstate", () => {
+  // A skip link is a step in the browser's history as well, but on the same page.
+  if (new URLSearchParams(location.search).get("execution") !== shown) show(true)
+})
 document.addEventListener("click", (event) => {
   const link = event.target instanceof Element ? event.target.closest("a[data-link]") : null
   if (link === null || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return

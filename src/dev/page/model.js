@@ -337,7 +337,11 @@ const rest = (all, operations) => {
       one = one.parentId === undefined ? undefined : operations.get(one.parentId)
     }
   }
-  for (const context of waiting) if (context.endedAt === undefined && !busy.has(context)) context.tone = "waiting"
+  for (const context of waiting) {
+    if (context.endedAt !== undefined || busy.has(context)) continue
+    context.tone = "waiting"
+    for (const span of context.spans) span.tone = "waiting"
+  }
 }
 
 /** @type {Readonly<Record<string, string>>} */
