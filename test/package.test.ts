@@ -58,6 +58,10 @@ describe("package", () => {
 
   it("opens every public module and closes the others", { timeout: 60_000 }, async () => {
     await install()
+    // what is read at run time: the web page
+    for (const file of fs.readdirSync(path.join(root, "src/dev/page"))) {
+      assert.isTrue(fs.existsSync(path.join(installed, "dist/dev/page", file)), `dist has no dev/page/${file}`)
+    }
     const modules = subpaths(path.join(installed, "dist"), ".js")
     const open = ["effect-durable-lambda/testing", "effect-durable-lambda/engine", "effect-durable-lambda"]
     const expected = Object.fromEntries([
@@ -82,10 +86,6 @@ describe("package", () => {
       [...roots].filter((name) => !expected.includes(name!)),
       []
     )
-    // what is read at run time: the web page
-    for (const file of fs.readdirSync(path.join(root, "src/dev/page"))) {
-      assert.isTrue(fs.existsSync(path.join(installed, "dist/dev/page", file)), `dist has no dev/page/${file}`)
-    }
     for (const name of subpaths(path.join(root, "src"), ".ts")) {
       assert.isTrue(
         files.some((file) => file.path === `src/${name}.ts`),

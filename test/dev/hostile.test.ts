@@ -176,7 +176,7 @@ describe("hostile requests", () => {
         isRefusal(yield* kit.request(url, "DELETE", path), `DELETE ${path}`)
       }
       for (const path of [
-        "/",
+        "/index.html",
         "//",
         "/2025-12-01",
         "/2025-12-01/durable-executions/",
