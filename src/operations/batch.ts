@@ -24,7 +24,7 @@ import {
   transform,
   withHere
 } from "../internal/core/operation.ts"
-import { type Closing, type Decode, Op, rebuilds, type World } from "../internal/core/world.ts"
+import { type Closing, type Decode, mustRun, Op, rebuilds, type World } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { operationId } from "../internal/operationId.ts"
 import { Limits } from "../internal/wire.ts"
@@ -50,7 +50,7 @@ export const run = (
     const op = open(here, call, { type: "CONTEXT", subType: program.kind, name })
     if (op === undefined) return halt
     const batch: Batch = { here, op, program, options, title: `${call} "${name}"` }
-    return park(core, op, "ended", reader(batch), () => (core.mustRun(op) ? drive(batch) : undefined))
+    return park(core, op, "ended", reader(batch), () => (mustRun(op) ? drive(batch) : undefined))
   })
 }
 
@@ -148,7 +148,7 @@ const drive = (batch: Batch): (() => void) | undefined => {
     const item: Item = { index, op: own, status: "STARTED" }
     items.push(item)
     if (skipped) return
-    if (!flat && !core.mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
+    if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
     const inner = flat ? core.part(world, id, `${name} of ${title}`) : core.child(own, `${name} of ${title}`)
     const codec = { ...codecOf(batch, index), unrecorded: flat }
     running.add(item)

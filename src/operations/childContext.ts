@@ -3,7 +3,7 @@ import type { DurableContext } from "../DurableContext.ts"
 import { ChildContextFailed, type Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
 import { bodyContext, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
-import { Place } from "../internal/core/world.ts"
+import { mustRun, Place } from "../internal/core/world.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
@@ -134,7 +134,7 @@ export const contextHere = (
     summary: options.summary
   }
   return park(core, op, "ended", contexts.decoder(here, codec), () => {
-    if (!core.mustRun(op)) return undefined
+    if (!mustRun(op)) return undefined
     const world = core.child(op, `child context "${name}"`)
     const running = contexts.start(here, op, world, body, (exit) =>
       core.finish(op, world, () => contexts.close(here, op, exit, codec))

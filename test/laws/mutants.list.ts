@@ -20,6 +20,7 @@ export interface Mutant {
 }
 
 const CORE = "internal/core/Core.ts"
+const WORLDS = "internal/core/worlds.ts"
 const GATE = "internal/core/gate.ts"
 const VISITS = "internal/core/visits.ts"
 const WORK = "internal/core/work.ts"
@@ -87,19 +88,19 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a marker names the operation, not the wait", args: late, sound: "waits for one operation come in the order in which they were asked for, so the first known is the recorded one", patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
   { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
   { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
-  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[CORE, "if (world.unrecorded.length > 0) gate.unwritten.add(world)", ""]] },
+  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[WORLDS, "if (world.unrecorded.length > 0) gate.unwritten.add(world)", ""]] },
   { name: "what an ended body leaves is sent at once, without order", patches: [[CORE, "if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end(", "return end("]] },
 
   // ---- worlds
-  { name: "a context's end never waits for the service", quick: true, patches: [[CORE, "if (recorded || op.place.world.parked === op.waiters.length) {", "if (true) {"]] },
-  { name: "a context's end always waits for the service", sound: "slower by a round trip, as the prototype did it", patches: [[CORE, "if (recorded || op.place.world.parked === op.waiters.length) {", "if (recorded) {"]] },
+  { name: "a context's end never waits for the service", quick: true, patches: [[WORLDS, "if (recorded || op.place.world.parked === op.waiters.length) {", "if (true) {"]] },
+  { name: "a context's end always waits for the service", sound: "slower by a round trip, as the prototype did it", patches: [[WORLDS, "if (recorded || op.place.world.parked === op.waiters.length) {", "if (recorded) {"]] },
   { name: "a context's end moves its parent's clock", patches: [[CORE, 'if (op.spec.type !== "CONTEXT" && waiter.time > world.time)', "if (waiter.time > world.time)"]] },
   { name: "one clock for all worlds", quick: true, patches: [[CORE, "waiter.time > world.time) world.time = waiter.time", "waiter.time > root.time) root.time = waiter.time\n    world.time = root.time"]] },
-  { name: "a context's clock starts with the client's", patches: [[CORE, "op.id, world, world.time, ", "op.id, world, host.clock.currentTimeMillisUnsafe(), "]] },
+  { name: "a context's clock starts with the latest stamp", patches: [[WORLDS, "op.id, world, world.time, ", "op.id, world, gate.maxSeen(), "]] },
   { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
   { name: "unseeded random numbers", patches: [[OPERATION, "seededRandom(`${core.executionArn}#${place.world.place.path}`)", "seededRandom(String(Math.random()))"]] },
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "      core.lose(world)\n", ""]] },
-  { name: "a lost context is closed on the wire", args: hard, patches: [[CORE, "() => op.waiters.length === 0,", "() => false,"], [CORE, '      work.plan({ op, act: "recordIfAwaited", ending })', '      work.plan({ op, act: "record", ending })']] },
+  { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, '      work.plan({ op, act: "recordIfAwaited", ending })', '      work.plan({ op, act: "record", ending })']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (isLost(op.place.world)) return", ""]] },
   { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "      core.release(halt, world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
@@ -110,7 +111,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return false\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
 
   // ---- contexts that are rebuilt
-  { name: "a rebuilt context that had to wait keeps no outcome", quick: true, patches: [[CORE, "    op.outcome = outcome\n", "    if (recorded || op.place.world.parked === op.waiters.length) op.outcome = outcome\n"]] },
+  { name: "a rebuilt context that had to wait keeps no outcome", quick: true, patches: [[WORLDS, "    op.outcome = outcome\n", "    if (recorded || op.place.world.parked === op.waiters.length) op.outcome = outcome\n"]] },
   { name: "a rebuilt context answers before it is rebuilt", patches: [[GATE, "waiter.ready = !rebuilds(op) || op.outcome !== undefined", "waiter.ready = true"]] },
   { name: "a context that is being rebuilt does not keep its place", patches: [[ORDER, "chosen instanceof NonDeterministic || chosen.ready ? chosen : undefined", "chosen instanceof NonDeterministic || chosen.ready ? chosen : own !== undefined && outside !== undefined && outside.ready ? outside : undefined"]] },
 

@@ -13,7 +13,7 @@
  * change; timestamps of our own successive requests increase when they are at least `pace` apart.
  */
 import type * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
@@ -29,16 +29,16 @@ import type { Host, Options, Outcome } from "./host.ts"
 import * as Order from "./order.ts"
 import * as Visits from "./visits.ts"
 import * as Work from "./work.ts"
+import * as Worlds from "./worlds.ts"
 import {
-  type Closing,
   type Decode,
   type Op,
   type Place,
-  rebuilds,
   type Spec,
   type Waiter,
+  dueAtService,
   waitsForService,
-  World
+  type World
 } from "./world.ts"
 
 /** While steps keep the invocation alive: first look at the service after this long, then ever less often. */
@@ -46,7 +46,7 @@ const POLL_FIRST = 1_000
 const POLL_LONGEST = 10_000
 
 /** The core of one invocation, as operations and the handler see it. */
-export interface Core {
+export interface Core extends Worlds.Worlds {
   readonly executionArn: string
   /** The execution's own world. */
   readonly root: World
@@ -74,34 +74,6 @@ export interface Core {
   readonly park: (op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode) => Waiter
   /** The fiber was interrupted: it lets go at once, its work is cancelled in the background. */
   readonly unpark: (waiter: Waiter) => void
-  /** Whether the body of this context must run: it has no outcome yet, or only its children have one. */
-  readonly mustRun: (op: Op) => boolean
-  /** The world of a child context. Its clock starts with its parent's. */
-  readonly child: (op: Op, title: string) => World
-  /** The world of a batch. What of it is on record and not asked for again is the batch's own business while it rebuilds. */
-  readonly batch: (op: Op, title: string) => World
-  /** The world of a part of this one that has no record of its own. Its operations get their ids below `path`. */
-  readonly part: (world: World, path: string, title: string) => World
-  /**
-   * The body of a context has returned: how to record it, and what its parent goes on with. `parts` are its worlds
-   * without records.
-   */
-  readonly finish: (
-    op: Op,
-    world: World,
-    encode: () => Closing | Effect.Effect<Closing, Fatal>,
-    parts?: ReadonlyArray<World>
-  ) => void
-  /** The body of an item has returned. It is recorded if it is to be, and its batch goes on at once. */
-  readonly finishItem: <C extends Closing>(
-    op: Op,
-    world: World,
-    encode: () => C | Effect.Effect<C, Fatal>,
-    recorded: boolean,
-    done: (closing: C) => void
-  ) => void
-  /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
-  readonly lose: (world: World) => void
   /** Starts the body; `done` is called once, when the invocation's outcome is decided. */
   readonly start: (fork: () => Fiber.Fiber<unknown, unknown>, done: (outcome: Outcome) => void) => void
   /** Ends the invocation: user code cannot catch it. */
@@ -166,6 +138,21 @@ export const make = (
     offer: (update, lazy) => offer(update, lazy),
     pump: () => pump()
   })
+  const worlds = Worlds.make({
+    host,
+    gate,
+    visits,
+    work,
+    closed: () => closed,
+    delivery: () => delivery,
+    moving: (move) => {
+      const before = phase
+      phase = "running"
+      settled = false
+      move()
+      phase = before
+    }
+  })
   const alarm = Alarm.make(host, (isDue, now) => {
     if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()
     if (isDue("poll")) look(now)
@@ -221,110 +208,6 @@ export const make = (
     gate.forget(waiter)
     gate.wake(waiter.world)
     if (waiter.op.waiters.length === 0) waiter.op.cancel?.()
-  }
-
-  const mustRun = (op: Op): boolean => op.record === undefined || !isTerminal(op.record.Status) || rebuilds(op)
-
-  const child = (op: Op, title: string): World => {
-    const { world } = op.place
-    host.observer?.begin(op) // its START follows when the body has come to rest
-    return openWorld(title, op.id, op.id, world, world.time, world.rebuilding || rebuilds(op))
-  }
-
-  const batch = (op: Op, title: string): World => {
-    const world = child(op, title)
-    if (world.rebuilding) visits.leave(world)
-    return world
-  }
-
-  const part = (world: World, path: string, title: string): World =>
-    openWorld(title, path, world.place.parentId, world, world.time, world.rebuilding)
-
-  const finish: Core["finish"] = (op, world, encode, parts = []) =>
-    conclude(
-      world,
-      encode,
-      () => op.waiters.length === 0,
-      (closing) => finished(op, [world, ...parts], closing)
-    )
-
-  // The order in which items end decides nothing but how their batch ends, and that is on its own record.
-  const finishItem: Core["finishItem"] = (op, world, encode, recorded, done) =>
-    conclude(
-      world,
-      encode,
-      () => world.abandoned,
-      (closing) => {
-        if (recorded && !isRecorded(op)) {
-          keepOrder([world], closing)
-          work.plan({ op, act: "record", ending: closing.ending })
-        }
-        done(closing)
-      }
-    )
-
-  /** No operation of a context that has ended is sent any more, not even while its result is being encoded. */
-  const conclude = <C extends Closing>(
-    world: World,
-    encode: () => C | Effect.Effect<C, Fatal>,
-    isLost: () => boolean,
-    done: (closing: C) => void
-  ): void => {
-    leave(world, "ended")
-    if (closed || isLost()) return
-    const closing = encode()
-    if (!Effect.isEffect(closing)) return done(closing)
-    work.encode(closing, (closing: C) => {
-      if (isLost()) return
-      const before = phase
-      phase = "running" // who goes on with it moves the body
-      settled = false
-      done(closing)
-      phase = before
-    })
-  }
-
-  const isRecorded = ({ record }: Op): boolean => record !== undefined && isTerminal(record.Status)
-
-  /** What is rebuilt on replay is rebuilt by the order in which its completions came. */
-  const keepOrder = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
-    if (ending.ContextOptions?.ReplayChildren !== true) return
-    for (const world of worlds) if (world.unrecorded.length > 0) gate.unwritten.add(world)
-  }
-
-  const finished = (op: Op, worlds: ReadonlyArray<World>, closing: Closing): void => {
-    const { ending, outcome } = closing
-    const recorded = isRecorded(op)
-    if (!recorded) keepOrder(worlds, closing)
-    op.outcome = outcome
-    if (recorded || op.place.world.parked === op.waiters.length) {
-      // Rebuilt, or nothing else of the parent is parked: no order to get wrong, so nobody waits for the service.
-      gate.settle(op)
-      if (!recorded) work.plan({ op, act: "record", ending })
-    } else {
-      work.plan({ op, act: "recordIfAwaited", ending })
-    }
-  }
-
-  const lose = (world: World): void => {
-    world.abandoned = true
-    leave(world, "lost")
-  }
-
-  const leave = (world: World, state: "lost" | "ended"): void => {
-    if (world.state !== "open") return
-    world.state = state
-    world.movedAt = delivery
-    visits.leave(world)
-    gate.unwritten.delete(world)
-    gate.held.delete(world)
-  }
-
-  const openWorld = (...args: ConstructorParameters<typeof World>): World => {
-    const world = new World(...args)
-    world.movedAt = delivery
-    visits.enter(world)
-    return world
   }
 
   // ---- the body moves -------------------------------------------------------------------------------
@@ -517,19 +400,12 @@ export const make = (
   /** Steps keep the invocation alive: look whether something that the body waits for is due by now. */
   const look = (now: number): void => {
     if (work.running() === 0) return
-    let due = false
-    let earliest = Infinity
-    for (const { op } of parked) {
-      if (!waitsForService(op)) continue
-      const at = op.record?.WaitDetails?.ScheduledEndTimestamp ?? op.record?.StepDetails?.NextAttemptTimestamp
-      if (at === undefined || at <= now) due = true
-      else earliest = Math.min(earliest, at - now)
-    }
+    const { due, next } = dueAtService(parked, now)
     if (due) {
       polls++
       checkpoints.poll()
     }
-    alarm.set("poll", now + Math.min(Math.max(earliest, 1), Math.min((polls + 1) * POLL_FIRST, POLL_LONGEST)))
+    alarm.set("poll", now + Math.min(Math.max(next, 1), Math.min((polls + 1) * POLL_FIRST, POLL_LONGEST)))
   }
 
   // ---- begin and end ------------------------------------------------------------------------------------
@@ -600,10 +476,11 @@ export const make = (
   }
   gate.advance(-Infinity)
   if (options.order === "timestamps") lastReceived = monotonic() // the snapshot may be of this very instant
-  const root = openWorld("the workflow", "", undefined, undefined, execution.startTimestamp, false)
+  const root = worlds.enter("the workflow", "", undefined, undefined, execution.startTimestamp, false)
   checkpoints.listen({ responded, failed: fail })
 
   return {
+    ...worlds,
     executionArn: execution.arn,
     root,
     scheduler,
@@ -621,13 +498,6 @@ export const make = (
     recordOf: (id) => records.get(id),
     park: gate.park,
     unpark,
-    mustRun,
-    child,
-    batch,
-    part,
-    finish,
-    finishItem,
-    lose,
     start,
     fail,
     abort,

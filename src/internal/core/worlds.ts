@@ -1,0 +1,158 @@
+/**
+ * How worlds begin and end: the contexts, batches and items of the body, what goes on record when one has ended, and
+ * what its parent goes on with.
+ */
+import * as Effect from "effect/Effect"
+import type { Fatal } from "../../DurableError.ts"
+import { isTerminal } from "../wire.ts"
+import type { Gate } from "./gate.ts"
+import type { Host } from "./host.ts"
+import type { Visits } from "./visits.ts"
+import type { Work } from "./work.ts"
+import { type Closing, type Op, rebuilds, World } from "./world.ts"
+
+export interface Worlds {
+  /** A world of this invocation begins. */
+  readonly enter: (...args: ConstructorParameters<typeof World>) => World
+  /** The world of a child context. Its clock starts with its parent's. */
+  readonly child: (op: Op, title: string) => World
+  /** The world of a batch. What of it is on record and not asked for again is the batch's own business while it rebuilds. */
+  readonly batch: (op: Op, title: string) => World
+  /** The world of a part of this one that has no record of its own. Its operations get their ids below `path`. */
+  readonly part: (world: World, path: string, title: string) => World
+  /**
+   * The body of a context has returned: how to record it, and what its parent goes on with. `parts` are its worlds
+   * without records.
+   */
+  readonly finish: (
+    op: Op,
+    world: World,
+    encode: () => Closing | Effect.Effect<Closing, Fatal>,
+    parts?: ReadonlyArray<World>
+  ) => void
+  /** The body of an item has returned. It is recorded if it is to be, and its batch goes on at once. */
+  readonly finishItem: <C extends Closing>(
+    op: Op,
+    world: World,
+    encode: () => C | Effect.Effect<C, Fatal>,
+    recorded: boolean,
+    done: (closing: C) => void
+  ) => void
+  /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
+  readonly lose: (world: World) => void
+}
+
+/** What it asks of the core. */
+export interface Surroundings {
+  readonly host: Host
+  readonly gate: Gate
+  readonly visits: Visits
+  readonly work: Work
+  readonly closed: () => boolean
+  /** The delivery that is under way, or was last. */
+  readonly delivery: () => number
+  /** What is done in it moves the body. */
+  readonly moving: (move: () => void) => void
+}
+
+export const make = ({ closed, delivery, gate, host, moving, visits, work }: Surroundings): Worlds => {
+  const child = (op: Op, title: string): World => {
+    const { world } = op.place
+    host.observer?.begin(op) // its START follows when the body has come to rest
+    return enter(title, op.id, op.id, world, world.time, world.rebuilding || rebuilds(op))
+  }
+
+  const batch = (op: Op, title: string): World => {
+    const world = child(op, title)
+    if (world.rebuilding) visits.leave(world)
+    return world
+  }
+
+  const part = (world: World, path: string, title: string): World =>
+    enter(title, path, world.place.parentId, world, world.time, world.rebuilding)
+
+  const finish: Worlds["finish"] = (op, world, encode, parts = []) =>
+    conclude(
+      world,
+      encode,
+      () => op.waiters.length === 0,
+      (closing) => finished(op, [world, ...parts], closing)
+    )
+
+  // The order in which items end decides nothing but how their batch ends, and that is on its own record.
+  const finishItem: Worlds["finishItem"] = (op, world, encode, recorded, done) =>
+    conclude(
+      world,
+      encode,
+      () => world.abandoned,
+      (closing) => {
+        if (recorded && !isRecorded(op)) {
+          keepOrder([world], closing)
+          work.plan({ op, act: "record", ending: closing.ending })
+        }
+        done(closing)
+      }
+    )
+
+  /** No operation of a context that has ended is sent any more, not even while its result is being encoded. */
+  const conclude = <C extends Closing>(
+    world: World,
+    encode: () => C | Effect.Effect<C, Fatal>,
+    isLost: () => boolean,
+    done: (closing: C) => void
+  ): void => {
+    leave(world, "ended")
+    if (closed() || isLost()) return
+    const closing = encode()
+    if (!Effect.isEffect(closing)) return done(closing)
+    work.encode(closing, (closing: C) => {
+      if (isLost()) return
+      moving(() => done(closing))
+    })
+  }
+
+  const isRecorded = ({ record }: Op): boolean => record !== undefined && isTerminal(record.Status)
+
+  /** What is rebuilt on replay is rebuilt by the order in which its completions came. */
+  const keepOrder = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
+    if (ending.ContextOptions?.ReplayChildren !== true) return
+    for (const world of worlds) if (world.unrecorded.length > 0) gate.unwritten.add(world)
+  }
+
+  const finished = (op: Op, worlds: ReadonlyArray<World>, closing: Closing): void => {
+    const { ending, outcome } = closing
+    const recorded = isRecorded(op)
+    if (!recorded) keepOrder(worlds, closing)
+    op.outcome = outcome
+    if (recorded || op.place.world.parked === op.waiters.length) {
+      // Rebuilt, or nothing else of the parent is parked: no order to get wrong, so nobody waits for the service.
+      gate.settle(op)
+      if (!recorded) work.plan({ op, act: "record", ending })
+    } else {
+      work.plan({ op, act: "recordIfAwaited", ending })
+    }
+  }
+
+  const lose = (world: World): void => {
+    world.abandoned = true
+    leave(world, "lost")
+  }
+
+  const leave = (world: World, state: "lost" | "ended"): void => {
+    if (world.state !== "open") return
+    world.state = state
+    world.movedAt = delivery()
+    visits.leave(world)
+    gate.unwritten.delete(world)
+    gate.held.delete(world)
+  }
+
+  const enter = (...args: ConstructorParameters<typeof World>): World => {
+    const world = new World(...args)
+    world.movedAt = delivery()
+    visits.enter(world)
+    return world
+  }
+
+  return { enter, child, batch, part, finish, finishItem, lose }
+}
