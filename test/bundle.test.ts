@@ -17,7 +17,7 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * 1.5 KB to find plugins (their machinery comes along with the first of them) and the level of log lines, and 0.8 KB
  * for what batches ask of the core (the batches themselves come along with the first of them).
  */
-const budget = { minified: 145.3, gzip: 51.4 }
+const budget = { minified: 145.5, gzip: 51.4 }
 
 const contributors = (metafile: Metafile): string => {
   const sizes = new Map<string, number>()
