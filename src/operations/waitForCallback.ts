@@ -1,5 +1,6 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { CurrentExecution } from "../CurrentExecution.ts"
 import type { DurableContext } from "../DurableContext.ts"
 import { CallbackSubmitFailed, type StepFailed } from "../DurableError.ts"
@@ -9,7 +10,6 @@ import type { CodecServices, MaybeSchema, NoDurableOperations, StepServices, Typ
 import { callback, type CallbackError, type CallbackOptions } from "./callback.ts"
 import { contextHere } from "./childContext.ts"
 import { type CurrentStep, type Retry, step } from "./step.ts"
-import type * as Scope from "effect/Scope"
 
 /** Options of `waitForCallback`. */
 export interface WaitForCallbackOptions<E, SA, SE, T, H, RX> extends CallbackOptions<SA, SE, T, H> {

@@ -212,6 +212,20 @@ describe("waitForCondition: states", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 
+  it.effect("a state over the limit ends the execution with PayloadTooLarge", () =>
+    Effect.gen(function* () {
+      const fault = yield* kit.faultOf(
+        Durable.waitForCondition("c", () => Effect.succeed("x".repeat(1024 * 1024)), {
+          initial: "",
+          state: Schema.String,
+          until: () => false
+        })
+      )
+      assert.strictEqual(fault.type, "PayloadTooLarge")
+      assert.match(fault.message, /^STEP "c" \(.*\): its payload has 1048578 bytes/)
+    }).pipe(Effect.provide(layerMemory))
+  )
+
   it.effect("a recorded state that the schema of today cannot read ends the execution, not the check", () =>
     Effect.gen(function* () {
       const service = FakeService.make()
