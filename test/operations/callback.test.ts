@@ -451,6 +451,48 @@ describe("callback: waiting for it", () => {
     }).pipe(Effect.provide(layerSkipping))
   )
 
+  it.effect("in a finalizer of a context that lost a race it is refused with a message", () =>
+    Effect.gen(function* () {
+      const loser = Effect.gen(function* () {
+        const { await: answer } = yield* Durable.callback("approval")
+        yield* Effect.onInterrupt(Durable.wait("long", "1 day"), () => Effect.ignore(answer))
+      })
+      const gate = Promise.withResolvers<void>()
+      const winner = Durable.step(
+        "winner",
+        Effect.promise(() => gate.promise)
+      )
+      const execution = yield* kit.start(
+        Effect.andThen(Effect.raceFirst(Durable.childContext("loser", loser), winner), Durable.wait("after", "1 day"))
+      )
+      yield* outside.until(execution, "long", "WAIT")
+      gate.resolve()
+      const fault = yield* Effect.flip(execution.result)
+      assert.match(
+        (fault as Error).message,
+        /^CALLBACK "approval" was reached in a finalizer of child context "loser" after that context had been interrupted/
+      )
+    }).pipe(Effect.provide(layerSkipping))
+  )
+
+  it.effect("in a finalizer of a body that suspends it does nothing, and nothing hangs", () =>
+    Effect.gen(function* () {
+      let after = 0
+      const execution = yield* kit.start(
+        Effect.gen(function* () {
+          const { await: answer } = yield* Durable.callback("approval")
+          const finalizer = Effect.andThen(
+            Effect.ignore(answer),
+            Effect.sync(() => after++)
+          )
+          return yield* Effect.onInterrupt(Effect.as(Durable.wait("w", "1 hour"), "done"), () => finalizer)
+        })
+      )
+      assert.strictEqual(yield* execution.result, "done")
+      assert.strictEqual(after, 0)
+    }).pipe(Effect.provide(layerSkipping))
+  )
+
   it.effect("in a step it is refused with a message", () =>
     Effect.gen(function* () {
       const fault = yield* kit.faultOf(
