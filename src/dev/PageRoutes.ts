@@ -94,6 +94,9 @@ const summary = (description: Engine.Description): Summary => ({
 
 const EXECUTIONS = 100
 
+const isStatus = (text: string): text is Protocol.ExecutionStatus =>
+  (Protocol.ExecutionStatus.literals as ReadonlyArray<string>).includes(text)
+
 const list = (engine: Service): Route => ({
   method: "GET",
   path: "/_dev/executions",
@@ -101,9 +104,8 @@ const list = (engine: Service): Route => ({
     const status = wire.one(request, "status") ?? ""
     const search = (wire.one(request, "search") ?? "").trim().toLowerCase()
     const limit = yield* wire.number(request, "limit", EXECUTIONS)
-    const found = (yield* engine.list()).filter(
-      ({ DurableExecutionArn, Status }) =>
-        (status === "" || status === Status) && (search === "" || DurableExecutionArn.toLowerCase().includes(search))
+    const found = (yield* engine.list(isStatus(status) ? { status } : {})).filter(
+      ({ DurableExecutionArn }) => search === "" || DurableExecutionArn.toLowerCase().includes(search)
     )
     return json({
       Executions: found.slice(0, Math.max(0, limit)).map(summary),

@@ -26,6 +26,7 @@ import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
@@ -153,14 +154,17 @@ const write = (response: http.ServerResponse, chunk: Uint8Array): Effect.Effect<
 const send = (
   response: http.ServerResponse,
   requestId: string,
-  { body, headers, status }: Reply
+  { body, headers, status }: Reply,
+  closing: Effect.Effect<void>
 ): Effect.Effect<void> =>
   Effect.suspend(() => {
     response.writeHead(status, { "x-amzn-requestid": requestId, "cache-control": "no-store", ...headers })
     if (!Stream.isStream(body)) return Effect.sync(() => void response.end(body))
     response.flushHeaders()
     return Effect.ensuring(
-      Stream.runForEach(body as Stream.Stream<Uint8Array>, (chunk) => write(response, chunk)),
+      Stream.runForEach(Stream.interruptWhen(body as Stream.Stream<Uint8Array>, closing), (chunk) =>
+        write(response, chunk)
+      ),
       Effect.sync(() => void response.end())
     )
   })
@@ -203,6 +207,8 @@ export const make = Effect.fnUntraced(function* (
   const engine = yield* Engine
   const random = yield* Random.Random
   const run = yield* FiberSet.makeRuntime<never, void, never>()
+  // Streams have no end of their own: they would hold the server for all of its grace.
+  const closing = Latch.makeUnsafe(false)
   const host = options.host ?? "127.0.0.1"
   const port = options.port ?? 0
   const allowed = new Set([...LOOPBACK, ...(options.allowedHosts ?? []).map((name) => name.toLowerCase())])
@@ -251,7 +257,7 @@ export const make = Effect.fnUntraced(function* (
           response.shouldKeepAlive = false
           message.resume()
         }
-        return send(response, uuid(random), answered)
+        return send(response, uuid(random), answered, closing.await)
       }),
       // an answer that cannot be sent must not leave its client waiting
       Effect.catchCause((cause) =>
@@ -289,6 +295,7 @@ export const make = Effect.fnUntraced(function* (
   })
   const close = Effect.callback<void>((resume) => {
     server.close(() => resume(Effect.void))
+    closing.openUnsafe()
     server.closeIdleConnections()
   }).pipe(
     Effect.timeoutOption(options.grace ?? "1 second"),

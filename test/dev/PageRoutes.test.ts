@@ -1,5 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import * as http from "node:http"
 import * as Server from "../../src/dev/Server.ts"
 import * as Engine from "../../src/engine/Engine.ts"
@@ -208,6 +211,29 @@ describe("what changes", () => {
       assert.strictEqual(changes.at(-1)?.Status, "STOPPED")
       assert.isNumber(changes.at(-1)?.EndTimestamp)
       assert.notInclude(text, "InputPayload")
+    }).pipe(Effect.provide(layer()))
+  )
+})
+
+describe("a server that closes", () => {
+  it.live("does not wait for those who follow", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { url } = yield* Scope.provide(Server.make({ grace: "10 seconds" }), scope)
+      const closed = yield* Effect.timed(
+        follow(url, (read) => read.includes("retry"), Effect.void).pipe(
+          Effect.andThen(
+            Effect.callback<void>((resume) => {
+              http.get(`${url}/_dev/events`, (response) => {
+                response.resume()
+                response.once("data", () => resume(Effect.void))
+              })
+            })
+          ),
+          Effect.andThen(Scope.close(scope, Exit.void))
+        )
+      )
+      assert.isBelow(Duration.toMillis(closed[0]), 5000)
     }).pipe(Effect.provide(layer()))
   )
 })

@@ -82,7 +82,7 @@ describe("the web page in Chromium", { skip: kit.executable === undefined, concu
             await page.getByRole("button", { name: "Succeed" }).click()
             await page.getByText("This is not JSON").waitFor()
             await page.getByRole("button", { name: "Heartbeat" }).click()
-            await page.locator("#announcer", { hasText: "Heartbeat: done" }).waitFor({ state: "attached" })
+            await page.getByText("Heartbeat: done").waitFor()
             await page.getByLabel("Result (JSON)").fill('{"approvedBy":"Grace"}')
             await page.getByRole("button", { name: "Succeed" }).click()
             await page.locator(".headline .status", { hasText: "succeeded" }).waitFor()
@@ -328,6 +328,24 @@ describe("the web page in Chromium", { skip: kit.executable === undefined, concu
             await page.locator("#details h2", { hasText: "batch 1" }).waitFor()
           })
           assert.strictEqual(yield* kit.act(() => page.getByRole("button", { name: "Start again" }).count()), 0)
+          assert.deepStrictEqual(complaints, [])
+          fs.rmSync(path.dirname(file), { recursive: true })
+        }).pipe(Effect.provide(layer())),
+      PATIENCE
+    )
+
+    it.effect(
+      "shows thousands of invocations and attempts with fewer than 2,000 elements",
+      () =>
+        Effect.gen(function* () {
+          const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "page-")), "long.html")
+          fs.writeFileSync(file, renderHistory(kit.longHistory(3000)))
+          const { complaints, page } = yield* open(`file://${file}`)
+          yield* kit.act(() => page.getByText("3,000 invocations").waitFor())
+          assert.isBelow(yield* nodes(page), 2000)
+          yield* kit.act(() => page.getByRole("treeitem", { name: /^poll,/ }).click())
+          yield* kit.act(() => page.getByText("The last 25 of 3,000.").waitFor())
+          assert.isBelow(yield* nodes(page), 2000)
           assert.deepStrictEqual(complaints, [])
           fs.rmSync(path.dirname(file), { recursive: true })
         }).pipe(Effect.provide(layer())),

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
 import { chromium } from "playwright-core"
 import * as Engine from "../../src/engine/Engine.ts"
+import type * as History from "../../src/History.ts"
 
 // ---- functions -----------------------------------------------------------------------------------
 
@@ -97,6 +98,36 @@ export const register = Effect.gen(function* () {
   yield* engine.register("import", Engine.fromHandler(DurableHandler.make(Import, importAll, { client })))
   return engine
 })
+
+/** A step that is tried in one invocation after the other, a minute apart. */
+export const longHistory = (attempts: number): ReadonlyArray<History.Event> => {
+  const events: Array<History.Event> = []
+  const add = (at: number, event: Omit<History.Event, "EventId" | "EventTimestamp">) =>
+    void events.push({ ...event, EventId: events.length + 1, EventTimestamp: 1_800_000_000_000 + at })
+  add(0, { EventType: "ExecutionStarted", Name: "long", ExecutionStartedDetails: { Input: {}, ExecutionTimeout: 0 } })
+  for (let i = 0; i < attempts; i++) {
+    const at = 60_000 * i
+    add(at + 5, { EventType: "StepStarted", Id: "poll", Name: "poll", StepStartedDetails: {} })
+    add(at + 20, {
+      EventType: "StepFailed",
+      Id: "poll",
+      Name: "poll",
+      StepFailedDetails: {
+        Error: { Payload: { ErrorType: "Busy" } },
+        RetryDetails: { CurrentAttempt: i + 1, NextAttemptDelaySeconds: 60 }
+      }
+    })
+    add(at + 25, {
+      EventType: "InvocationCompleted",
+      InvocationCompletedDetails: {
+        StartTimestamp: 1_800_000_000_000 + at,
+        EndTimestamp: 1_800_000_000_000 + at + 25,
+        RequestId: `${i}`
+      }
+    })
+  }
+  return events
+}
 
 // ---- the browser ---------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 /** The page: which view the address asks for, and what keeps it up to date. */
 import * as api from "./api.js"
-import { h, setText } from "./dom.js"
+import { h, notify, setText } from "./dom.js"
 import { ExecutionView } from "./execution.js"
 import { functionOf, ListView } from "./list.js"
 import { readTimeline, statusWords } from "./model.js"
@@ -60,7 +60,10 @@ const listScreen = () => {
     element: view.element,
     heading: view.title,
     title: "Executions",
-    changed: refresh,
+    changed: (change) => {
+      // What is known is drawn with what was said; only what is new has to be asked for.
+      if (change === undefined || !view.change(change)) refresh()
+    },
     tick: () => view.tick(),
     dispose: () => {}
   }
@@ -79,10 +82,10 @@ const executionScreen = (arn, selected) => {
   let offset = 0
   let status = ""
   let problem = ""
+  let disposed = false
 
   const view = new ExecutionView(
     {
-      announce,
       linkOf,
       actions: {
         stop: () => api.stop(arn),
@@ -116,7 +119,7 @@ const executionScreen = (arn, selected) => {
   )
 
   const draw = () => {
-    if (page === undefined) return
+    if (page === undefined || disposed) return
     const { Invocation: one } = page
     const running = one === undefined ? undefined : { number: one.Number, from: one.StartTimestamp }
     const timeline = readTimeline(events, running)
@@ -140,7 +143,8 @@ const executionScreen = (arn, selected) => {
       draw()
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
-      if (text !== problem) announce(text)
+      if (disposed) return
+      if (text !== problem) notify(text)
       problem = text
       if (events.length === 0)
         main.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No such execution"), h("p", {}, text)))
@@ -157,7 +161,10 @@ const executionScreen = (arn, selected) => {
     tick: () => {
       if (status === "RUNNING") draw()
     },
-    dispose: () => view.dispose()
+    dispose: () => {
+      disposed = true
+      view.dispose()
+    }
   }
 }
 

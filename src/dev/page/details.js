@@ -2,7 +2,7 @@
  * What there is to know of one operation, or of the execution, and what can be done with it. Payloads are text, whatever
  * is in them.
  */
-import { h, icon, setText } from "./dom.js"
+import { h, icon, notify, setText } from "./dom.js"
 import { kindWord, ROOT, statusWords } from "./model.js"
 import { formatBytes, formatDuration, formatInstant } from "./scale.js"
 import { durationOf } from "./tree.js"
@@ -23,8 +23,7 @@ import { durationOf } from "./tree.js"
  * @typedef {{
  *   readonly actions?: Actions,
  *   readonly load?: (data: Data) => Promise<Data>,
- *   readonly linkOf?: (arn: string) => string,
- *   readonly announce: (text: string) => void
+ *   readonly linkOf?: (arn: string) => string
  * }} Environment  What the place where details are shown can do. A saved history can do nothing.
  */
 
@@ -51,8 +50,8 @@ const facts = (entries) =>
     )
   )
 
-/** @type {(text: string, what: string, environment: Environment) => HTMLButtonElement} */
-const copyButton = (text, what, { announce }) =>
+/** @type {(text: string, what: string) => HTMLButtonElement} */
+const copyButton = (text, what) =>
   h(
     "button",
     {
@@ -63,16 +62,15 @@ const copyButton = (text, what, { announce }) =>
       "data-key": `copy ${what}`,
       onclick: () =>
         void navigator.clipboard.writeText(text).then(
-          () => announce(`Copied ${what}`),
-          () => announce(`The browser does not let this page copy ${what}`)
+          () => notify(`Copied ${what}`),
+          () => notify(`The browser does not let this page copy ${what}`)
         )
     },
     icon("copy")
   )
 
-/** @type {(text: string, what: string, environment: Environment) => HTMLElement} */
-const copyable = (text, what, environment) =>
-  h("span", { class: "copyable" }, h("code", {}, text), copyButton(text, what, environment))
+/** @type {(text: string, what: string) => HTMLElement} */
+const copyable = (text, what) => h("span", { class: "copyable" }, h("code", {}, text), copyButton(text, what))
 
 /** JSON laid out, and anything else as it is. */
 export const pretty = (/** @type {string} */ text) => {
@@ -141,16 +139,15 @@ const dataBlock = (data) =>
       : textBlock(data.text)
 
 /** @type {(title: string, data: Data | undefined, environment: Environment) => HTMLElement | undefined} */
-const dataSection = (title, data, environment) => {
+const dataSection = (title, data, { load }) => {
   if (data === undefined) return undefined
   const body = h("div", {}, dataBlock(data))
   const heading = h("h3", {}, title)
   const section = h("section", {}, h("div", { class: "heading" }, heading), body)
   const text = data.text
   if (text !== undefined && !data.truncated) {
-    heading.after(copyButton(text, title.toLowerCase(), environment))
+    heading.after(copyButton(text, title.toLowerCase()))
   }
-  const { load } = environment
   if (data.truncated && load !== undefined) {
     const button = h(
       "button",
@@ -164,7 +161,7 @@ const dataSection = (title, data, environment) => {
               body.replaceChildren(dataBlock(whole))
               button.remove()
             },
-            (error) => environment.announce(String(error instanceof Error ? error.message : error))
+            (error) => notify(String(error instanceof Error ? error.message : error))
           )
       },
       "Load all of it"
@@ -235,11 +232,10 @@ const invocations = (/** @type {Timeline} */ timeline) =>
  *
  * @param {string} text
  * @param {{ readonly class?: string, readonly key: string, readonly type?: string }} options
- * @param {Environment} environment
  * @param {() => Promise<void> | undefined} act  Nothing when there is nothing to do.
  * @param {HTMLElement} problem  Where a refusal is shown.
  */
-const actionButton = (text, options, environment, act, problem) => {
+const actionButton = (text, options, act, problem) => {
   const button = h(
     "button",
     {
@@ -253,7 +249,7 @@ const actionButton = (text, options, environment, act, problem) => {
         setText(problem, "")
         done
           .then(
-            () => environment.announce(`${text}: done`),
+            () => notify(`${text}: done`),
             (error) => setText(problem, error instanceof Error ? error.message : String(error))
           )
           .finally(() => {
@@ -274,9 +270,8 @@ const newProblem = () => h("p", { class: "problem", role: "alert" })
  * @param {string} callbackId
  * @param {Actions} actions
  * @param {Operation} operation
- * @param {Environment} environment
  */
-const answerForms = (callbackId, actions, operation, environment) => {
+const answerForms = (callbackId, actions, operation) => {
   const problem = newProblem()
   const result = h("textarea", { id: "callback-result", rows: 4, spellcheck: "false", "data-key": "result" }, "{}")
   const plain = h("input", { type: "checkbox", id: "callback-plain", "data-key": "plain" })
@@ -311,7 +306,7 @@ const answerForms = (callbackId, actions, operation, environment) => {
     h(
       "div",
       { class: "buttons" },
-      actionButton("Succeed", { class: "primary", key: "succeed" }, environment, succeed, problem),
+      actionButton("Succeed", { class: "primary", key: "succeed" }, succeed, problem),
       h("label", { class: "inline" }, plain, "send as plain text")
     ),
     h(
@@ -323,29 +318,24 @@ const answerForms = (callbackId, actions, operation, environment) => {
     h(
       "div",
       { class: "buttons" },
-      actionButton("Fail", { class: "danger", key: "fail" }, environment, fail, problem),
+      actionButton("Fail", { class: "danger", key: "fail" }, fail, problem),
       operation.heartbeatSeconds === undefined
         ? undefined
-        : actionButton("Heartbeat", { key: "heartbeat" }, environment, () => actions.heartbeat(callbackId), problem)
+        : actionButton("Heartbeat", { key: "heartbeat" }, () => actions.heartbeat(callbackId), problem)
     ),
     problem
   )
 }
 
 /** Stopping asks once more, in place: it cannot be undone. */
-const executionButtons = (
-  /** @type {Operation} */ root,
-  /** @type {Actions} */ actions,
-  /** @type {Environment} */ environment
-) => {
+const executionButtons = (/** @type {Operation} */ root, /** @type {Actions} */ actions) => {
   const problem = newProblem()
-  const again = actionButton("Start again", { key: "again" }, environment, actions.startAgain, problem)
+  const again = actionButton("Start again", { key: "again" }, actions.startAgain, problem)
   let asked = false
   /** @type {HTMLButtonElement} */
   const stop = actionButton(
     "Stop",
     { class: "danger", key: "stop" },
-    environment,
     () => {
       if (asked) return actions.stop()
       asked = true
@@ -407,10 +397,8 @@ export const renderDetails = (operation, timeline, now, environment, { arn }) =>
       h("h2", { id: "details-title" }, operation.name === "" ? "(no name)" : operation.name),
       h("span", { class: "status", "data-tone": operation.tone }, statusWords(operation))
     ),
-    isRoot && actions !== undefined ? executionButtons(operation, actions, environment) : undefined,
-    callbackId !== undefined && open && actions !== undefined
-      ? answerForms(callbackId, actions, operation, environment)
-      : undefined,
+    isRoot && actions !== undefined ? executionButtons(operation, actions) : undefined,
+    callbackId !== undefined && open && actions !== undefined ? answerForms(callbackId, actions, operation) : undefined,
     dataSection(operation.outcome?.error === undefined ? "Result" : "Error", operation.outcome, environment),
     operation.outcome === undefined && last?.data !== undefined
       ? dataSection(`Attempt ${last.number}`, last.data, environment)
@@ -439,9 +427,9 @@ export const renderDetails = (operation, timeline, now, environment, { arn }) =>
             : h("a", { href: linkOf(called), "data-link": "" }, called.split("/").slice(-2)[0] ?? called)
       ],
       ["In", parent === undefined ? undefined : parent.name],
-      ["Id", isRoot ? undefined : copyable(operation.id, "the id", environment)],
-      ["Callback id", callbackId === undefined ? undefined : copyable(callbackId, "the callback id", environment)],
-      ["ARN", isRoot && arn !== undefined ? copyable(arn, "the ARN", environment) : undefined]
+      ["Id", isRoot ? undefined : copyable(operation.id, "the id")],
+      ["Callback id", callbackId === undefined ? undefined : copyable(callbackId, "the callback id")],
+      ["ARN", isRoot && arn !== undefined ? copyable(arn, "the ARN") : undefined]
     ]),
     attempts(operation),
     isRoot ? invocations(timeline) : undefined

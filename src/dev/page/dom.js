@@ -88,6 +88,23 @@ export const setText = (element, text) => {
   if (element.textContent !== text) element.textContent = text
 }
 
+/** How long a notice is there to be read. */
+const NOTICE_MILLIS = 5000
+
+/**
+ * Shows a line for a moment, and has it read out.
+ *
+ * @param {string} text
+ */
+export const notify = (text) => {
+  const place = document.getElementById("notice")
+  if (place === null) return
+  setText(place, text)
+  setTimeout(() => {
+    if (place.textContent === text) setText(place, "")
+  }, NOTICE_MILLIS)
+}
+
 /** 16 by 16, strokes. Each status has a shape of its own, so that colour is never the only sign. */
 const ICONS = {
   running: "M8 2.5a5.5 5.5 0 1 1-5.5 5.5M6.5 5.5v5l4-2.5z",

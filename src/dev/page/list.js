@@ -1,6 +1,6 @@
 /** The list of executions, newest first. */
 import * as api from "./api.js"
-import { h, icon, set, setText } from "./dom.js"
+import { h, icon, notify, set, setText } from "./dom.js"
 import { statusWords } from "./model.js"
 import { formatDuration, formatInstant } from "./scale.js"
 
@@ -49,7 +49,7 @@ export class ListView {
     const search = h("input", {
       type: "search",
       id: "search",
-      placeholder: "Search names and functions",
+      placeholder: "Search",
       "aria-label": "Search executions by name, function or ARN",
       autocomplete: "off",
       oninput: () => this.setFilter({ search: search.value }),
@@ -193,7 +193,7 @@ export class ListView {
       this.draw(Total, Functions)
       if (tell) this.options.announce(`${Total} executions`)
     } catch (error) {
-      if (asked === this.asking) this.options.announce(error instanceof Error ? error.message : String(error))
+      if (asked === this.asking) notify(error instanceof Error ? error.message : String(error))
     }
   }
 
@@ -280,6 +280,25 @@ export class ListView {
     }
     const last = row.cells[4]
     if (last !== undefined) setText(last, took(execution, now))
+  }
+
+  /**
+   * Takes in what is told of an execution. Not when it would come or go: then the list has to be asked for.
+   *
+   * @param {Summary} change
+   * @returns {boolean}
+   */
+  change(change) {
+    const index = this.executions.findIndex(
+      ({ DurableExecutionArn }) => DurableExecutionArn === change.DurableExecutionArn
+    )
+    const known = this.executions[index]
+    const row = [...this.body.rows].find(({ dataset }) => dataset.arn === change.DurableExecutionArn)
+    if (known === undefined || row === undefined) return false
+    if (this.filter.status !== "" && change.Status !== this.filter.status) return false
+    this.executions = this.executions.with(index, change)
+    this.drawRow(row, change, Date.now() + this.offset)
+    return true
   }
 
   /** Time goes on for what runs. */

@@ -17,6 +17,7 @@ export const ROW_HEIGHT = 30
 const OVERSCAN = 6
 /** What is shorter is still seen. */
 const MIN_WIDTH = 4
+const HALF_PIXEL = 0.5
 
 // ---- bars --------------------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ export const pathsOf = (operation, scale, now) => {
     const from = Math.min(scale.x(span.from), scale.width - MIN_WIDTH)
     const width = Math.max(MIN_WIDTH, Math.min(scale.x(span.to ?? now), scale.width) - from)
     const [kind, path] = shape(operation, span, from, width)
-    if (from + width <= (drawn.get(kind) ?? -1)) continue // all of it is covered
+    if (from + width < (drawn.get(kind) ?? -1) + HALF_PIXEL) continue // it would not be seen
     drawn.set(kind, from + width)
     paths.set(kind, (paths.get(kind) ?? "") + path)
   }
