@@ -396,10 +396,12 @@ export const make = <
     }
     return built
   }
-  return (event, context) =>
+  const handler: LambdaHandler = (event, context) =>
     (services ??= build()).then((services) =>
       Effect.runPromiseWith(services)(
         invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context, named) // the layer has R
       )
     )
+  // the name of its definition, for who finds it among a file's exports: the dev server
+  return Object.assign(handler, { "~effect-durable-lambda/DurableHandler": definition.name })
 }

@@ -22,7 +22,11 @@ const parse = (text: string): unknown =>
 const judge = (response: http.IncomingMessage, text: string): Effect.Effect<unknown, Engine.InvocationError> => {
   const body = parse(text)
   const { statusCode = 0 } = response
-  if (statusCode === 200 && response.headers["x-amz-function-error"] === undefined) return Effect.succeed(body)
+  // the Runtime Interface Emulator tells a failure by the body alone
+  const isFailure =
+    response.headers["x-amz-function-error"] !== undefined ||
+    (field(body, "errorType") !== undefined && field(body, "errorMessage") !== undefined && !field(body, "Status"))
+  if (statusCode === 200 && !isFailure) return Effect.succeed(body)
   return Effect.fail(
     new Engine.InvocationError({
       errorType: field(body, "errorType") ?? String(response.headers["x-amzn-errortype"] ?? "Runtime.ExitError"),
@@ -32,15 +36,15 @@ const judge = (response: http.IncomingMessage, text: string): Effect.Effect<unkn
   )
 }
 
-/** Runs a function by posting its events to `<endpoint>/2015-03-31/functions/<name>/invocations`. */
-export const fromEndpoint =
-  (endpoint: string, functionName: string): Engine.Executor =>
+/** Runs a function by posting its events to a URL, as one does to Lambda's Runtime Interface Emulator. */
+export const fromUrl =
+  (url: string): Engine.Executor =>
   (event) =>
     Effect.callback<Effect.Effect<unknown, Engine.InvocationError>, Engine.InvocationError>((resume, signal) => {
       const failed = (error: Error) =>
         resume(Effect.fail(new Engine.InvocationError({ errorType: "Runtime.ExitError", reason: error.message })))
       const request = http.request(
-        new URL(`/2015-03-31/functions/${encodeURIComponent(functionName)}/invocations`, endpoint),
+        url,
         { method: "POST", headers: { "content-type": "application/json" }, signal },
         (response) => {
           const chunks: Array<Buffer> = []
@@ -52,3 +56,7 @@ export const fromEndpoint =
       request.on("error", failed)
       request.end(JSON.stringify(event))
     }).pipe(Effect.flatten)
+
+/** Runs a function by posting its events to `<endpoint>/2015-03-31/functions/<name>/invocations`. */
+export const fromEndpoint = (endpoint: string, functionName: string): Engine.Executor =>
+  fromUrl(new URL(`/2015-03-31/functions/${encodeURIComponent(functionName)}/invocations`, endpoint).href)

@@ -282,7 +282,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
         version: functions.resolveVersion(reference, registered.options),
         place: settings.place,
         tenantId,
-        now: timers.now
+        now: timers.now,
+        clock: timers.clock
       })
     )
 

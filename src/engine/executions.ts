@@ -368,7 +368,8 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     if (isOver) return verdict
     if (verdict._tag === "Succeeded") Live.close(draft, { status: "SUCCEEDED", result: verdict.result })
     if (verdict._tag === "Failed") Live.close(draft, { status: "FAILED", error: verdict.error })
-    if (failed && draft.execution.failures > settings.retry.retries) {
+    const retries = registry.known.get(execution.functionName)?.options.retries ?? settings.retry.retries
+    if (failed && draft.execution.failures > retries) {
       Live.close(draft, { status: "FAILED", error: functions.errorObject(verdict.error) })
     }
     return verdict
@@ -404,7 +405,8 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
       yield* launch({ registered, version: target.version, name, id, payload, tenantId, caller: origin })
       return
     }
-    const request = { requestId: newId(), place: settings.place, now: timers.now, version: target.version, tenantId }
+    const { clock, now } = timers
+    const request = { requestId: newId(), place: settings.place, now, clock, version: target.version, tenantId }
     const exit = yield* Effect.exit(functions.callPlain(registered, payload, request))
     yield* completeInvoke(
       origin,

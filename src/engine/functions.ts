@@ -2,6 +2,7 @@
  * Functions as the engine sees them: how they are named, what they are called with, how they fail.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -95,6 +96,8 @@ export interface FunctionOptions {
   readonly executionTimeoutSeconds?: number | undefined
   /** How long one invocation may take, in seconds of the engine's clock. Default 900. */
   readonly invocationTimeoutSeconds?: number | undefined
+  /** After so many retries of an invocation the execution fails. Default: the engine's `retry.retries`. */
+  readonly retries?: number | undefined
   /** The version that `$LATEST` and aliases stand for. Default `$LATEST`. */
   readonly version?: string | undefined
 }
@@ -194,13 +197,20 @@ export const makeContext = (options: {
 export const callPlain = (
   registered: Registered,
   payload: string | undefined,
-  options: Omit<Parameters<typeof makeContext>[0], "name" | "deadline">
+  options: Omit<Parameters<typeof makeContext>[0], "name" | "deadline"> & { readonly clock: Clock.Clock }
 ): Effect.Effect<string, InvocationError> =>
   Effect.suspend(() => {
-    const seconds = registered.options.invocationTimeoutSeconds ?? MAX_INVOCATION_SECONDS
-    const deadline = options.now() + seconds * 1000
+    const limit = registered.options.invocationTimeoutSeconds
+    const deadline = options.now() + (limit ?? MAX_INVOCATION_SECONDS) * 1000
     const context = makeContext({ ...options, name: registered.name, deadline })
-    return registered.executor(payload === undefined ? null : JSON.parse(payload), context)
+    const call = registered.executor(payload === undefined ? null : JSON.parse(payload), context)
+    if (limit === undefined) return call
+    const orElse = () => Effect.fail(timedOut(limit))
+    return Effect.provideService(
+      Effect.timeoutOrElse(call, { duration: `${limit} seconds`, orElse }),
+      Clock.Clock,
+      options.clock
+    )
   }).pipe(Effect.map((result) => JSON.stringify(result ?? null)))
 
 /** A random id in the form of a UUID of version 4, from Effect's `Random`, so that a seed makes it repeatable. */
