@@ -255,7 +255,7 @@ const serveFile = Effect.fnUntraced(function* (shared: Shared, served: FileFunct
   code.subscribe((version, files) => {
     const keeping = [...versions.values()].reduce((sum, { executions }) => sum + executions.size, 0)
     emit({ _tag: "CodeChanged", functionName: name, version: version.number, files, keeping })
-    for (const running of [...versions.values()]) release(running)
+    for (const running of versions.values()) release(running)
   })
   yield* engine.subscribe(({ execution }) => {
     if (execution.status === "RUNNING") return
