@@ -212,12 +212,15 @@ export const make = Effect.fnUntraced(function* (
     return readLines(readable, (text) => options.line({ stream, text, requestId }, pid))
   })
 
+  let isOver = false
   const end = (error: Engine.InvocationError) => {
-    if (!Deferred.doneUnsafe(ended, Effect.succeed(error))) return
+    if (isOver) return
+    isOver = true
     isAlive = false
     signal(child, "SIGKILL") // what it has started ends with it
-    api.end(error)
     options.ended(pid, isAsked ? undefined : error)
+    api.end(error)
+    Deferred.doneUnsafe(ended, Effect.succeed(error))
   }
   child.once("error", (error) => end(exitError(`The process could not be started: ${error.message}`)))
   child.once("exit", (status, name) => {
