@@ -5,10 +5,11 @@
  *
  * An hour takes three seconds. DEMO_SPEED=10 makes everything ten times faster.
  */
+import * as path from "node:path"
 import { isDeepStrictEqual } from "node:util"
+import { Functions, Server } from "effect-durable-lambda/dev"
 import { Engine, ExecutionStore, Timers } from "effect-durable-lambda/engine"
 import { Effect, Layer } from "effect"
-import * as Sandbox from "./Sandbox.ts"
 import * as Timeline from "./Timeline.ts"
 
 const speed = Number(process.env.DEMO_SPEED ?? 1)
@@ -33,31 +34,34 @@ const demo = Effect.gen(function* () {
   const broken: Array<string> = []
   let lines = 0
 
-  const sandbox: Sandbox.Sandbox = yield* Sandbox.make(engine, {
-    invoked: (pid, fresh) => {
-      timeline.invoked(pid, fresh)
-      if (timeline.invocations() === 2) {
-        timeline.explain("Each invocation runs the workflow from its first line. What is recorded answers at once.")
-      }
-    },
-    ran: (step) => {
-      timeline.ran(step)
-      if (ended.has(step)) broken.push(`"${step}" ran again after its outcome had been recorded`)
-      runs[step] = (runs[step] ?? 0) + 1
-      if (step === "pack" && runs.pack === 1) {
-        setTimeout(() => {
-          timeline.killed()
-          timeline.explain('Killed in the middle of "pack". What came before is recorded and will not run again;')
-          timeline.explain('"pack" has no outcome yet, so it will.')
-          sandbox.kill()
-        }, 500 / speed)
-      }
-    },
-    logged: (message) => {
-      timeline.logged(message)
-      lines += 1
+  const invoked = (pid: number, reused: boolean) => {
+    timeline.invoked(pid, !reused)
+    if (timeline.invocations() === 2) {
+      timeline.explain("Each invocation runs the workflow from its first line. What is recorded answers at once.")
     }
-  })
+  }
+
+  const ran = (step: string, pid: number) => {
+    timeline.ran(step)
+    if (ended.has(step)) broken.push(`"${step}" ran again after its outcome had been recorded`)
+    runs[step] = (runs[step] ?? 0) + 1
+    if (step === "pack" && runs.pack === 1) {
+      setTimeout(() => {
+        timeline.killed()
+        timeline.explain('Killed in the middle of "pack". What came before is recorded and will not run again;')
+        timeline.explain('"pack" has no outcome yet, so it will.')
+        process.kill(pid, "SIGKILL")
+      }, 500 / speed)
+    }
+  }
+
+  /** The handler's process is known by what it writes: what ran, and the workflow's log, a JSON object a line. */
+  const wrote = (text: string, pid: number) => {
+    if (text.startsWith("ran ")) return ran(text.slice("ran ".length), pid)
+    if (!text.startsWith("{")) return timeline.line(text)
+    timeline.logged(JSON.parse(text).message)
+    lines += 1
+  }
 
   yield* engine.subscribe(({ events }) => {
     for (const event of events) {
@@ -77,7 +81,17 @@ const demo = Effect.gen(function* () {
   })
 
   timeline.heading("An order, on Lambda's rules. An hour takes three seconds. The handler has a process of its own.")
-  yield* engine.register("process-order", sandbox.invoke)
+  const { url } = yield* Server.Server
+  const file = path.join(import.meta.dirname, "handler.ts")
+  const env = { NODE_OPTIONS: "--conditions=@effect-durable-lambda/source" }
+  yield* Functions.serveFunctions([{ file, env }], {
+    endpoint: url,
+    reload: "off",
+    onEvent: (event) => {
+      if (event._tag === "Invoked") invoked(event.pid, event.reused)
+      if (event._tag === "Line") wrote(event.text, event.pid)
+    }
+  })
   const arn = yield* engine.start({ functionName: "process-order:$LATEST", payload: JSON.stringify(order) })
   const end = yield* engine.await(arn)
 
@@ -99,7 +113,8 @@ const demo = Effect.gen(function* () {
 })
 
 const timers = Timers.layerScaled({ timeScale: 3 / 3600 / speed })
-const layer = Layer.provide(Engine.layer, [ExecutionStore.layerMemory, timers])
+const engine = Layer.provide(Engine.layer, [ExecutionStore.layerMemory, timers])
+const layer = Layer.provideMerge(Server.layer, engine)
 
 Effect.runPromise(demo.pipe(Effect.scoped, Effect.provide(layer), Effect.timeout("28 seconds"))).then(
   (asPromised) => process.exit(asPromised ? 0 : 1),

@@ -5,6 +5,7 @@
  */
 import * as http from "node:http"
 import * as path from "node:path"
+import { setTimeout as pause } from "node:timers/promises"
 import { pathToFileURL } from "node:url"
 import { Worker } from "node:worker_threads"
 import * as snapshot from "./snapshot.ts"
@@ -127,6 +128,13 @@ const run = (authority: string, [file = "", exported = "", folder]: ReadonlyArra
     return post("/effect-durable-lambda/loaded", loaded)
   }
 
+  // async: as below. What has been written is on its way before the answer; a full pipe makes writing asynchronous.
+  const flushed = async () => {
+    for (const stream of [process.stdout, process.stderr]) {
+      while (stream.writableLength > 0 && !stream.destroyed) await pause(1)
+    }
+  }
+
   /** The process cannot go on: says why, and exits. */
   const fail = (error: RuntimeError, status: number): void => {
     if (isFailing) return
@@ -134,7 +142,8 @@ const run = (authority: string, [file = "", exported = "", folder]: ReadonlyArra
     const route = requestId === undefined ? "init/error" : `invocation/${requestId}/error`
     const exit = () => process.exit(status)
     setTimeout(exit, 1_000)
-    report()
+    flushed()
+      .then(() => report())
       .then(() => post(runtime(route), error))
       .then(exit, exit)
   }
@@ -207,6 +216,7 @@ const run = (authority: string, [file = "", exported = "", folder]: ReadonlyArra
             return { kind: "error", body: JSON.stringify(describe(thrown)) }
           }
         )
+      await flushed()
       if (isFailing) return
       await request("POST", runtime(`invocation/${requestId}/${answered.kind}`), answered.body).answer
       requestId = undefined
