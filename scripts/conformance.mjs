@@ -13,7 +13,7 @@ import { parseArgs } from "node:util"
 import { condition, copyShared, root } from "./shared.mjs"
 
 /** Those whose operations exist. */
-const SUITES = "step,wait,child,callback,invoke,wait_for_condition,wait_for_callback,plugin"
+const SUITES = "step,wait,child,parallel,map,callback,invoke,wait_for_condition,wait_for_callback,plugin"
 
 const { tokens } = parseArgs({ allowPositionals: true, strict: false, tokens: true })
 const value = (name) => {
