@@ -234,15 +234,22 @@ const makeQueue = (
           ? Buffer.byteLength(JSON.stringify(error))
           : 0
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
-    const operation = describe(update)
-    if (bytes > limit) return new PayloadTooLarge({ operation, bytes, limit })
+    if (bytes > limit) return new PayloadTooLarge({ operation: describe(update), bytes, limit })
     stored += bytes
     known.add(update.Id)
     if (known.size > limits.operations) {
-      return new OperationLimitExceeded({ operation, quantity: "operations", limit: limits.operations })
+      return new OperationLimitExceeded({
+        operation: describe(update),
+        quantity: "operations",
+        limit: limits.operations
+      })
     }
     if (stored > limits.storageBytes) {
-      return new OperationLimitExceeded({ operation, quantity: "bytes", limit: limits.storageBytes })
+      return new OperationLimitExceeded({
+        operation: describe(update),
+        quantity: "bytes",
+        limit: limits.storageBytes
+      })
     }
     warnOf("operations", known.size, limits.operations)
     warnOf("bytes", stored, limits.storageBytes)

@@ -66,9 +66,10 @@ interface Batch {
 
 const nameOf = ({ kind, names }: Program, index: number): string => names?.[index] ?? `${DEFAULT_NAMES[kind]}${index}`
 
-const codecOf = ({ program }: Batch, index: number): contexts.ContextCodec => ({
+const codecOf = ({ program }: Batch, index: number, unrecorded = false): contexts.ContextCodec => ({
   success: program.success(index),
-  failure: { operation: nameOf(program, index), schema: program.error(index), Wrapper: ChildContextFailed }
+  failure: { operation: nameOf(program, index), schema: program.error(index), Wrapper: ChildContextFailed },
+  unrecorded
 })
 
 /** The codec that the user gave for the whole result. The batch itself does not fail. */
@@ -150,13 +151,12 @@ const drive = (batch: Batch): (() => void) | undefined => {
     if (skipped) return
     if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
     const inner = flat ? core.part(world, id, `${name} of ${title}`) : core.child(own, `${name} of ${title}`)
-    const codec = { ...codecOf(batch, index), unrecorded: flat }
     running.add(item)
     item.running = contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
       core.finishItem(
         own,
         inner,
-        () => contexts.close(here, own, exit, codec),
+        () => contexts.close(here, own, exit, codecOf(batch, index, flat)),
         !flat,
         ({ ending, outcome, plain }) => {
           running.delete(item)

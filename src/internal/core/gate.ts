@@ -108,6 +108,10 @@ export const make = (
     world.parked--
     op.waiters.splice(op.waiters.indexOf(waiter), 1)
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
+    if (op.waiters.length > 0) return
+    op.run = undefined // no attempt begins without a waiter
+    // (the code may await again what a callback gave)
+    if (op.spec.type === "STEP" && op.record !== undefined && isTerminal(op.record.Status)) opened.delete(op.id)
   }
 
   const wake = (world: World): void => {

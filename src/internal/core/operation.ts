@@ -178,17 +178,30 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
 
 /**
  * The services of the steps that a body fiber with these services asks for. Kept per context: merging is what a
- * step costs most.
+ * step costs most, so a body that has no services of its own builds on what the body around it has merged.
  */
-export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> => {
-  const known = core.stepContexts.get(fiber.context)
+export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> =>
+  servicesOfSteps(core, place, fiber.context)
+
+const servicesOfSteps = (core: Core, place: Place, context: Context.Context<never>): Context.Context<never> => {
+  const known = core.stepContexts.get(context)
   if (known !== undefined) return known
-  const services = new Map(fiber.context.mapUnsafe)
-  for (const [key, service] of core.host.outside.mapUnsafe) services.set(key, service)
-  services.set(DurableContext.key, { core, place, inStep: true })
-  const made = Context.makeUnsafe<never>(services)
-  core.stepContexts.set(fiber.context, made)
+  const around = place.outer?.inner === context ? place.outer.context : undefined
+  const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
+  const inStep = { core, place, inStep: true }
+  const made =
+    around === undefined || above === undefined
+      ? mergeOutside(core, context, inStep)
+      : Context.add(servicesOfSteps(core, above, around), DurableContext, inStep)
+  core.stepContexts.set(context, made)
   return made
+}
+
+const mergeOutside = (core: Core, context: Context.Context<never>, inStep: DurableContext["Service"]) => {
+  const services = new Map(context.mapUnsafe)
+  for (const [key, service] of core.host.outside.mapUnsafe) services.set(key, service)
+  services.set(DurableContext.key, inStep)
+  return Context.makeUnsafe<never>(services)
 }
 
 /** The services of a body that stands at `place`. */
@@ -196,15 +209,17 @@ export const bodyContext = (
   context: Context.Context<never>,
   core: Core,
   place: Place
-): Context.Context<DurableContext> =>
-  (Context.get(context, Scheduler.Scheduler) === core.scheduler
-    ? context
-    : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
-  ).pipe(
-    Context.add(Clock.Clock, new WorldClock(place.world)),
-    Context.add(Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`)),
-    Context.add(DurableContext, { core, place, inStep: false })
-  )
+): Context.Context<DurableContext> => {
+  const scheduled =
+    Context.get(context, Scheduler.Scheduler) === core.scheduler
+      ? context
+      : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
+  const timed = Context.add(scheduled, Clock.Clock, new WorldClock(place.world))
+  const seeded = Context.add(timed, Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`))
+  const inner = Context.add(seeded, DurableContext, { core, place, inStep: false })
+  place.outer = { context, inner }
+  return inner
+}
 
 const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
 

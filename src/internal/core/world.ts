@@ -29,6 +29,8 @@ export class Place {
   /** `ParentId` of the operations: the nearest context that has a record. */
   readonly parentId: string | undefined
   readonly world: World
+  /** Services of the body that stands here, and of the body around it. */
+  outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
   private readonly occurrences = new Map<string, number>()
 
   constructor(path: string, parentId: string | undefined, world: World) {
