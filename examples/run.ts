@@ -19,6 +19,8 @@ import { Post, Sign, sign } from "./12-callback.ts"
 import { Approve, approve, Chat } from "./13-wait-for-callback.ts"
 import { Jobs, Render, render } from "./14-wait-for-condition.ts"
 import { Sell, sell } from "./15-invoke.ts"
+import { Travel, travel, Trip } from "./16-parallel.ts"
+import { Gallery, gallery, Images } from "./17-map.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
@@ -61,6 +63,13 @@ const examples: Readonly<Record<string, Start>> = {
     next: (job) => Effect.succeed({ ...job, page: job.page + 1, status: job.page < 2 ? "running" : "done" })
   }),
   "15-invoke": TestRunner.start(Sell, sell, { item: "teapot", cents: 1000 }),
+  "16-parallel": Effect.provideService(TestRunner.start(Travel, travel, "Oslo"), Trip, {
+    book: (what) => Effect.succeed(`a ${what}`),
+    quote: (carrier) => Effect.succeed(carrier.length)
+  }),
+  "17-map": Effect.provideService(TestRunner.start(Gallery, gallery, ["a.png", "b.png", "c.png"]), Images, {
+    resize: (image) => Effect.succeed(`small-${image}`)
+  }),
   "20-plugins": TestRunner.start(Weekly, weekly, "sales", { plugins: [metrics] }),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),

@@ -6,11 +6,19 @@
 import {
   type DurableContext,
   type DurableExecutionClient as AwsClient,
+  NestingType,
   StepSemantics,
   withDurableExecution
 } from "@aws/durable-execution-sdk-js"
 import { assert, describe, it } from "@effect/vitest"
-import { Durable, DurableExecutionClient, DurableFunction, DurableHandler, type Protocol } from "effect-durable-lambda"
+import {
+  BatchResult,
+  Durable,
+  DurableExecutionClient,
+  DurableFunction,
+  DurableHandler,
+  type Protocol
+} from "effect-durable-lambda"
 import { Engine } from "effect-durable-lambda/engine"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -435,6 +443,107 @@ const workloads: Readonly<Record<string, Workload>> = {
         Effect.flatMap((message) => Durable.step("after", ok(message))),
         Durable.childContext("c")
       )
+  "map, one step each": {
+    aws: async (context) => {
+      const batch = await context.map("m", ["a", "b", "c"], (child, item) => child.step("s", async () => item))
+      return batch.getResults()
+    },
+    ours: () => Durable.map("m", ["a", "b", "c"], (item) => Durable.step("s", ok(item)))
+  },
+  "map, two at a time, over a wait": {
+    aws: async (context) => {
+      const batch = await context.map(
+        "m",
+        [1, 2, 3],
+        async (child, n) => {
+          await child.wait("w", { seconds: n })
+          return child.step("s", async () => n * 2)
+        },
+        { maxConcurrency: 2, itemNamer: (n: number) => `item ${n}` }
+      )
+      return batch.getResults()
+    },
+    ours: () =>
+      Durable.map(
+        "m",
+        [1, 2, 3],
+        (n) => Effect.andThen(Durable.wait("w", `${n} seconds`), Durable.step("s", ok(n * 2))),
+        {
+          concurrency: 2,
+          itemName: (n) => `item ${n}`
+        }
+      )
+  },
+  "an empty map": {
+    aws: async (context) => (await context.map("m", [], async () => 1)).getResults(),
+    ours: () => Durable.map("m", [], () => ok(1))
+  },
+  "parallel, named branches of different types": {
+    aws: async (context) => {
+      const batch = await context.parallel("p", [
+        { name: "a", func: (child) => child.step("s", async () => "x") },
+        { name: "b", func: async () => ({ k: [1, null] }) }
+      ])
+      return { a: batch.all[0]?.result, b: batch.all[1]?.result }
+    },
+    ours: () => Durable.parallel("p", { a: Durable.step("s", ok("x")), b: ok({ k: [1, null] }) })
+  },
+  "parallel, flat": {
+    aws: async (context) => {
+      const batch = await context.parallel(
+        "p",
+        [(child) => child.step("s", async () => 1), (child) => child.step("t", async () => 2)],
+        { nesting: NestingType.FLAT }
+      )
+      return batch.getResults()
+    },
+    ours: () => Durable.parallel("p", [Durable.step("s", ok(1)), Durable.step("t", ok(2))], { nesting: "flat" })
+  },
+  "a map that ends early": {
+    aws: async (context) => {
+      const batch = await context.map("m", [1, 2, 3, 4], async (_, n) => n, {
+        maxConcurrency: 1,
+        completionConfig: { minSuccessful: 2 }
+      })
+      await context.wait("w", { seconds: 1 })
+      return [batch.completionReason, batch.status, batch.totalCount, batch.successCount]
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const batch = yield* Durable.map("m", [1, 2, 3, 4], (n) => ok(n), {
+          concurrency: 1,
+          mode: "result",
+          completion: { minSuccessful: 2 }
+        })
+        yield* Durable.wait("w", "1 second")
+        return [batch.completionReason, batch.status, batch.counts.total, batch.counts.success]
+      })
+  },
+  "a large map": {
+    aws: async (context) => {
+      const batch = await context.map("m", [1, 2, 3], (child, n) => child.step("s", async () => `${n}`.repeat(100_000)))
+      await context.wait("w", { seconds: 1 })
+      return batch.getResults().map((text) => (text as string).length)
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const texts = yield* Durable.map("m", [1, 2, 3], (n) => Durable.step("s", ok(`${n}`.repeat(100_000))))
+        yield* Durable.wait("w", "1 second")
+        return texts.map((text) => text.length)
+      })
+  },
+  "a large parallel": {
+    aws: async (context) => {
+      const batch = await context.parallel("p", [async () => "x".repeat(200_000), async () => "y".repeat(200_000)])
+      await context.wait("w", { seconds: 1 })
+      return batch.totalCount
+    },
+    ours: () =>
+      Effect.gen(function* () {
+        const both = yield* Durable.parallel("p", [ok("x".repeat(200_000)), ok("y".repeat(200_000))])
+        yield* Durable.wait("w", "1 second")
+        return both.length
+      })
   },
   "nothing at all": { aws: async () => {}, ours: () => Effect.void }
 }
@@ -733,6 +842,78 @@ describe("what differs on purpose", () => {
         ["START", "FAIL"]
       )
       assert.strictEqual(ours.error?.ErrorType, "Declined")
+    })
+  )
+
+  it.effect("values of undefined: AWS's JS SDK 2.4.0 gets this wrong (section 24), and drops them", () =>
+    Effect.gen(function* () {
+      const [aws, ours] = yield* both({
+        aws: async (context) => {
+          const batch = await context.map("m", [1, 2], async (_, n) => (n === 1 ? undefined : n))
+          return [batch.successCount, batch.getResults().length, batch.succeeded().length]
+        },
+        ours: () =>
+          Effect.map(
+            Durable.map("m", [1, 2], (n) => ok(n === 1 ? undefined : n), { mode: "result" }),
+            (batch) => [batch.counts.success, batch.successes.length, BatchResult.succeeded(batch).length]
+          )
+      })
+      assert.strictEqual(aws.result, "[2,1,1]")
+      assert.strictEqual(ours.result, "[2,2,2]")
+    })
+  )
+
+  it.effect("minSuccessful > total: AWS's JS SDK 2.4.0 gets this wrong (section 24), and does not refuse it", () =>
+    Effect.gen(function* () {
+      const [aws, ours] = yield* both({
+        aws: async (context) => {
+          const batch = await context.map("m", [1, 2], async (_, n) => n, { completionConfig: { minSuccessful: 5 } })
+          return batch.completionReason
+        },
+        ours: () => Durable.map("m", [1, 2], (n) => ok(n), { mode: "result", completion: { minSuccessful: 5 } })
+      })
+      assert.strictEqual(aws.result, '"ALL_COMPLETED"')
+      assert.strictEqual(ours.error?.ErrorType, "InvalidOperation")
+      assert.deepStrictEqual(ours.updates, [])
+    })
+  )
+
+  it.effect("started items of a large batch: AWS's JS SDK 2.4.0 gets this wrong (section 25), and loses them", () =>
+    Effect.gen(function* () {
+      const big = "x".repeat(150_000)
+      const seen: Record<"aws" | "ours", Array<ReadonlyArray<number>>> = { aws: [], ours: [] }
+      yield* both({
+        aws: async (context) => {
+          const batch = await context.parallel(
+            "p",
+            [
+              async () => big,
+              async () => big,
+              async (child) => {
+                await child.wait("slow", { seconds: 100 })
+                return ""
+              }
+            ],
+            { completionConfig: { minSuccessful: 2 } }
+          )
+          seen.aws.push([batch.totalCount, batch.startedCount])
+          await context.wait("w", { seconds: 1 })
+        },
+        ours: () =>
+          Effect.gen(function* () {
+            const { counts } = yield* Durable.parallel(
+              "p",
+              [Effect.as(Durable.wait("slow", "100 seconds"), ""), ok(big), ok(big)],
+              { mode: "result", completion: { minSuccessful: 2 } }
+            )
+            seen.ours.push([counts.total, counts.started])
+            yield* Durable.wait("w", "1 second")
+          })
+      })
+      assert.deepStrictEqual(seen.aws[0], [3, 1])
+      assert.deepStrictEqual(seen.aws.at(-1), [2, 0])
+      for (const counts of seen.ours) assert.deepStrictEqual(counts, [3, 1])
+      assert.isAbove(seen.ours.length, 1)
     })
   )
 

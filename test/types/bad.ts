@@ -281,3 +281,58 @@ DurableClient.succeed(DurableClient.callback("id"), { yes: true })
 // prettier-ignore
 // @ts-expect-error a failure that is neither declared nor described
 DurableClient.fail(DurableClient.callback("id", { error: CardDeclined }), new Error("no"))
+
+// ---- parallel and map ------------------------------------------------------------------------------------
+
+// @ts-expect-error a completion rule without mode "result"
+Durable.parallel("both", [charge, charge], { completion: { minSuccessful: 1 } })
+
+// @ts-expect-error the same, of a map
+Durable.map("m", [1], () => charge, { completion: () => "succeed" })
+
+// @ts-expect-error a codec of the whole without mode "result"
+Durable.map("m", [1], () => charge, { result: Schema.Any })
+
+// @ts-expect-error an item's schema narrower than its value
+Durable.map("m", [1], () => Effect.succeed("a" as string), { success: Schema.Literals(["a"]) })
+
+// @ts-expect-error a branch's schema narrower than its value
+Durable.branch(Effect.succeed("a" as string), { success: Schema.Literals(["a"]) })
+
+// prettier-ignore
+// @ts-expect-error in a pipe
+Effect.succeed("a" as string).pipe(Durable.branch({ success: Schema.Literals(["a"]) }))
+
+// @ts-expect-error a misspelt option
+Durable.map("m", [1], () => charge, { concurency: 1 })
+
+// @ts-expect-error a misspelt nesting
+Durable.parallel("p", [charge], { nesting: "FLAT" })
+
+// @ts-expect-error a threshold and a function
+Durable.parallel("p", [charge], { mode: "result", completion: { minSuccessful: 1, shouldComplete: () => true } })
+
+// @ts-expect-error a completion function that decides something else
+Durable.map("m", [1], () => charge, { mode: "result", completion: () => true })
+
+// @ts-expect-error a branch that is no effect
+Durable.parallel("p", [1])
+
+// @ts-expect-error without a name
+Durable.map([1], () => charge)
+
+// prettier-ignore
+// @ts-expect-error in a step
+Durable.step("outer", Durable.map("m", [1], () => charge))
+
+// prettier-ignore
+// @ts-expect-error a failure used as if it had survived without a schema
+Durable.map("m", [1], () => Effect.fail(new CardDeclined({ reason: "" }))).pipe(Effect.catchTag("CardDeclined", () => Effect.void))
+
+// prettier-ignore
+// @ts-expect-error a raw service in an item
+DurableHandler.make(Fn, () => Effect.asVoid(Durable.map("m", [1], () => raw)))
+
+// prettier-ignore
+// @ts-expect-error a raw service in a branch
+DurableHandler.make(Fn, () => Effect.asVoid(Durable.parallel("p", { a: raw })))

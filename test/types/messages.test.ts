@@ -124,6 +124,30 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
     "Argument of type 'number' is not assignable to parameter of type 'string'."
   ],
   "a misspelt option of a callback": [`Durable.callback("a", { timout: "1 day" })`, "Did you mean to write 'timeout'?"],
+  "an item's schema narrower than its value": [
+    `Durable.map("m", [1], () => Effect.succeed("x" as string), { success: Schema.Literals(["a"]) })`,
+    '"The `success` schema does not accept every value of this map\'s items."'
+  ],
+  "a branch's schema narrower than its value": [
+    `Durable.parallel("p", [Durable.branch(Effect.succeed("x" as string), { success: Schema.Literals(["a"]) })])`,
+    '"The `success` schema does not accept every value of this branch."'
+  ],
+  "a completion without mode result": [
+    `Durable.parallel("p", [Durable.step("a", Effect.succeed(1))], { completion: { minSuccessful: 1 } })`,
+    `'"A \`completion\` ends a batch with values missing: it needs \`mode: \\"result\\"\`."'`
+  ],
+  "a codec of the whole without mode result": [
+    `Durable.map("m", [1], () => Effect.succeed(1), { result: Schema.Any })`,
+    `'"\`result\` is the codec of a BatchResult: it needs \`mode: \\"result\\"\`."'`
+  ],
+  "a raw service in an item": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Durable.map("m", [1], () => charge)))`,
+    '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'
+  ],
+  "a misspelt option of a batch": [
+    `Durable.map("m", [1], () => Effect.succeed(1), { concurency: 1 })`,
+    "Did you mean to write 'concurrency'?"
+  ],
   "a misspelt option": [
     `Durable.step("a", charge, { sucess: Schema.String })`,
     "'sucess' does not exist in type 'StepOptions<CardDeclined | Unavailable, undefined, undefined, \"AtLeastOncePerRetry\", undefined, never>'. Did you mean to write 'success'?"

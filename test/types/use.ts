@@ -2,7 +2,14 @@
 /**
  * Uses of the API, with exactly the types that they must have. Compiled by `tsc -p tsconfig.json`, never run.
  */
-import { Durable, DurableClient, type DurableError, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import {
+  BatchResult,
+  Durable,
+  DurableClient,
+  type DurableError,
+  DurableFunction,
+  DurableHandler
+} from "effect-durable-lambda"
 import type { DurableContext } from "effect-durable-lambda/DurableContext"
 import { TestRunner } from "effect-durable-lambda/testing"
 import type { StepServices } from "effect-durable-lambda/StepServices"
@@ -519,3 +526,79 @@ is<void, DurableClient.CallbackError, Client>()(DurableClient.succeed(approval, 
 DurableClient.succeed(DurableClient.callback("id"))
 DurableClient.succeed(DurableClient.callback("id"), "text")
 DurableClient.succeed(DurableClient.callback("id", { success: Schema.Void }), undefined)
+
+// ---- parallel and map ------------------------------------------------------------------------------------
+
+/** Codecs without services need none of the steps. */
+type And<R = never> = Requires<R> | StepServices<never>
+const stepA = Durable.step("a", Effect.succeed(1))
+const label = (item: string) =>
+  Durable.step(
+    "print",
+    Labels.use((labels) => labels.print(item))
+  )
+// a struct, a tuple, a list: each branch keeps its type, errors are a union, requirements add up
+is<{ a: number; b: string }, StepFailed, And<Labels>>()(Durable.parallel("both", { a: stepA, b: label("b") }))
+is<[number, { readonly id: string }], StepFailed, And<Payments>>()(
+  Durable.parallel("both", [stepA, Durable.step("charge", raw)])
+)
+is<number[], never, Requires>()(
+  Durable.parallel(
+    "all",
+    [1, 2].map(() => stepA)
+  )
+)
+// errors: operations' pass, others need a branch with a schema
+declare const declinable: Effect.Effect<Charge, CardDeclined | Unavailable>
+is<{ a: Charge }, ChildContextFailed, Requires>()(Durable.parallel("p", { a: declinable }))
+is<{ a: Charge; b: number }, CardDeclined | ChildContextFailed, Requires>()(
+  Durable.parallel("p", { a: Durable.branch(declinable, { success: Charge, error: CardDeclined }), b: stepA })
+)
+is<[Charge], CardDeclined | Unavailable, Requires>()(
+  Durable.parallel("p", [declinable.pipe(Durable.branch({ error: Schema.Union([CardDeclined, Unavailable]) }))])
+)
+// services of a branch's codecs are services of steps
+is<[string], never, And<Key>>()(Durable.parallel("p", [Durable.branch(Effect.succeed("x"), { success: Secret })]))
+// mode "result" never fails; its items have the shape of the branches
+const batch = Durable.parallel("both", [stepA, Durable.step("charge", raw)], {
+  mode: "result",
+  completion: { minSuccessful: 1 }
+})
+export const second = Effect.map(batch, ({ completionReason, items: [a, b] }) => [
+  completionReason,
+  a._tag === "Success" ? a.value.toFixed() : b._tag === "Success" ? b.value.id : "none"
+])
+is<string[], never, And<Payments>>()(second)
+const struct = Durable.parallel("p", { a: stepA, b: declinable }, { mode: "result" })
+is<readonly [number | Charge, ChildContextFailed], never, Requires>()(
+  Effect.map(struct, ({ failures: [failure], successes: [value] }) => [value!, failure!] as const)
+)
+is<ReadonlyArray<number | Charge>, ChildContextFailed, Requires>()(Effect.flatMap(struct, BatchResult.orFail))
+// map: item and index are typed, also in the name; a completion function sees its progress
+is<string[], StepFailed, And<Labels>>()(
+  Durable.map("labels", order.items, (item, index) => label(`${item.toUpperCase()} ${index.toFixed()}`), {
+    concurrency: 5,
+    itemName: (item, index) => `${item.trim()} ${index.toFixed()}`
+  })
+)
+is<Durable.BatchResult<string, StepFailed>, never, And<Payments>>()(
+  Durable.map("m", order.items, (item) => Effect.as(Durable.step("charge", raw), item), {
+    mode: "result",
+    completion: ({ completedCount, items }) => (completedCount > 1 && items[0]?.name === "x" ? "fail" : "continue"),
+    summary: ({ counts, successes: [first] }) => `${counts.success} ${first?.trim()}`
+  })
+)
+is<Charge[], CardDeclined | ChildContextFailed, Requires>()(
+  Durable.map("m", [1], () => declinable, { success: Charge, error: CardDeclined })
+)
+// a codec of the whole
+declare const Whole: Schema.Codec<Durable.BatchResult<number, never>, string>
+is<Durable.BatchResult<number, never>, never, Requires>()(
+  Durable.map("m", [1], () => stepA, { mode: "result", result: Durable.text(Whole) })
+)
+// batches in batches, in a generator, under combinators
+export const nested = Effect.fnUntraced(function* (orders: ReadonlyArray<Order>) {
+  const lists = yield* Durable.map("orders", orders, (one) => Durable.map("items", one.items, label))
+  return lists.flat().join()
+})
+is<string, StepFailed, And<Labels>>()(nested([]))
