@@ -443,6 +443,7 @@ const workloads: Readonly<Record<string, Workload>> = {
         Effect.flatMap((message) => Durable.step("after", ok(message))),
         Durable.childContext("c")
       )
+  },
   "map, one step each": {
     aws: async (context) => {
       const batch = await context.map("m", ["a", "b", "c"], (child, item) => child.step("s", async () => item))

@@ -4,8 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as FakeService from "./FakeService.ts"
 
-// Left to the issue that brings Durable.map and Durable.parallel:
-//   section 25.2, STARTED items are not rebuilt
+// Section 25.2, batches that are rebuilt: test/operations/batch.test.ts
 
 const Anything = DurableFunction.make("order", { payload: Schema.Unknown, success: Schema.Any, error: Schema.Any })
 
