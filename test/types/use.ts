@@ -542,7 +542,7 @@ is<{ a: number; b: string }, StepFailed, And<Labels>>()(Durable.parallel("both",
 is<[number, { readonly id: string }], StepFailed, And<Payments>>()(
   Durable.parallel("both", [stepA, Durable.step("charge", raw)])
 )
-is<number[], never, Requires>()(
+is<Array<number>, never, Requires>()(
   Durable.parallel(
     "all",
     [1, 2].map(() => stepA)
@@ -568,14 +568,14 @@ export const second = Effect.map(batch, ({ completionReason, items: [a, b] }) =>
   completionReason,
   a._tag === "Success" ? a.value.toFixed() : b._tag === "Success" ? b.value.id : "none"
 ])
-is<string[], never, And<Payments>>()(second)
+is<Array<string>, never, And<Payments>>()(second)
 const struct = Durable.parallel("p", { a: stepA, b: declinable }, { mode: "result" })
 is<readonly [number | Charge, ChildContextFailed], never, Requires>()(
   Effect.map(struct, ({ failures: [failure], successes: [value] }) => [value!, failure!] as const)
 )
 is<ReadonlyArray<number | Charge>, ChildContextFailed, Requires>()(Effect.flatMap(struct, BatchResult.orFail))
 // map: item and index are typed, also in the name; a completion function sees its progress
-is<string[], StepFailed, And<Labels>>()(
+is<Array<string>, StepFailed, And<Labels>>()(
   Durable.map("labels", order.items, (item, index) => label(`${item.toUpperCase()} ${index.toFixed()}`), {
     concurrency: 5,
     itemName: (item, index) => `${item.trim()} ${index.toFixed()}`
@@ -588,7 +588,7 @@ is<Durable.BatchResult<string, StepFailed>, never, And<Payments>>()(
     summary: ({ counts, successes: [first] }) => `${counts.success} ${first?.trim()}`
   })
 )
-is<Charge[], CardDeclined | ChildContextFailed, Requires>()(
+is<Array<Charge>, CardDeclined | ChildContextFailed, Requires>()(
   Durable.map("m", [1], () => declinable, { success: Charge, error: CardDeclined })
 )
 // a codec of the whole
