@@ -364,7 +364,12 @@ describe("Functions: the end", () => {
     "processes do not outlive this one, however it ends",
     () =>
       Effect.gen(function* () {
-        const parent = spawn(process.execPath, [runtime.fixture("parent.ts")], { stdio: ["ignore", "pipe", "inherit"] })
+        // what it keeps of its code stays behind, too
+        const env = { ...process.env, TMPDIR: yield* runtime.folder }
+        const parent = spawn(process.execPath, [runtime.fixture("parent.ts")], {
+          stdio: ["ignore", "pipe", "inherit"],
+          env
+        })
         let printed = ""
         const pids = yield* Effect.callback<ReadonlyArray<number>>((resume) => {
           parent.stdout.on("data", (chunk) => {
@@ -376,7 +381,7 @@ describe("Functions: the end", () => {
         assert.deepStrictEqual(pids.filter(runtime.isRunning), pids)
         parent.kill("SIGKILL")
         yield* Effect.forEach(pids, runtime.gone)
-      }),
+      }).pipe(Effect.scoped),
     20_000
   )
 })
