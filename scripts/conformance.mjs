@@ -1,8 +1,8 @@
 /**
  * Runs AWS's conformance requirements on three services: AWS's own checkpoint server ("aws"), the engine of this library
  * ("engine"), and the engine as `Server` puts it behind HTTP ("http"). The handlers are this library's ("ours",
- * test/conformance/handlers), and those of AWS's own SDK ("aws", test/conformance/aws): what the engine does wrong for
- * both, a fault of this library's SDK cannot hide.
+ * test/conformance/handlers), and those of AWS's own SDK ("aws", test/conformance/aws): a mistake that this library and
+ * its engine share cannot hide from them.
  *
  *     npm run conformance -- [--handlers ours|aws] [--service aws|engine|http] [--suite step,wait] [--id 1-1,2-1] [other options of run.mjs]
  *
