@@ -1,80 +1,40 @@
 /**
- * Runs workflows in tests, on the local engine in memory: as on Lambda, with suspensions, replays and
- * re-invocations, but in milliseconds, and with the services of the test.
+ * Runs workflows in tests: as on Lambda, with suspensions, replays and re-invocations. In memory that takes
+ * milliseconds, and the services are those of the test.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
 import type * as Schema from "effect/Schema"
-import * as CheckpointService from "../CheckpointService.ts"
-import * as DurableError from "../DurableError.ts"
-import { DurableExecutionClient } from "../DurableExecutionClient.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
-import * as DurableHandler from "../DurableHandler.ts"
-import * as DurableLogger from "../DurableLogger.ts"
+import type * as DurableHandler from "../DurableHandler.ts"
 import * as Engine from "../engine/Engine.ts"
-import * as History from "../History.ts"
-import * as failures from "../internal/failure.ts"
-import type * as Protocol from "../Protocol.ts"
-import { encodeInput, payloadCodec } from "../Serdes.ts"
-import type { CodecServices, StepServicesIn } from "../StepServices.ts"
+import * as Store from "../engine/ExecutionStore.ts"
+import { Timers } from "../engine/Timers.ts"
+import type { InvokeTarget } from "../operations/invoke.ts"
+import type { CodecServices, MaybeSchema, StepServicesIn, TypeOf } from "../StepServices.ts"
+import * as answers from "./answers.ts"
+import type { Driver, OpenCallback, Options } from "./Driver.ts"
+import * as execution from "./execution.ts"
+import type { ExecutionError } from "./execution.ts"
+import * as memory from "./memory.ts"
+import * as VirtualTimers from "./VirtualTimers.ts"
 
-// ---- shapes ----------------------------------------------------------------------------------------------
+export type { Failure } from "./answers.ts"
+export type { OpenCallback, Options } from "./Driver.ts"
+export type { ExecutionError, Expected, TestCallback, TestExecution } from "./execution.ts"
 
-/** What the end of an execution can be, besides the definition's own errors. */
-export type ExecutionError =
-  DurableError.Operation | DurableError.ExecutionFailed | DurableError.ExecutionTimedOut | DurableError.ExecutionStopped
-
-/** An execution that a test has started. */
-export interface TestExecution<A, E, R = never> {
-  readonly arn: string
-  /** Waits for the end. Fails with the definition's error, an operation's, or what else ended the execution. */
-  readonly result: Effect.Effect<A, E | ExecutionError, R>
-  /** The execution's status now. */
-  readonly status: Effect.Effect<Protocol.ExecutionStatus>
-  /** All operations, in the order of starting. */
-  readonly operations: Effect.Effect<ReadonlyArray<Protocol.Operation>>
-  /** The first operation of this name; dies with the names there are when there is none. */
-  readonly operation: (name: string) => Effect.Effect<Protocol.Operation>
-  /** Everything that happened, as `GetDurableExecutionHistory` returns it. */
-  readonly history: Effect.Effect<ReadonlyArray<History.Event>>
-  /** The history in words, a line an event. */
-  readonly timeline: Effect.Effect<string>
-  /** How often the function was invoked. */
-  readonly invocations: Effect.Effect<number>
-}
-
-/** Options of a run. */
-export interface Options extends DurableHandler.RunOptions {
-  /** Name of the execution. Default: random. */
-  readonly executionName?: string | undefined
-  /** The function's execution timeout. Default: none. */
-  readonly executionTimeout?: Duration.Input | undefined
-}
+// ---- the service -----------------------------------------------------------------------------------------
 
 /**
- * Runs workflows in a test. `layerMemory` skips time: waits, retry delays and timeouts take none.
+ * Runs the executions of a test. `layerMemory` skips time: waits, retry delays and timeouts take none.
  * `layerMemoryClock` follows the test's clock: time moves with `advance` (or `TestClock.adjust`).
  */
-export class TestRunner extends Context.Service<
-  TestRunner,
-  {
-    /** @internal */
-    readonly launch: (
-      definition: DurableFunction.Any,
-      body: DurableHandler.AnyBody<any>,
-      payload: unknown,
-      options: Options
-    ) => Effect.Effect<TestExecution<any, any, any>, never, any>
-    /** Lets everything that is under way come to rest, moves the test's clock, and lets it come to rest again. */
-    readonly advance: (duration: Duration.Input) => Effect.Effect<void>
-  }
->()("effect-durable-lambda/testing/TestRunner") {}
+export class TestRunner extends Context.Service<TestRunner, Driver>()("effect-durable-lambda/testing/TestRunner") {}
 
-// ---- using it --------------------------------------------------------------------------------------------
+// ---- running ---------------------------------------------------------------------------------------------
 
 /**
  * Starts a workflow. Steps get their services from the test.
@@ -102,11 +62,12 @@ export const start = <P extends Schema.Constraint, SA extends Schema.Constraint,
   body: DurableHandler.Body<P, SA, SE, A, E, R>,
   payload: P["~type.make.in"],
   options: Options = {}
-): Effect.Effect<
-  TestExecution<SA["Type"], SE["Type"], CodecServices<SA> | CodecServices<SE>>,
-  never,
-  TestRunner | StepServicesIn<R> | CodecServices<P>
-> => Effect.flatMap(TestRunner, (runner) => runner.launch(definition, body, payload, options)) as any // launch is untyped
+): Effect.Effect<execution.Of<SA, SE>, never, TestRunner | StepServicesIn<R> | CodecServices<P>> =>
+  Effect.flatMap(TestRunner, (driver) =>
+    Effect.map(driver.start(definition, body as DurableHandler.AnyBody<unknown>, payload, options), (arn) =>
+      execution.make(driver, definition, arn)
+    )
+  ) as any // typed by the definition
 
 /** Starts a workflow and waits for its end. */
 export const run = <P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint, A, E, R>(
@@ -118,145 +79,143 @@ export const run = <P extends Schema.Constraint, SA extends Schema.Constraint, S
   SA["Type"],
   SE["Type"] | ExecutionError,
   TestRunner | StepServicesIn<R> | CodecServices<P> | CodecServices<SA> | CodecServices<SE>
-> => Effect.flatMap(start(definition, body, payload, options), (execution) => execution.result)
+> => Effect.flatMap(start(definition, body, payload, options), (started) => started.result)
 
-/** Moves the test's clock, after everything under way has come to rest. Only time of `layerMemoryClock` moves. */
+/**
+ * Moves the test's clock, after everything under way has come to rest. `layerMemory` skips time by itself: there this
+ * waits only until everything has come to rest. For a deployed function it waits that long.
+ */
 export const advance = (duration: Duration.Input): Effect.Effect<void, never, TestRunner> =>
-  Effect.flatMap(TestRunner, (runner) => runner.advance(duration))
+  Effect.flatMap(TestRunner, (driver) => driver.advance(duration))
 
-// ---- the service -----------------------------------------------------------------------------------------
+// ---- the outside -----------------------------------------------------------------------------------------
 
-/** A macrotask: everything that promises and the engine have to do meanwhile is done. */
-const macrotask = Effect.callback<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
-
-/** Rounds without an invocation after which nothing is under way any more. */
-const QUIET_ROUNDS = 3
-
-/** An invocation that has recorded nothing for so many real milliseconds waits for the test's clock, as a step that sleeps. */
-const QUIET_MILLIS = 20
-
-const millisecond = Context.get(Context.empty(), Clock.Clock).sleep(Duration.millis(1)) // of the real clock
-
-const resultOf = (definition: DurableFunction.Any, end: Engine.Description): Effect.Effect<unknown, unknown, any> => {
-  const executionArn = end.DurableExecutionArn
-  const message = end.Error?.ErrorMessage ?? ""
-  switch (end.Status) {
-    case "SUCCEEDED":
-      return Effect.orDie(payloadCodec(definition.success).decode(end.Result))
-    case "TIMED_OUT":
-      return Effect.fail(new DurableError.ExecutionTimedOut({ executionArn, message }))
-    case "STOPPED":
-      return Effect.fail(new DurableError.ExecutionStopped({ executionArn, message }))
-    default:
-      return Effect.flatten(
-        Effect.orDie(
-          failures.decodeFailure(end.Error, {
-            operation: definition.name,
-            schema: definition.error,
-            Wrapper: DurableError.ChildContextFailed,
-            otherwise: (type, message) => new DurableError.ExecutionFailed({ executionArn, type, message })
-          })
-        )
+/**
+ * Answers callbacks of this name, of `Durable.callback` and `Durable.waitForCallback` alike, in all executions, those
+ * that have begun before included.
+ *
+ * **Details**
+ *
+ * The answer is an effect (an `Exit` is one), or a function of the callback. It runs when everything else has come to
+ * rest, so what a submitter does has been done. It may sleep: `Effect.delay(answer, "2 days")` answers after two days
+ * of the workflow's time. What it fails with is reported as the callback's failure. Give it the schemas that the
+ * workflow waits with; without `success` it gives text, or nothing. A later answer for the same name takes its place;
+ * for a callback that is not to be answered there is nothing to declare.
+ *
+ * **Example** (Approved after two days)
+ *
+ * ```ts import.meta.vitest
+ * import { Durable, DurableFunction } from "effect-durable-lambda"
+ * import { TestRunner } from "effect-durable-lambda/testing"
+ * import { Effect, Schema } from "effect"
+ *
+ * const Order = DurableFunction.make("order", { payload: Schema.String, success: Schema.String })
+ * const Approval = { success: Schema.Struct({ by: Schema.String }) }
+ * const order = () =>
+ *   Effect.map(Durable.waitForCallback("approval", () => Effect.void, { ...Approval, timeout: "3 days" }), ({ by }) => by)
+ *
+ * const test = Effect.gen(function*() {
+ *   yield* TestRunner.onCallback("approval", Effect.delay(Effect.succeed({ by: "Ada" }), "2 days"), Approval)
+ *   return yield* TestRunner.run(Order, order, "book")
+ * })
+ *
+ * await Effect.runPromise(test.pipe(Effect.provide(TestRunner.layerMemory))) // => "Ada"
+ * ```
+ */
+export const onCallback = <SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined, R = never>(
+  name: string,
+  answer:
+    | Effect.Effect<TypeOf<SA, string | void>, TypeOf<SE, never> | answers.Failure, R>
+    | ((callback: OpenCallback) => Effect.Effect<TypeOf<SA, string | void>, TypeOf<SE, never> | answers.Failure, R>),
+  options: { readonly success?: SA; readonly error?: SE } = {}
+): Effect.Effect<void, never, TestRunner | R | CodecServices<SA> | CodecServices<SE>> =>
+  Effect.flatMap(TestRunner, (driver) =>
+    driver.onCallback(name, (callback) =>
+      answers.write(
+        `callback "${name}"`,
+        options,
+        Effect.isEffect(answer) ? answer : Effect.suspend(() => answer(callback))
       )
-  }
+    )
+  ) as any // typed by the options
+
+/**
+ * Stands in for a function that workflows invoke with `Durable.invoke`. Declare it before the workflow invokes it.
+ *
+ * **Details**
+ *
+ * `target` is what the workflow gives to `Durable.invoke`: a definition, or schemas. The answer gets the payload. What
+ * it fails with comes back to the workflow as from a real function: covered by the target's `error` schema as itself,
+ * all else (`{ type, message }`, say) as `InvokeFailed`. It may sleep, in the workflow's time, or wait for
+ * something of the test. A deployed function invokes what is deployed: there it does nothing.
+ *
+ * **Example** (Out of stock)
+ *
+ * ```ts import.meta.vitest
+ * import { Durable, DurableFunction } from "effect-durable-lambda"
+ * import { TestRunner } from "effect-durable-lambda/testing"
+ * import { Effect, Schema } from "effect"
+ *
+ * class OutOfStock extends Schema.TaggedError<OutOfStock>()("OutOfStock", { item: Schema.String }) {}
+ * const Ship = DurableFunction.make("ship", { payload: Schema.String, success: Schema.String, error: OutOfStock })
+ * const Order = DurableFunction.make("order", { payload: Schema.String, success: Schema.String })
+ * const order = (item: string) =>
+ *   Durable.invoke("ship", Ship, item, { functionName: "ship:live" }).pipe(
+ *     Effect.catchTag("OutOfStock", ({ item }) => Effect.succeed(`no ${item}`))
+ *   )
+ *
+ * const test = Effect.gen(function*() {
+ *   yield* TestRunner.onInvoke("ship:live", Ship, (item) => new OutOfStock({ item }))
+ *   return yield* TestRunner.run(Order, order, "book")
+ * })
+ *
+ * await Effect.runPromise(test.pipe(Effect.provide(TestRunner.layerMemory))) // => "no book"
+ * ```
+ */
+export const onInvoke = <
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint = typeof Schema.Void,
+  SE extends Schema.Constraint = typeof Schema.Never,
+  R = never
+>(
+  functionName: string,
+  target: InvokeTarget<P, SA, SE>,
+  answer: (payload: P["Type"]) => Effect.Effect<SA["Type"], SE["Type"] | answers.Failure, R>
+): Effect.Effect<void, never, TestRunner | R | CodecServices<P> | CodecServices<SA> | CodecServices<SE>> =>
+  Effect.flatMap(TestRunner, (driver) => driver.onInvoke(functionName, target, answer as any)) // typed by the target
+
+/**
+ * Makes another workflow known by the name by which it is invoked, so that `Durable.invoke` runs it for real, as an
+ * execution of its own. A deployed function invokes what is deployed: there it does nothing.
+ */
+export const register = <
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint,
+  SE extends Schema.Constraint,
+  A,
+  E,
+  R
+>(
+  functionName: string,
+  definition: DurableFunction.DurableFunction<P, SA, SE>,
+  body: DurableHandler.Body<P, SA, SE, A, E, R>,
+  options: Options = {}
+): Effect.Effect<
+  void,
+  never,
+  TestRunner | StepServicesIn<R> | CodecServices<P> | CodecServices<SA> | CodecServices<SE>
+> =>
+  Effect.flatMap(TestRunner, (driver) =>
+    driver.register(functionName, definition, body as DurableHandler.AnyBody<unknown>, options)
+  ) as any // typed by the definition
+
+// ---- layers ----------------------------------------------------------------------------------------------
+
+/** A TestClock moves at once, any other clock by waiting. */
+const adjust = (clock: Clock.Clock, duration: Duration.Input): Effect.Effect<void> => {
+  const { adjust } = clock as { readonly adjust?: (duration: Duration.Input) => Effect.Effect<void> }
+  return adjust === undefined ? clock.sleep(Duration.fromInputUnsafe(duration)) : adjust(duration)
 }
-
-const make = Effect.fnUntraced(function* (move: (duration: Duration.Input) => Effect.Effect<void>) {
-  const engine = yield* Engine.Engine
-  const checkpoints = yield* Layer.build(
-    Layer.provide(CheckpointService.layer, Layer.succeed(DurableExecutionClient, engine.client))
-  )
-  const names = new Map<unknown, string>()
-  let invoking = 0
-  let changes = 0
-  yield* engine.subscribe(() => void changes++)
-
-  const settle = Effect.gen(function* () {
-    let seen = changes
-    for (let quiet = 0; quiet < (invoking === 0 ? QUIET_ROUNDS : QUIET_MILLIS);) {
-      yield* invoking === 0 ? macrotask : millisecond
-      quiet = changes === seen ? quiet + 1 : 0
-      seen = changes
-    }
-  })
-
-  const executor =
-    (definition: DurableFunction.Any, body: DurableHandler.AnyBody<any>, options: Options): Engine.Executor<any> =>
-    (event, context) =>
-      Effect.suspend(() => {
-        invoking++
-        // the engine stamps each request later than the one before, so no request needs to wait for its order
-        return DurableHandler.invocation(definition, body, { ...options, pace: 0 }, event, context)
-      }).pipe(
-        Effect.ensuring(Effect.sync(() => invoking--)),
-        Effect.mapError(Engine.fromThrown),
-        Effect.provideContext(checkpoints),
-        Effect.updateService(Logger.CurrentLoggers, (loggers) => new Set([...loggers].map(DurableLogger.replayAware)))
-      )
-
-  /** One function per body: executions that run keep theirs. */
-  const functionName = (definition: DurableFunction.Any, body: unknown) => {
-    const known = names.get(body)
-    if (known !== undefined) return known
-    const base = definition.name.replace(/[^a-zA-Z0-9-_]/g, "-")
-    const taken = [...names.values()]
-    const name = taken.includes(base) ? `${base}-${taken.length}` : base
-    names.set(body, name)
-    return name
-  }
-
-  return TestRunner.of({
-    advance: (duration) => Effect.andThen(settle, Effect.andThen(move(duration), settle)),
-    launch: Effect.fnUntraced(function* (definition, body, payload, options) {
-      const name = functionName(definition, body)
-      yield* engine.register(
-        name,
-        executor(definition, body, options),
-        options.executionTimeout === undefined
-          ? {}
-          : {
-              executionTimeoutSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(options.executionTimeout)))
-            }
-      )
-      const text = yield* Effect.orDie(encodeInput(definition.payload, payload))
-      const arn = yield* Effect.orDie(
-        engine.start({
-          functionName: `${name}:$LATEST`,
-          ...(text === undefined ? undefined : { payload: text }),
-          ...(options.executionName === undefined ? undefined : { executionName: options.executionName })
-        })
-      )
-      const operations = Effect.map(Effect.orDie(engine.operations(arn)), (all) =>
-        all.filter(({ Type }) => Type !== "EXECUTION")
-      )
-      const history = Effect.orDie(engine.history(arn))
-      return {
-        arn,
-        result: Effect.flatMap(Effect.orDie(engine.await(arn)), (end) => resultOf(definition, end)),
-        status: Effect.map(Effect.orDie(engine.describe(arn)), ({ Status }) => Status),
-        operations,
-        operation: (name) =>
-          Effect.flatMap(operations, (all) => {
-            const found = all.find((operation) => operation.Name === name)
-            const names = all.map((operation) => operation.Name).join(", ")
-            return found === undefined
-              ? Effect.die(
-                  new Error(`There is no operation "${name}" yet. There are: ${names === "" ? "none" : names}.`)
-                )
-              : Effect.succeed(found)
-          }),
-        history,
-        timeline: Effect.map(history, (events) => events.map(History.describe).join("\n")),
-        invocations: Effect.map(
-          history,
-          (events) => events.filter(({ EventType }) => EventType === "InvocationCompleted").length
-        )
-      }
-    })
-  })
-})
 
 /**
  * On an engine of the test: for tests that play the outside, which completes callbacks, is invoked, or stops
@@ -264,28 +223,40 @@ const make = Effect.fnUntraced(function* (move: (duration: Duration.Input) => Ef
  */
 export const layer: Layer.Layer<TestRunner, never, Engine.Engine> = Layer.effect(
   TestRunner,
-  Effect.flatMap(Clock.Clock, (clock) => make((duration) => adjust(clock, duration)))
+  Effect.flatMap(Clock.Clock, (clock) => memory.make({ move: (duration) => adjust(clock, duration) }))
 )
 
-/** In memory, with time that is skipped: what waits goes on at once. Every provision is an engine of its own. */
-export const layerMemory: Layer.Layer<TestRunner> = Layer.fresh(
-  Layer.provide(
-    Layer.effect(
-      TestRunner,
-      make(() => Effect.void)
-    ),
-    Engine.layerSkipping
+/**
+ * A runner on an engine of its own whose time jumps. For the kit's own use.
+ *
+ * @internal
+ */
+export const makeVirtual = Effect.fnUntraced(function* (
+  start: number,
+  setup: Partial<memory.Setup> = {},
+  patient = false
+) {
+  const virtual = yield* VirtualTimers.make(start, patient)
+  const engine = yield* Layer.build(
+    Layer.fresh(Layer.provide(Engine.layer, [Store.layerMemory, Layer.succeed(Timers, virtual.timers)]))
   )
+  const driver = yield* Effect.provideContext(memory.make({ move: () => Effect.void, ...setup, virtual }), engine)
+  return { driver, engine: Context.get(engine, Engine.Engine), virtual }
+})
+
+/**
+ * In memory, with time that is skipped: what waits goes on at once, and so does a step that sleeps, in its own fiber, on
+ * Effect's clock. While a step is at any other work, time goes on with the real one. It begins now, and moves only from
+ * one thing that happens to the next. Every provision is an engine of its own.
+ */
+export const layerMemory: Layer.Layer<TestRunner> = Layer.fresh(
+  Layer.effect(TestRunner, Effect.suspend(() => makeVirtual(realNow())).pipe(Effect.map(({ driver }) => driver)))
 )
+
+const realNow = () => Context.get(Context.empty(), Clock.Clock).currentTimeMillisUnsafe()
 
 /**
  * In memory, on the `Clock` of the test: with `it.effect` that is a `TestClock`, and nothing that waits goes on
  * before `TestRunner.advance`. Every provision is an engine of its own.
  */
 export const layerMemoryClock: Layer.Layer<TestRunner> = Layer.fresh(Layer.provide(layer, Engine.layerMemory))
-
-/** A TestClock moves at once, any other clock by waiting. */
-const adjust = (clock: Clock.Clock, duration: Duration.Input): Effect.Effect<void> => {
-  const { adjust } = clock as { readonly adjust?: (duration: Duration.Input) => Effect.Effect<void> }
-  return adjust === undefined ? clock.sleep(Duration.fromInputUnsafe(duration)) : adjust(duration)
-}

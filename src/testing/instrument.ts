@@ -1,0 +1,46 @@
+/**
+ * How the test kit looks into an invocation: as an observer, which sees every attempt before it runs, and, unlike a
+ * plugin, may put another effect in its place.
+ */
+import type { DurablePlugin } from "../DurablePlugin.ts"
+import type { Invocation, Observed, Observer } from "../internal/observer.ts"
+
+/** An attempt that is about to run. An interrupted one does not: an earlier invocation began it. */
+export interface Attempt {
+  readonly invocation: Invocation
+  readonly op: Observed
+  readonly number: number
+  readonly interrupted: boolean
+}
+
+type Run = Parameters<Observer["attempt"]>[2]
+
+/** Gives what runs in place of an attempt. Its ending may be kept. */
+export type Watch = <R extends Run>(attempt: Attempt, run: R) => R
+
+const TypeId = "~effect-durable-lambda/DurablePlugin"
+
+/** The kit's observer: to be the first of the plugins, so that it is around all others. */
+export const instrument = (watch: Watch): DurablePlugin => ({
+  name: "test kit",
+  [TypeId]: (plugins, invocation, checkpoints, run) => {
+    const others = plugins.slice(1) as ReadonlyArray<unknown> as ReadonlyArray<DurablePlugin> // all are, as this one is
+    const watched: typeof run = (checkpoints, observer) =>
+      run(checkpoints, {
+        attempt: (op, { interrupted, number }, one) =>
+          watch({ invocation, op, number, interrupted }, observer.attempt(op, { interrupted, number }, one)),
+        context: observer.context,
+        logFields: observer.logFields
+      })
+    return others[0] === undefined
+      ? watched(checkpoints, silent)
+      : others[0][TypeId](others, invocation, checkpoints, watched)
+  }
+})
+
+/** An observer of nothing. */
+const silent: Observer = {
+  attempt: (_op, _attempt, run) => run,
+  context: (_op, _replaying, body) => body,
+  logFields: () => ({})
+}
