@@ -22,15 +22,14 @@ const TypeId = "~effect-durable-lambda/DurablePlugin"
 
 /** The kit's observer: to be the first of the plugins, so that it is around all others. */
 export const instrument = (watch: Watch): DurablePlugin => ({
-  name: "test kit",
+  hooks: { name: "test kit" },
   [TypeId]: (plugins, invocation, checkpoints, run) => {
     const others = plugins.slice(1) as ReadonlyArray<unknown> as ReadonlyArray<DurablePlugin> // all are, as this one is
     const watched: typeof run = (checkpoints, observer) =>
       run(checkpoints, {
+        ...observer,
         attempt: (op, { interrupted, number }, one) =>
-          watch({ invocation, op, number, interrupted }, observer.attempt(op, { interrupted, number }, one)),
-        context: observer.context,
-        logFields: observer.logFields
+          watch({ invocation, op, number, interrupted }, observer.attempt(op, { interrupted, number }, one))
       })
     return others[0] === undefined
       ? watched(checkpoints, silent)
@@ -41,6 +40,7 @@ export const instrument = (watch: Watch): DurablePlugin => ({
 /** An observer of nothing. */
 const silent: Observer = {
   attempt: (_op, _attempt, run) => run,
+  begin: () => {},
   context: (_op, _replaying, body) => body,
   logFields: () => ({})
 }
