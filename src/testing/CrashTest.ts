@@ -17,7 +17,7 @@ import type * as DurableFunction from "../DurableFunction.ts"
 import type * as DurableHandler from "../DurableHandler.ts"
 import * as Engine from "../engine/Engine.ts"
 import { type Call, type Fault, Faults } from "../engine/Faults.ts"
-import * as History from "../History.ts"
+import type * as History from "../History.ts"
 import type { Observed } from "../internal/observer.ts"
 import { seededRandom } from "../internal/random.ts"
 import { isTerminal } from "../internal/wire.ts"
@@ -139,7 +139,8 @@ const runOnce = (
     let calls = 0
     let invocations = 0
     let crashed = false
-    let engine: Engine.Engine["Service"] | undefined
+    // it is there before anything runs on it
+    const there: { engine?: Engine.Engine["Service"] } = {}
 
     const decide = ({ arn }: Call) =>
       Effect.sync(() => {
@@ -158,7 +159,7 @@ const runOnce = (
       const key = keyOf(op, number)
       const effect = Effect.gen(function* () {
         const at = runs.push({ key, name: op.spec.name })
-        const recorded = (yield* Effect.orDie(engine!.operations(invocation.executionArn))).find(
+        const recorded = (yield* Effect.orDie(there.engine!.operations(invocation.executionArn))).find(
           ({ Id }) => Id === op.id
         )
         if (recorded !== undefined && isTerminal(recorded.Status)) again.push(op.spec.name)
@@ -166,7 +167,7 @@ const runOnce = (
         if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return yield* exit
         if (boundary?._tag === "Step" && boundary.run === at) {
           crashed = true
-          yield* engine!.crash(invocation.executionArn)
+          yield* there.engine!.crash(invocation.executionArn)
           return yield* Effect.never
         }
         const before = known.get(key)
@@ -188,7 +189,7 @@ const runOnce = (
       Effect.provideService(Faults, decide),
       Effect.provideService(Random.Random, seededRandom(NAME))
     )
-    engine = made.engine
+    there.engine = made.engine
     const { driver } = made
     const run: typeof body = live
       ? (input) => Effect.raceFirst(body(input), Effect.andThen(step(KEEP_ALIVE, Effect.void), Effect.never))

@@ -120,7 +120,8 @@ export const make = Effect.fnUntraced(function* (start: number, patient = false)
     waiting = undefined
     if (free) waiting = { forReal: false, at: 0, cancel: whenQuiet() }
     else if (at !== undefined) {
-      const handle = setTimeout(fire, Math.min(at - now - (real.currentTimeMillisUnsafe() - since), 2 ** 31 - 1))
+      const left = at - now - (real.currentTimeMillisUnsafe() - since)
+      const handle = setTimeout(fire, Math.min(Math.max(left, 0), 2 ** 31 - 1))
       waiting = { forReal: true, at, cancel: () => clearTimeout(handle) }
     }
   }

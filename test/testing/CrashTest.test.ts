@@ -1,6 +1,7 @@
+// @effect-diagnostics globalFetchInEffect:off globalRandomInEffect:off globalDateInEffect:off unnecessaryEffectGen:off
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Durable, DurableFunction } from "effect-durable-lambda"
-import { CrashTest, crashEverywhere, TestRunner } from "effect-durable-lambda/testing"
+import { type CrashTest, crashEverywhere, TestRunner } from "effect-durable-lambda/testing"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
