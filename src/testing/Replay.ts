@@ -8,7 +8,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
-import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as util from "node:util"
@@ -17,40 +16,19 @@ import { DurableContext } from "../DurableContext.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import * as DurableHandler from "../DurableHandler.ts"
 import type { Core } from "../internal/core/Core.ts"
-import { MARKER_NAME } from "../internal/core/order.ts"
-import type { Op, Spec } from "../internal/core/world.ts"
+import type { Op } from "../internal/core/world.ts"
+import * as History from "../History.ts"
 import type * as Protocol from "../Protocol.ts"
-import { readPlainJson, text } from "../Serdes.ts"
+import { text } from "../Serdes.ts"
 import type { CodecServices } from "../StepServices.ts"
 import { instrument } from "./instrument.ts"
-import { type HistoryUnreadable, readEvents, rebuild, type Rebuilt } from "./rebuild.ts"
+import { type HistoryUnreadable, readEvents, rebuild, type Rebuilt, withRebuilding } from "./rebuild.ts"
+import { type Asked, describe, described, judge, type Outcome, type Ran, type Verdict } from "./verdict.ts"
 
 export { HistoryUnreadable } from "./rebuild.ts"
+export { describe, type Row, table, type Verdict } from "./verdict.ts"
 
 // ---- shapes ------------------------------------------------------------------------------------------------
-
-/** One line of the table: what is recorded, and what today's code asks for. Equal where they agree. */
-export interface Row {
-  readonly expected: string | undefined
-  readonly got: string | undefined
-}
-
-/** What became of a replay. */
-export type Verdict = {
-  /** All recorded operations, as they are recorded and as they are asked for. */
-  readonly rows: ReadonlyArray<Row>
-  /** Operations that were given to the code without the payload that they have, because the history does not hold it. */
-  readonly unknown: ReadonlyArray<string>
-} & (
-  | {
-      readonly _tag: "Replays"
-      /** `ended`: the body came to the recorded end. `waiting`: it waits as the record does. `live`: it goes on with new work. */
-      readonly end: "ended" | "waiting" | "live"
-    }
-  | { readonly _tag: "Diverges"; readonly reason: string }
-  /** It came out different, but after it was given something that the history does not hold. */
-  | { readonly _tag: "Unknown"; readonly reason: string }
-)
 
 /** Options of a replay. */
 export interface Options extends Pick<DurableHandler.RunOptions, "order" | "unvisited"> {
@@ -63,7 +41,12 @@ export interface Options extends Pick<DurableHandler.RunOptions, "order" | "unvi
    * operations that give nothing.
    */
   readonly payload?: ((operation: Protocol.Operation) => string | undefined) | undefined
-  /** How long it may take, in real time. Default: 10 seconds. */
+  /**
+   * `"every invocation"` (default): also with what was on record at the end of each invocation, since other executions
+   * may stand there now. `"end"`: only with all of it.
+   */
+  readonly at?: "every invocation" | "end" | undefined
+  /** How long it may take each time, in real time. Default: 10 seconds. */
   readonly timeout?: Duration.Input | undefined
 }
 
@@ -81,28 +64,6 @@ const nextTurn = Effect.callback<void>((resume) => {
   const handle = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(handle))
 })
-
-interface Asked {
-  readonly id: string
-  readonly spec: Spec
-  readonly parentId: string | undefined
-  readonly recorded: boolean
-}
-
-type Outcome =
-  | { readonly _tag: "Answered"; readonly output: Protocol.InvocationOutput }
-  | { readonly _tag: "Live" }
-  | { readonly _tag: "Failed"; readonly reason: string }
-  | { readonly _tag: "Hangs" }
-
-interface Ran {
-  readonly outcome: Outcome
-  readonly asked: ReadonlyArray<Asked>
-  /** Operations with unknown payloads that the body was given. */
-  readonly given: ReadonlyArray<string>
-}
-
-const described = (type: string, name: string | undefined) => `${type} "${name ?? ""}"`
 
 /** Runs the body over a record, up to where it would do something new. Nothing of it is done. */
 const runOver = (
@@ -219,191 +180,6 @@ const withPayload = (record: Protocol.Operation, payload: string | undefined): P
   }
 }
 
-// ---- the verdict -------------------------------------------------------------------------------------------
-
-/** Faults of the program, and of what it was given: no end that a body brings about. */
-const FATAL: ReadonlySet<string> = new Set([
-  "NonDeterministic",
-  "UntrackedAsync",
-  "InvalidOperation",
-  "SerdesFailed",
-  "PayloadTooLarge",
-  "OperationLimitExceeded",
-  "InvalidPayload",
-  "CheckpointFailed"
-])
-
-/** No operation of the body's: it records in which order completions came. */
-const isMarker = ({ Name, Type }: Protocol.Operation): boolean => Type === "STEP" && Name === MARKER_NAME
-
-const rowsOf = (operations: ReadonlyArray<Protocol.Operation>, asked: ReadonlyArray<Asked>): ReadonlyArray<Row> => {
-  const wanted = new Map(asked.map((one) => [one.id, one]))
-  const entered = new Set(asked.map(({ parentId }) => parentId))
-  const rows: Array<{ expected: string | undefined; got: string | undefined }> = []
-  for (const operation of operations) {
-    const { Id, Name, ParentId, Type } = operation
-    if (Type === "EXECUTION" || isMarker(operation)) continue
-    const text = described(Type, Name)
-    if (wanted.has(Id)) rows.push({ expected: text, got: text })
-    // what is in a finished context is not asked for again
-    else if (ParentId === undefined || entered.has(ParentId)) rows.push({ expected: text, got: undefined })
-  }
-  const recorded = new Set(operations.map(({ Id }) => Id))
-  for (const { id, spec } of asked) {
-    if (recorded.has(id)) continue
-    const text = described(spec.type, spec.name)
-    const gap = rows.find(({ got }) => got === undefined)
-    if (gap === undefined) rows.push({ expected: undefined, got: text })
-    else gap.got = text
-  }
-  return rows
-}
-
-const sameText = (left: string | undefined, right: string | undefined): boolean => {
-  if ((left ?? "") === (right ?? "")) return true
-  const [a, b] = [readPlainJson(left), readPlainJson(right)]
-  return Result.isSuccess(a) && Result.isSuccess(b) && util.isDeepStrictEqual(a.success, b.success)
-}
-
-const shown = (text: string | undefined) =>
-  text === undefined || text === "" ? "nothing" : text.length > 200 ? `${text.slice(0, 200)}…` : text
-
-/** What is different, or how it ended where nothing is. */
-const difference = (
-  { end, operations }: Rebuilt,
-  { asked, given, outcome }: Ran
-): { readonly same: "ended" | "waiting" | "live" } | { readonly reason: string } => {
-  const ended = end !== undefined && (end.status === "SUCCEEDED" || end.status === "FAILED") ? end : undefined
-  const recordedFault = ended?.error?.ErrorType !== undefined && FATAL.has(ended.error.ErrorType)
-  const goesOn = (what: string) =>
-    ended === undefined || recordedFault
-      ? undefined
-      : `The execution had ${ended.status === "SUCCEEDED" ? "succeeded" : "failed"} here, but the code ${what}.`
-  switch (outcome._tag) {
-    case "Failed":
-      return { reason: outcome.reason }
-    case "Hangs":
-      return { reason: "The body waits for something that is not recorded, such as work outside of a step." }
-    case "Live": {
-      const recorded = new Set(operations.map(({ Id }) => Id))
-      const fresh = asked.filter(({ id }) => !recorded.has(id)).map(({ spec }) => described(spec.type, spec.name))
-      const reason = goesOn(`goes on${fresh.length === 0 ? "" : ` with ${fresh.join(", ")}`}`)
-      return reason === undefined ? { same: "live" } : { reason }
-    }
-    case "Answered": {
-      const { output } = outcome
-      if (output.Status === "PENDING") {
-        const reason = goesOn("waits")
-        return reason === undefined ? { same: "waiting" } : { reason }
-      }
-      const error = output.Status === "FAILED" ? output.Error : undefined
-      if (error?.ErrorType !== undefined && FATAL.has(error.ErrorType)) {
-        return ended?.error?.ErrorType === error.ErrorType
-          ? { same: "ended" }
-          : { reason: error.ErrorMessage ?? error.ErrorType }
-      }
-      if (ended === undefined || recordedFault) return { same: "ended" }
-      if (ended.status !== output.Status) {
-        return {
-          reason: `The execution had ${ended.status === "SUCCEEDED" ? "succeeded" : "failed"}, and now it ${
-            output.Status === "SUCCEEDED"
-              ? "succeeds"
-              : `fails: ${error?.ErrorType ?? ""}: ${error?.ErrorMessage ?? ""}`
-          }.`
-        }
-      }
-      // what it gives may come from what the history does not hold
-      if (ended.unknown || given.length > 0) return { same: "ended" }
-      if (output.Status === "SUCCEEDED") {
-        return sameText(ended.result, output.Result)
-          ? { same: "ended" }
-          : { reason: `The result was ${shown(ended.result)}, and now it is ${shown(output.Result)}.` }
-      }
-      return ended.error?.ErrorType === error?.ErrorType && sameText(ended.error?.ErrorData, error?.ErrorData)
-        ? { same: "ended" }
-        : {
-            reason:
-              `It had failed with ${ended.error?.ErrorType ?? ""}: ${ended.error?.ErrorMessage ?? ""}, ` +
-              `and now it fails with ${error?.ErrorType ?? ""}: ${error?.ErrorMessage ?? ""}.`
-          }
-    }
-  }
-}
-
-/** The contexts that might be rebuilt from their children: the history does not say of which that is true. */
-const withRebuilding = (
-  operations: ReadonlyArray<Protocol.Operation>,
-  which: (context: Protocol.Operation) => boolean
-): ReadonlyArray<Protocol.Operation> => {
-  const parents = new Set(operations.map(({ ParentId }) => ParentId))
-  return operations.map((operation) =>
-    operation.Type === "CONTEXT" && operation.Status === "SUCCEEDED" && parents.has(operation.Id) && which(operation)
-      ? { ...operation, ContextDetails: { ...operation.ContextDetails, ReplayChildren: true } }
-      : operation
-  )
-}
-
-const isUnwritten = (outcome: Outcome): boolean =>
-  outcome._tag === "Answered" &&
-  outcome.output.Status === "FAILED" &&
-  outcome.output.Error?.ErrorType === "SerdesFailed"
-
-/** Any value, written as nothing. */
-const Anything = text(
-  Schema.String.pipe(
-    Schema.decodeTo(Schema.Unknown, { decode: SchemaGetter.passthrough(), encode: SchemaGetter.transform(() => "") })
-  )
-)
-
-const judge = (rebuilt: Rebuilt, ran: Ran, options: Options): Verdict => {
-  const missing = rebuilt.operations.filter(({ Id }) => rebuilt.unknown.has(Id))
-  const unknown = [
-    ...(options.input === undefined && missing.some(({ Type }) => Type === "EXECUTION") ? ["the input"] : []),
-    ...(missing.some(isMarker) ? ["the order of completions"] : []),
-    ...ran.given
-  ]
-  const rows = rowsOf(rebuilt.operations, ran.asked)
-  const found = difference(rebuilt, ran)
-  if ("same" in found) return { _tag: "Replays", end: found.same, rows, unknown }
-  return { _tag: unknown.length > 0 ? "Unknown" : "Diverges", reason: found.reason, rows, unknown }
-}
-
-/** Rows of the table before the first difference, and in all. */
-const ROWS_BEFORE = 5
-const MAX_ROWS = 40
-
-/** What is recorded beside what is asked for, from shortly before they differ. */
-export const table = (rows: ReadonlyArray<Row>): string => {
-  const first = rows.findIndex(({ expected, got }) => expected !== got)
-  const from = Math.max(0, (first < 0 ? rows.length : first) - ROWS_BEFORE)
-  const some = rows.slice(from, from + MAX_ROWS)
-  const width = Math.max("expected".length, ...some.map(({ expected }) => (expected ?? "-").length))
-  const line = (mark: string, left: string, right: string) => `${mark} ${left.padEnd(width)}  ${right}`.trimEnd()
-  return [
-    line(" ", "expected", "got"),
-    ...(from > 0 ? [`  … ${from} more, as recorded`] : []),
-    ...some.map(({ expected, got }) => line(expected === got ? " " : "✗", expected ?? "-", got ?? "-")),
-    ...(from + MAX_ROWS < rows.length ? [`  … ${rows.length - from - MAX_ROWS} more`] : [])
-  ].join("\n")
-}
-
-/** The verdict in words, with the table where there is something to see. */
-export const describe = (verdict: Verdict): string => {
-  const unknown = [...new Set(verdict.unknown)]
-  const missing = unknown.length === 0 ? "" : `\nNot in the history: ${unknown.join(", ")}.`
-  switch (verdict._tag) {
-    case "Replays":
-      return `It replays.${missing}`
-    case "Diverges":
-      return `It does not replay. ${verdict.reason}\n\n${table(verdict.rows)}`
-    case "Unknown":
-      return (
-        `It may replay or not: it comes out different, but it was given something that the history does not hold. ` +
-        `${verdict.reason}${missing} Give \`input\` or \`payload\`, or record it with IncludeExecutionData.\n\n${table(verdict.rows)}`
-      )
-  }
-}
-
 // ---- replaying ---------------------------------------------------------------------------------------------
 
 /**
@@ -416,7 +192,8 @@ export const describe = (verdict: Verdict): string => {
  * `IncludeExecutionData`: an operation whose payload is not there is given without one (or with what `payload` says),
  * and if the code comes to something else after that, the verdict is `Unknown`, not `Diverges`.
  *
- * The body runs over the record up to where it would do something new. No step runs and nothing is sent, so the services
+ * The body runs over the record, as it was at the end of each invocation and is at the end, up to where it would do
+ * something new: executions that run now may stand at any of these places. No step runs and nothing is sent, so the services
  * of the steps are not needed; those of schemas are, and so is the `Serdes` layer if the results went through one.
  *
  * It diverges when the code asks for other operations than are recorded, cannot read what is, ends where the execution
@@ -460,12 +237,68 @@ export const replayHistory = <
   options: Options = {}
 ): Effect.Effect<Verdict, HistoryUnreadable, CodecServices<P> | CodecServices<SA> | CodecServices<SE>> =>
   Effect.gen(function* () {
-    const rebuilt = rebuild(yield* readEvents(history))
+    const events = yield* readEvents(history)
     const saved = (history as { readonly DurableExecutionArn?: unknown }).DurableExecutionArn
     const all: Options = {
       ...options,
       executionArn: options.executionArn ?? (typeof saved === "string" ? saved : undefined)
     }
+    let last: Verdict | undefined
+    let unknown: Verdict | undefined
+    for (const cut of cutsOf(events, options.at ?? "every invocation")) {
+      const verdict = yield* replayState(
+        definition,
+        body as DurableHandler.AnyBody<any>,
+        rebuild(events.slice(0, cut)),
+        all
+      )
+      const event = events[cut - 1]!
+      const here =
+        cut === events.length || verdict._tag === "Replays"
+          ? verdict
+          : {
+              ...verdict,
+              reason: `With what was on record after event ${cut} (${History.describe(event)}): ${verdict.reason}`
+            }
+      if (here._tag === "Diverges") return here
+      if (here._tag === "Unknown") unknown ??= here
+      last = here
+    }
+    return unknown ?? last!
+  }) as any // typed by the definition
+
+const isUnwritten = (outcome: Outcome): boolean =>
+  outcome._tag === "Answered" &&
+  outcome.output.Status === "FAILED" &&
+  outcome.output.Error?.ErrorType === "SerdesFailed"
+
+/** Any value, written as nothing. */
+const Anything = text(
+  Schema.String.pipe(
+    Schema.decodeTo(Schema.Unknown, { decode: SchemaGetter.passthrough(), encode: SchemaGetter.transform(() => "") })
+  )
+)
+
+/** Where a history is cut off: an execution may stand wherever an invocation has ended. */
+const cutsOf = (events: ReadonlyArray<History.Event>, at: NonNullable<Options["at"]>): ReadonlyArray<number> => [
+  ...events.flatMap(({ EventType }, index) =>
+    at === "every invocation" &&
+    EventType === "InvocationCompleted" &&
+    events[index + 1]?.EventType.startsWith("Execution") === false
+      ? [index + 1]
+      : []
+  ),
+  events.length
+]
+
+/** Replays one state. */
+const replayState = (
+  definition: DurableFunction.Any,
+  body: DurableHandler.AnyBody<any>,
+  rebuilt: Rebuilt,
+  options: Options
+): Effect.Effect<Verdict, never, any> =>
+  Effect.gen(function* () {
     const operations = rebuilt.operations.map((operation) =>
       operation.Type === "EXECUTION" && options.input !== undefined
         ? { ...operation, ExecutionDetails: { InputPayload: options.input } }
@@ -479,21 +312,19 @@ export const replayHistory = <
     ].filter((reading, i, all) => i === 0 || !util.isDeepStrictEqual(reading, all[i - 1]))
     let first: Verdict | undefined
     for (const reading of readings) {
-      const state = { ...rebuilt, operations: reading }
-      const run = (definition: DurableFunction.Any) =>
-        runOver(definition, body as DurableHandler.AnyBody<any>, reading, rebuilt.unknown, all)
+      const run = (definition: DurableFunction.Any) => runOver(definition, body, reading, rebuilt.unknown, options)
       const ran = yield* run(definition)
       // a result that is made of what the history does not hold need not be one that can be written
       const verdict = judge(
-        state,
+        { ...rebuilt, operations: reading },
         ran.given.length > 0 && isUnwritten(ran.outcome) ? yield* run({ ...definition, success: Anything }) : ran,
-        all
+        options.input
       )
       if (verdict._tag === "Replays") return verdict
       first ??= verdict
     }
     return first!
-  }) as any // typed by the definition
+  })
 
 /** As `replayHistory`, but fails with `ReplayFailed`, whose message has the table, unless it replays. */
 export const expectReplays = <

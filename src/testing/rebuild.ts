@@ -191,3 +191,16 @@ const started = (base: Protocol.Operation, event: History.Event): Protocol.Opera
       return base
   }
 }
+
+/** The contexts that might be rebuilt from their children: the history does not say of which that is true. */
+export const withRebuilding = (
+  operations: ReadonlyArray<Protocol.Operation>,
+  which: (context: Protocol.Operation) => boolean
+): ReadonlyArray<Protocol.Operation> => {
+  const parents = new Set(operations.map(({ ParentId }) => ParentId))
+  return operations.map((operation) =>
+    operation.Type === "CONTEXT" && operation.Status === "SUCCEEDED" && parents.has(operation.Id) && which(operation)
+      ? { ...operation, ContextDetails: { ...operation.ContextDetails, ReplayChildren: true } }
+      : operation
+  )
+}
