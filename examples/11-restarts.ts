@@ -9,9 +9,9 @@ import { Engine, Timers } from "effect-durable-lambda/engine"
 import * as SqliteStore from "effect-durable-lambda/engine/SqliteStore"
 import { Console, Effect, Layer, Schema } from "effect"
 
-const CountDown = DurableFunction.make("count-down", { payload: Schema.Int, success: Schema.String })
+export const CountDown = DurableFunction.make("count-down", { payload: Schema.Int, success: Schema.String })
 
-const countDown = Effect.fnUntraced(function* (from: number) {
+export const countDown = Effect.fnUntraced(function* (from: number) {
   for (let i = from; i > 0; i--) {
     yield* Durable.step(`count ${i}`, Console.log(i))
     yield* Durable.wait(`after ${i}`, "1 second")
@@ -35,7 +35,4 @@ const program = Effect.gen(function* () {
 const [, , filename = "countdown.sqlite"] = process.argv
 const layer = Engine.layerRecovering.pipe(Layer.provide([SqliteStore.layer({ filename }), Timers.layer]))
 
-Effect.runPromise(Effect.provide(program, layer)).catch((error: unknown) => {
-  process.stderr.write(`${String(error)}\n`)
-  process.exitCode = 1
-})
+if (import.meta.main) await Effect.runPromise(Effect.provide(program, layer))

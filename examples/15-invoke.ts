@@ -21,7 +21,7 @@ export const ship = Effect.fnUntraced(function* ({ item }: typeof Ship.payload.T
 })
 
 /** Somebody else's function, not a durable one. */
-const Tax = { payload: Schema.Struct({ cents: Schema.Int }), success: Schema.Int }
+export const Tax = { payload: Schema.Struct({ cents: Schema.Int }), success: Schema.Int }
 
 export const Sell = DurableFunction.make("sell", {
   payload: Schema.Struct({ item: Schema.String, cents: Schema.Int }),

@@ -119,7 +119,7 @@ export const workflow = <
   body: DurableHandler.Body<P, SA, SE, A, E, R>,
   options: WorkflowOptions = {}
 ): Workflow => ({
-  name: definition.name,
+  name: options.name ?? definition.name,
   replay: (history) =>
     Effect.flatMap(
       (options.around ?? identity)(Replay.replayHistory(definition, body, history, options) as Replaying),
@@ -138,6 +138,8 @@ const identity = (effect: Replaying): Replaying => effect
 
 /** Options of a workflow whose histories are replayed. */
 export interface WorkflowOptions extends Replay.Options {
+  /** The `Function` of its histories. Default: the definition's name. */
+  readonly name?: string | undefined
   /** Provides what schemas need, or the `Serdes` layer that the results went through. */
   readonly around?: ((effect: Replaying) => Replaying) | undefined
   /** Whether a history that lacks the payload that decides is a failure of the test. Default: `"pass"`. */

@@ -223,6 +223,16 @@ describe("replayHistory", () => {
       })
     )
 
+    it.effect("where what is recorded is not even JSON: no body can catch that", () =>
+      Effect.gen(function* () {
+        const { Events } = yield* record(before)
+        const broken = JSON.parse(JSON.stringify(Events).replace('"Payload":"1"', '"Payload":"{"')) as unknown
+        const body = () => Effect.catchCause(before(), () => Effect.succeed(2))
+        const verdict = yield* replay(body, { Events: broken })
+        assert.match(Replay.describe(verdict), /STEP "charge"[^]*cannot decode its payload: it is not JSON/)
+      })
+    )
+
     it.effect("where the body waits for something that is no operation", () =>
       Effect.gen(function* () {
         const verdict = yield* Effect.flatMap(record(before), (history) =>

@@ -331,9 +331,10 @@ export const decoder =
       op.written = undefined
       if (written !== undefined && written.text === result) return Exit.succeed(written.value)
       const value = readPlainJson(result)
-      return Result.isSuccess(value)
-        ? Exit.succeed(value.success)
-        : Effect.fail(serdesFailed(op, "decode")(value.failure))
+      if (Result.isSuccess(value)) return Exit.succeed(value.success)
+      const failure = serdesFailed(op, "decode")(value.failure)
+      // suspended, because a bare Effect.fail is an Exit, which would be given to the body
+      return Effect.suspend(() => Effect.fail(failure))
     }
     const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
       ? Effect.flatMap(transformError("decode", core, op, error), (error) =>
