@@ -820,14 +820,17 @@ describe("without a plugin there is no cost", () => {
               observers.push((value.core as { host: { observer: unknown } }).host.observer)
         })
       )
-      yield* kit.run(body)
-      yield* kit.run(body, { plugins: [] })
-      yield* kit.run(body, { plugins: [DurablePlugin.make({})] })
+      // not on a TestRunner, which is an observer itself
+      for (const options of [{}, { plugins: [] }, { plugins: [DurablePlugin.make({})] }]) {
+        const service = FakeService.make()
+        const handler = DurableHandler.make(kit.Anything, () => body, { ...service.handlerOptions, ...options })
+        yield* service.invoke(handler, service.event(), { awsRequestId: "r1" })
+      }
       assert.deepStrictEqual(
         observers.map((observer) => observer === undefined),
         [true, true, false]
       )
-    }).pipe(Effect.provide(TestRunner.layerMemory))
+    })
   )
 })
 

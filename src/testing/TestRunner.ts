@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
+import type * as DurableClient from "../DurableClient.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import type * as DurableHandler from "../DurableHandler.ts"
 import * as Engine from "../engine/Engine.ts"
@@ -16,6 +17,7 @@ import { Timers } from "../engine/Timers.ts"
 import type { InvokeTarget } from "../operations/invoke.ts"
 import type { CodecServices, MaybeSchema, StepServicesIn, TypeOf } from "../StepServices.ts"
 import * as answers from "./answers.ts"
+import * as cloud from "./cloud.ts"
 import type { Driver, OpenCallback, Options } from "./Driver.ts"
 import * as execution from "./execution.ts"
 import type { ExecutionError } from "./execution.ts"
@@ -23,6 +25,7 @@ import * as memory from "./memory.ts"
 import * as VirtualTimers from "./VirtualTimers.ts"
 
 export type { Failure } from "./answers.ts"
+export type { CloudOptions } from "./cloud.ts"
 export type { OpenCallback, Options } from "./Driver.ts"
 export type { ExecutionError, Expected, TestCallback, TestExecution } from "./execution.ts"
 
@@ -260,3 +263,29 @@ const realNow = () => Context.get(Context.empty(), Clock.Clock).currentTimeMilli
  * before `TestRunner.advance`. Every provision is an engine of its own.
  */
 export const layerMemoryClock: Layer.Layer<TestRunner> = Layer.fresh(Layer.provide(layer, Engine.layerMemory))
+
+/**
+ * Deployed functions, through a `DurableClient`: the same test, against AWS or a local engine over HTTP. It runs what is
+ * deployed, and not the body that the test gives; steps have the services that they were deployed with.
+ *
+ * **Details**
+ *
+ * Callbacks are answered as in memory, soon after they exist: the history is asked for every 500 ms. `advance`, and
+ * answers that sleep, wait for real. `onInvoke` and `register` do nothing, since a deployed function invokes what is
+ * deployed, and `runs` of a step are those that the history shows. A failure of the service is a defect of the test.
+ *
+ * **Example** (Two layers for one test)
+ *
+ * ```ts
+ * import { DurableClient } from "effect-durable-lambda"
+ * import { TestRunner } from "effect-durable-lambda/testing"
+ * import { Layer } from "effect"
+ *
+ * const deployed = TestRunner.layerCloud({ functions: { "process-order": "process-order:live" } }).pipe(
+ *   Layer.provide(DurableClient.layer)
+ * )
+ * const layer = process.env.CLOUD === undefined ? TestRunner.layerMemory : deployed
+ * ```
+ */
+export const layerCloud = (options: cloud.CloudOptions): Layer.Layer<TestRunner, never, DurableClient.DurableClient> =>
+  Layer.fresh(Layer.effect(TestRunner, cloud.make(options)))

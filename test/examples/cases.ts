@@ -1,3 +1,4 @@
+// @effect-diagnostics globalDateInEffect:off globalErrorInEffectFailure:off
 /**
  * Every example, with an outside for it: what the tests of all of them share.
  */
