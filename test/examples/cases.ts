@@ -105,7 +105,7 @@ export const cases: Readonly<Record<string, Case>> = {
   }),
   "08-logging": make(Report, report, "May"),
   "09-payloads": make(Bill, bill, "Ada"),
-  "09-payloads, compressed": make(Bill, bill, "Ada", {
+  "09-payloads-compressed": make(Bill, bill, "Ada", {
     layer: compressed,
     name: "bill-compressed",
     around: Effect.provide(compressed)
