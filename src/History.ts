@@ -97,7 +97,7 @@ const failed = (error: typeof EventError.Type | undefined) =>
     .join(": ")
 
 /** What an event adds to its type and name. */
-const outcome = (event: Event): string => {
+export const outcome = (event: Event): string => {
   const { StepFailedDetails: stepFailed } = event
   if (stepFailed !== undefined) {
     const delay = stepFailed.RetryDetails.NextAttemptDelaySeconds
