@@ -18,7 +18,7 @@ run(process.execPath, [bin("publint"), "run", tarball, "--strict"])
 // "./*" is a pattern, which attw does not expand: name the modules that it stands for.
 const modules = fs
   .readdirSync(path.join(root, "src"))
-  .filter((file) => file.endsWith(".ts") && file !== "index.ts")
+  .filter((file) => file.endsWith(".ts") && file !== "index.ts" && file !== "bin.ts")
   .map((file) => file.slice(0, -3))
 run(process.execPath, [
   bin("attw"),

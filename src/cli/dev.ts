@@ -219,7 +219,8 @@ const makeLayer = (options: Config, folder: string) =>
 const runningCount = (engine: Engine.Engine["Service"]) =>
   Effect.map(engine.list({ status: "RUNNING" }), (running) => running.length)
 
-const executions = (count: number) => `${count} ${count === 1 ? "execution" : "executions"}`
+const executions = (count: number, one: string, many: string) =>
+  count === 1 ? `1 execution ${one}` : `${count} executions ${many}`
 
 const serve = Effect.fnUntraced(function* (options: Config, folder: string, functions: ReadonlyArray<unknown>) {
   const isJson = yield* Json
@@ -243,7 +244,7 @@ const serve = Effect.fnUntraced(function* (options: Config, folder: string, func
         `${paint("bold", safe(name))}${durable ? "" : paint("dim", " (plain)")}  ${paint("dim", safe(source.startsWith("/") ? path.relative(process.cwd(), source) : source))}`
     ),
     `${paint("bold", "ready")}  ${paint("cyan", url)}  ${paint("dim", options.memory ? "in memory" : path.relative(process.cwd(), folder) || folder)}`,
-    ...(waiting > 0 ? [`${executions(waiting)} from before go on`] : []),
+    ...(waiting > 0 ? [executions(waiting, "from before goes on", "from before go on")] : []),
     paint("dim", `start one:  effect-durable-lambda start ${safe(first)} --payload '…'`)
   ]
   print({ type: "ready", url, pid: process.pid, functions: served, running: waiting }, lines.join("\n"))
@@ -273,19 +274,26 @@ const run = Effect.fnUntraced(function* (options: Config) {
   if (running > 0) {
     yield* note(
       options.memory
-        ? `${executions(running)} that were running are forgotten (--memory).`
-        : `${executions(running)} go on at the next start.`
+        ? executions(
+            running,
+            "that was running is forgotten (--memory).",
+            "that were running are forgotten (--memory)."
+          )
+        : executions(running, "goes on at the next start.", "go on at the next start.")
     )
   }
 })
 
-export const dev = Command.make("dev", config, (options) =>
-  Effect.catch(run(options), (error) =>
-    Effect.fail(
-      error instanceof CommandFailed ? error : new CommandFailed({ exitCode: EXIT.refused, message: error.message })
-    )
-  )
-).pipe(
+/** What ends it, in the words that it has for itself. */
+const failed = (error: CommandFailed | Functions.InvalidFunctions | { readonly message: string }) =>
+  error instanceof CommandFailed
+    ? error
+    : new CommandFailed({
+        exitCode: error instanceof Functions.InvalidFunctions ? EXIT.badUsage : EXIT.refused,
+        message: error.message
+      })
+
+export const dev = Command.make("dev", config, (options) => Effect.mapError(run(options), failed)).pipe(
   Command.withDescription(
     "Run functions on a local engine, with its web page. Executions outlive it: they go on at the next start"
   ),

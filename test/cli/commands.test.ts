@@ -1,0 +1,270 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as kit from "./kit.ts"
+
+const folder = kit.makeFolder()
+let server: kit.Dev
+
+beforeAll(async () => {
+  server = await kit.dev([kit.shop, "--json", "--memory", "--port", "0", "--time-scale", "0.01"], { cwd: folder })
+}, 60_000)
+
+afterAll(async () => {
+  await server?.end()
+  fs.rmSync(folder, { recursive: true, force: true })
+}, 30_000)
+
+/** In a folder below that of the engine: it is found upwards. */
+const below = path.join(folder, "src")
+fs.mkdirSync(below)
+
+const run = (args: ReadonlyArray<string>, options: kit.RunOptions = {}) => kit.run(args, { cwd: below, ...options })
+
+/** Runs a command that must succeed, and reads its JSON. */
+const json = async (...args: ReadonlyArray<string>): Promise<any> => {
+  const { code, stderr, stdout } = await run([...args, "--json"])
+  assert.strictEqual(code, 0, stderr)
+  return JSON.parse(stdout)
+}
+
+/** Starts one that waits for an answer, and gives the callback's id when it does. */
+const ask = async (name: string) => {
+  const { DurableExecutionArn: arn } = await json("start", "approve", "--name", name)
+  const escaped = String(arn).replace(/[$/]/g, "\\$&")
+  const [, id = ""] = await server.said(new RegExp(`"executionArn":"${escaped}".*"CallbackId":"([^"]+)"`))
+  return { arn, id }
+}
+
+const SLOW = { timeout: 60_000 }
+
+describe("start", () => {
+  it("waits for a success, and shows it", SLOW, async () => {
+    const payload = path.join(folder, "payload.json")
+    fs.writeFileSync(payload, '{ "id": "7", "cents": 999 }\n')
+    const ended = await run(["start", "order", "--name", "order-7", "--wait"], { stdin: payload })
+    assert.strictEqual(ended.code, 0, ended.stderr)
+    assert.match(ended.stdout, /^order\/order-7\n/)
+    assert.match(ended.stdout, /status +SUCCEEDED/)
+    assert.match(ended.stdout, /result +\{"label":"label-7"\}/)
+    assert.match(ended.stderr, /^started arn:/)
+    assert.notInclude(ended.stdout + ended.stderr, "\u001b")
+
+    // the same again finds it; another payload is refused
+    const again = await json("start", "order", "--name", "order-7", "-p", '{ "id": "7", "cents": 999 }')
+    const shown = await json("get", "order-7")
+    assert.strictEqual(again.DurableExecutionArn, shown.DurableExecutionArn)
+    const other = await run(["start", "order", "--name", "order-7", "-p", "{}"])
+    assert.strictEqual(other.code, 5)
+    assert.match(other.stderr, /already started with another payload/)
+
+    // and what it did can be seen
+    const tree = await run(["tree", "order/order-7"])
+    assert.strictEqual(
+      kit.withoutTimes(tree.stdout),
+      `✓ order/order-7  succeeded  TIME  3 invocations
+├─ ✓ step charge  TIME  2 attempts
+├─ ✓ wait cooling off  TIME
+└─ ✓ context shipping
+   ├─ ✓ step pack
+   └─ ✓ step label
+`.replace("shipping\n", `shipping${/shipping {2}/.test(tree.stdout) ? "  TIME" : ""}\n`)
+    )
+    const nodes = await json("tree", "order-7")
+    assert.deepStrictEqual(
+      nodes.Operations.map((one: any) => [one.Type, one.Name, one.Status, one.Attempts, one.Operations.length]),
+      [
+        ["STEP", "charge", "SUCCEEDED", 2, 0],
+        ["WAIT", "cooling off", "SUCCEEDED", undefined, 0],
+        ["CONTEXT", "shipping", "SUCCEEDED", undefined, 2]
+      ]
+    )
+    assert.strictEqual(nodes.Status, "SUCCEEDED")
+    assert.isAbove(nodes.DurationMillis, 0)
+  })
+
+  it("ends with 1 when the execution has failed", SLOW, async () => {
+    const ended = await run(["start", "order", "--wait", "--json", "--payload", '{"id":"8","cents":2000}'])
+    assert.strictEqual(ended.code, 1)
+    const shown = JSON.parse(ended.stdout)
+    assert.strictEqual(shown.Status, "FAILED")
+    assert.strictEqual(shown.Error.ErrorType, "CardDeclined")
+    assert.isAbove(Date.parse(shown.EndTimestamp), Date.parse(shown.StartTimestamp) - 1)
+
+    const tree = await run(["tree", shown.DurableExecutionArn])
+    assert.match(tree.stdout, /✗ step charge {2}failed\n +CardDeclined/)
+    const got = await run(["get", shown.DurableExecutionArn])
+    assert.strictEqual(got.code, 0)
+    assert.match(got.stdout, /error +CardDeclined/)
+  })
+
+  it("ends with 6 when it takes longer than one waits; stop, list", SLOW, async () => {
+    const ended = await run(["start", "patience", "--name", "long", "--wait", "--timeout", "300 millis"])
+    assert.strictEqual(ended.code, 6)
+    assert.match(ended.stderr, /still runs/)
+
+    await server.said(/"functionName":"patience".*"WaitStarted"/)
+    const tree = await run(["tree", "long"])
+    assert.match(tree.stdout, /◷ wait for ever {2}waiting/)
+    const running = await json("list", "patience", "--status", "running")
+    assert.deepStrictEqual(
+      running.map((one: any) => one.DurableExecutionName),
+      ["long"]
+    )
+
+    const stopped = await run(["stop", "long", "--type", "Enough", "--message", "called"])
+    assert.strictEqual(stopped.code, 0, stopped.stderr)
+    assert.match(stopped.stdout, /^stopped arn:/)
+    const waited = await run(["get", "long", "--wait", "--json"])
+    assert.strictEqual(waited.code, 1)
+    const { Error: error, Status } = JSON.parse(waited.stdout)
+    assert.deepStrictEqual([Status, error], ["STOPPED", { ErrorType: "Enough", ErrorMessage: "called" }])
+    assert.deepStrictEqual(await json("list", "patience", "--status", "RUNNING"), [])
+    assert.strictEqual((await json("list", "--name", "long", "--after", "1 hour")).length, 1)
+    assert.strictEqual((await json("list", "--name", "long", "--before", "2001-01-01")).length, 0)
+    const again = await run(["stop", "long"])
+    assert.deepStrictEqual([again.code, again.stdout], [0, ""])
+    assert.match(again.stderr, /had ended before: STOPPED/)
+  })
+})
+
+describe("callback", () => {
+  it("succeed answers, once", SLOW, async () => {
+    const { arn, id } = await ask("yes")
+    assert.include((await run(["tree", arn])).stdout, id)
+    assert.strictEqual((await run(["callback", "heartbeat", id])).code, 0)
+    assert.deepStrictEqual(await json("callback", "succeed", id, "--result", '{"by":"Ada"}'), { CallbackId: id })
+    const waited = await run(["get", arn, "--wait"])
+    assert.strictEqual(waited.code, 0)
+    assert.match(waited.stdout, /result +"approved by Ada"/)
+    const late = await run(["callback", "succeed", id])
+    assert.strictEqual(late.code, 5)
+    assert.match(late.stderr, /^error: The callback is not open/)
+  })
+
+  it("fail says why", SLOW, async () => {
+    const { arn, id } = await ask("no")
+    const failed = await run(["callback", "fail", id, "--type", "Refused", "--message", "not this month"])
+    assert.deepStrictEqual([failed.code, failed.stdout], [0, "answered with a failure\n"])
+    const shown = JSON.parse((await run(["get", arn, "--wait", "--json"])).stdout)
+    assert.strictEqual(shown.Result, '"Refused: not this month"')
+  })
+})
+
+describe("history", () => {
+  it("prints, and saves as AWS answers and as HTML", SLOW, async () => {
+    const { arn } = await ask("saved")
+    const file = path.join(folder, "history.json")
+    const html = path.join(folder, "history.html")
+    const saved = await run(["history", arn, "--save", file, "--html", html])
+    assert.deepStrictEqual([saved.code, saved.stdout], [0, ""])
+    const { Events } = JSON.parse(fs.readFileSync(file, "utf8"))
+    assert.strictEqual(Events[0].EventType, "ExecutionStarted")
+    assert.match(Events[0].EventTimestamp, /^\d{4}-\d\d-\d\dT/)
+    assert.strictEqual(fs.statSync(file).mode & 0o777, 0o600)
+    assert.match(fs.readFileSync(html, "utf8"), /^<!doctype html>[^]*approval/i)
+
+    const printed = await run(["history", arn])
+    assert.match(kit.withoutTimes(printed.stdout), /^ {3}1 {2}CLOCK {2}▸ execution\n/)
+    assert.match(printed.stdout, /◷ callback approval/)
+    const reversed = await json("history", arn, "--reverse", "--no-data")
+    assert.strictEqual(reversed.Events.at(-1).EventType, "ExecutionStarted")
+    const nowhere = await run(["history", arn, "--save", path.join(folder, "no/such/folder")])
+    assert.strictEqual(nowhere.code, 2)
+    assert.match(nowhere.stderr, /cannot be written/)
+    await run(["stop", arn])
+  })
+})
+
+describe("what goes wrong", () => {
+  const none = path.join(folder, "..")
+
+  const cases: ReadonlyArray<
+    readonly [args: ReadonlyArray<string>, code: number, says: RegExp, options?: kit.RunOptions]
+  > = [
+    [["start"], 2, /Missing required argument: name/],
+    [["strat"], 2, /Did you mean this\?\s+start/],
+    [["list", "--bogus"], 2, /Unrecognized flag: --bogus/],
+    [["list", "--status", "odd"], 2, /odd/],
+    [["list", "--limit", "0"], 2, /no number of executions/],
+    [["start", "order", "--payload", "{nope"], 2, /The payload is not JSON.*Quote it/],
+    [["start", "order", "--timeout", "3 s"], 2, /"3 s" is no length of time/],
+    [["start", "order", "--timeout", "3 seconds"], 2, /add --wait/],
+    [["callback", "succeed", "abc", "--result", "yes"], 2, /The result is not JSON/],
+    [["get", "--aws", "--endpoint", "http://localhost:1"], 2, /exclude each other/],
+    [["get", "--endpoint", "localhost"], 2, /is no URL/],
+    [["start", "order", "--aws"], 2, /a version or an alias.*order:live/],
+    [["start", "nobody"], 3, /no function "nobody:\$LATEST": serve the file/],
+    [["get", "nobody"], 3, /There is no execution "nobody"/],
+    [["get", "nobody/order-7"], 3, /no function "nobody"/],
+    [
+      ["get", "arn:aws:lambda:us-east-1:123456789012:function:order:$LATEST/durable-execution/a/b"],
+      3,
+      /There is no execution arn:/
+    ],
+    [["callback", "succeed", "abcd"], 5, /Invalid callback id/],
+    [
+      ["list"],
+      4,
+      /No local engine runs in this folder: start one with `effect-durable-lambda dev FILE`/,
+      { cwd: none }
+    ],
+    [
+      ["list"],
+      4,
+      /at http:\/\/127\.0\.0\.1:1 does not answer/,
+      { env: { EFFECT_DURABLE_LAMBDA_ENDPOINT: "http://127.0.0.1:1" } }
+    ],
+    [["get", "a/b", "--endpoint", "http://127.0.0.1:1"], 4, /does not answer.*effect-durable-lambda dev FILE/],
+    [
+      ["list", "order", "--aws"],
+      4,
+      /AWS's client is not set up/,
+      { env: { AWS_EC2_METADATA_DISABLED: "true", AWS_REGION: "us-east-1", HOME: folder } }
+    ],
+    [["dev"], 2, /Missing required argument|Name a file/],
+    [["dev", "nowhere.ts", "--memory", "--folder", path.join(folder, "second")], 2, /There is no file ".*nowhere\.ts"/],
+    [["dev", kit.shop], 5, /An engine runs on .* already: http/, { cwd: folder }],
+    [["dev", kit.shop, "--time-scale", "0", "--memory"], 2, /no time scale/]
+  ]
+
+  for (const [args, code, says, options] of cases) {
+    it(`${args.join(" ")} ends with ${code}`, SLOW, async () => {
+      const ended = await run(args, options)
+      assert.match(ended.stderr, says)
+      assert.strictEqual(ended.code, code, ended.stderr)
+      assert.strictEqual(ended.stdout, "")
+      assert.notMatch(ended.stderr, /\n\s+at /) // no stack
+    })
+  }
+})
+
+describe("help", () => {
+  it("shows examples; the version", SLOW, async () => {
+    const help = await run(["--help"])
+    assert.strictEqual(help.code, 0)
+    for (const word of ["dev", "start", "list", "get", "history", "tree", "stop", "callback", "EXAMPLES"])
+      assert.include(help.stdout, word)
+    const one = await run(["callback", "fail", "--help"])
+    assert.match(one.stdout, /EXAMPLES\n +effect-durable-lambda callback fail/)
+    const version = await run(["--version"])
+    assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
+  })
+})
+
+describe("--aws", () => {
+  it("goes where AWS's client is told to", SLOW, async () => {
+    const env = {
+      AWS_ENDPOINT_URL_LAMBDA: server.url,
+      AWS_REGION: "us-east-1",
+      AWS_ACCESS_KEY_ID: "local",
+      AWS_SECRET_ACCESS_KEY: "local"
+    }
+    const args = ["start", "order:$LATEST", "--aws", "--name", "aws", "--wait", "--json", "-p", '{"id":"9","cents":1}']
+    const started = await run(args, { env, cwd: "/" })
+    assert.strictEqual(started.code, 0, started.stderr)
+    assert.strictEqual(JSON.parse(started.stdout).Result, '{"label":"label-9"}')
+    const tree = await run(["tree", "order/aws", "--aws"], { env, cwd: "/" })
+    assert.match(tree.stdout, /^✓ order\/aws {2}succeeded/)
+  })
+})
