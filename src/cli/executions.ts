@@ -66,7 +66,10 @@ const waitFor = Effect.fnUntraced(function* (arn: string, timeout: Option.Option
   const ask = Effect.gen(function* () {
     const execution = yield* DurableClient.get(arn)
     if (execution.Status !== "RUNNING") return execution
-    const last = yield* Stream.runHead(DurableClient.history(arn, { includeData: false, reverse: true }))
+    const last = yield* DurableClient.history(arn, { includeData: false, reverse: true }).pipe(
+      Stream.filter(({ EventType }) => EventType !== "InvocationCompleted"),
+      Stream.runHead
+    )
     const elapsed = duration((yield* Clock.currentTimeMillis) - since)
     const event = Option.match(last, { onNone: () => "", onSome: (one) => timeline.describe(one, plain) })
     shown.show(event, `${safe(name)} runs, ${elapsed}: ${event}`)

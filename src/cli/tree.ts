@@ -27,8 +27,9 @@ const COLORS = { running: "blue", waiting: "yellow", succeeded: "green", failed:
 const errorText = (operation: Operation): string | undefined => {
   const error = operation.outcome?.error
   if (error === undefined) return undefined
-  const { ErrorMessage: message = "", ErrorType: type = "Error" } = error
-  return brief(message === "" ? type : `${type}: ${message}`, 200)
+  const { ErrorData: data, ErrorMessage: message = "", ErrorType: type = "Error" } = error
+  if (message !== "") return brief(`${type}: ${message}`, 200)
+  return brief(data === undefined ? type : `${type} ${data}`, 200)
 }
 
 /** What a line says behind the name. */
