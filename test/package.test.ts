@@ -37,6 +37,42 @@ const importAll = async (specifiers: ReadonlyArray<string>): Promise<Record<stri
   return JSON.parse(stdout.trim().split("\n").at(-1)!)
 }
 
+/** The command line as npm links it, and its engine with a function of the user's own. */
+const runsAsProgram = async () => {
+  const bins = path.join(user, "node_modules/.bin")
+  fs.mkdirSync(bins)
+  for (const [name, file] of Object.entries<string>(manifest.bin)) {
+    fs.chmodSync(path.join(installed, file), 0o755)
+    fs.symlinkSync(path.join(installed, file), path.join(bins, name))
+  }
+  const env = { ...process.env, NODE_OPTIONS: "" }
+  const help = await run("npx", ["--no", "--", "effect-durable-lambda", "--help"], { cwd: user, env })
+  assert.match(help.stdout, /SUBCOMMANDS[^]*\bdev\b[^]*EXAMPLES/)
+
+  fs.writeFileSync(
+    path.join(user, "hello.mjs"),
+    `import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+    import { Effect, Schema } from "effect"
+    const Hello = DurableFunction.make("hello", { payload: Schema.String, success: Schema.String })
+    export const hello = DurableHandler.make(Hello, (name) => Durable.step("greet", Effect.succeed("Hello, " + name)))`
+  )
+  const program = path.join(bins, "edl")
+  const dev = execFile(process.execPath, [program, "dev", "hello.mjs", "--port", "0", "--json"], { cwd: user, env })
+  const ended = new Promise<number | null>((resolve) => dev.on("close", resolve))
+  await new Promise<void>((resolve, reject) => {
+    dev.stdout!.on("data", (chunk) => String(chunk).includes('"type":"ready"') && resolve())
+    void ended.then(() => reject(new Error("dev has ended")))
+  })
+  const args = [program, "start", "hello", "--wait", "--json", "--payload", '"Ada"']
+  const { stdout } = await run(process.execPath, args, { cwd: user, env })
+  assert.strictEqual(JSON.parse(stdout).Result, '"Hello, Ada"')
+  const html = path.join(user, "hello.html")
+  await run(process.execPath, [program, "history", "--html", html], { cwd: user, env })
+  assert.include(fs.readFileSync(html, "utf8"), "<title>")
+  dev.kill("SIGINT")
+  assert.strictEqual(await ended, 0)
+}
+
 const subpaths = (folder: string, extension: string): ReadonlyArray<string> =>
   walk(folder)
     .filter((file) => file.endsWith(extension) && !file.endsWith(`.d${extension}`))
@@ -73,6 +109,7 @@ describe("package", () => {
     ])
     assert.deepStrictEqual(await importAll(Object.keys(expected)), expected)
     assert.isAbove(Object.values(expected).filter((result) => result !== "ok").length, 1)
+    await runsAsProgram()
   })
 
   it("publishes dist, src and the documents", { timeout: 60_000 }, async () => {
