@@ -73,6 +73,7 @@ const Wrapped = Durable.text(
 
 export const batches: Readonly<Record<string, Workload>> = {
   "map, one step each": {
+    sideBySide: true,
     aws: async (context) => {
       const batch = await context.map("m", ["a", "b", "c"], (child, item) => child.step("s", async () => item))
       return batch.getResults()
@@ -108,6 +109,7 @@ export const batches: Readonly<Record<string, Workload>> = {
     ours: () => Durable.map("m", [], () => ok(1))
   },
   "parallel, named branches of different types": {
+    sideBySide: true,
     aws: async (context) => {
       const batch = await context.parallel("p", [
         { name: "a", func: (child) => child.step("s", async () => "x") },
@@ -118,6 +120,7 @@ export const batches: Readonly<Record<string, Workload>> = {
     ours: () => Durable.parallel("p", { a: Durable.step("s", ok("x")), b: ok({ k: [1, null] }) })
   },
   "parallel, flat": {
+    sideBySide: true,
     aws: async (context) => {
       const batch = await context.parallel(
         "p",
@@ -149,6 +152,7 @@ export const batches: Readonly<Record<string, Workload>> = {
       })
   },
   "a large map": {
+    sideBySide: true,
     aws: async (context) => {
       const batch = await context.map("m", [1, 2, 3], (child, n) => child.step("s", async () => `${n}`.repeat(100_000)))
       await context.wait("w", { seconds: 1 })
@@ -199,6 +203,7 @@ export const batches: Readonly<Record<string, Workload>> = {
       })
   },
   "retries in branches, two at a time": {
+    sideBySide: true,
     aws: async (context) => {
       const branch = (name: string) => ({
         name,
@@ -212,6 +217,7 @@ export const batches: Readonly<Record<string, Workload>> = {
     }
   },
   "a map in a branch of a parallel in a context": {
+    sideBySide: true,
     aws: (context) =>
       context.runInChildContext("c", async (outer) => {
         const both = await outer.parallel("p", [

@@ -22,6 +22,10 @@ export interface Workload {
   readonly ours: (input: any) => Effect.Effect<unknown, unknown, Durable.Requires>
   /** What the outside does, in this order: each when that callback is open and nothing runs. */
   readonly answers?: ReadonlyArray<Answer>
+  /** Some of its operations run side by side. */
+  readonly sideBySide?: boolean
+  /** Takes days: not for a service whose time passes. */
+  readonly days?: boolean
   /** No time is skipped before the last answer: it has a timeout. */
   readonly hold?: boolean
 }
@@ -113,6 +117,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
       })
   },
   "concurrent steps": {
+    sideBySide: true,
     aws: (context) => Promise.all(["a", "b", "c"].map((name) => context.step(name, async () => name))),
     ours: () => Effect.forEach(["a", "b", "c"], (name) => Durable.step(name, ok(name)), { concurrency: "unbounded" })
   },
@@ -195,16 +200,21 @@ export const workloads: Readonly<Record<string, Workload>> = {
     aws: async (context) => {
       await context.wait("short", { seconds: 1 })
       const a = await context.step("between", async () => 1)
-      await context.wait("long", { days: 3, hours: 2 })
+      await context.wait("longer", { seconds: 3 })
       return a
     },
     ours: () =>
       Effect.gen(function* () {
         yield* Durable.wait("short", "1 second")
         const a = yield* Durable.step("between", ok(1))
-        yield* Durable.wait("long", "74 hours")
+        yield* Durable.wait("longer", "3 seconds")
         return a
       })
+  },
+  "a wait of days": {
+    aws: (context) => context.wait("long", { days: 3, hours: 2 }),
+    ours: () => Durable.wait("long", "74 hours"),
+    days: true
   },
   "a wait beside a step": {
     aws: async (context) => {
@@ -239,6 +249,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
       }).pipe(Durable.childContext("outer"))
   },
   "concurrent child contexts": {
+    sideBySide: true,
     aws: (context) =>
       Promise.all(
         ["x", "y"].map((name) =>
@@ -647,6 +658,7 @@ export const workloads: Readonly<Record<string, Workload>> = {
       })
   },
   "an invoke beside a step, with a payload of one's own": {
+    sideBySide: true,
     aws: async (context) =>
       Promise.all([
         context.invoke("loud", "echo", "quiet", {
