@@ -5,6 +5,7 @@ import { afterAll, assert, beforeAll } from "@effect/vitest"
 import type { History, Protocol } from "effect-durable-lambda"
 import { Engine } from "effect-durable-lambda/engine"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 
@@ -67,7 +68,7 @@ export const serve = (): void => {
 
 // ---- running -----------------------------------------------------------------------------------------------------
 
-type Handler = (event: never, context: never) => Promise<unknown>
+export type Handler = (event: never, context: never) => Promise<unknown>
 /** A handler, or one with the functions that it invokes. */
 export type Target =
   | Handler
@@ -122,6 +123,47 @@ export const run = Effect.fnUntraced(function* (
   const history = yield* engine.history(arn)
   return { arn, description, history, invocations }
 }, Effect.provide(Engine.layerSkipping))
+
+/** There is one `process.exit`. */
+const oneAtATime = Semaphore.makeUnsafe(1)
+
+/** While it runs, `process.exit` ends the invocation of the one execution of this kind and not this process. */
+export const crashable = Effect.fnUntraced(
+  function* (id: string, handler: Handler, input: unknown) {
+    const { exit } = process
+    const exits: Array<unknown> = []
+    const name = `requirement-${id}`
+    const engine = yield* Engine.Engine
+    let arn = ""
+    process.exit = ((code) => {
+      exits.push(code)
+      Effect.runFork(engine.crash(arn))
+      throw new Error("the runtime has exited") // stops the caller
+    }) as typeof exit
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        process.exit = exit
+      })
+    )
+    yield* engine.register(
+      name,
+      Engine.fromHandler((event, context) => {
+        arn = (event as Protocol.InvocationEvent).DurableExecutionArn
+        engines.set(arn, engine)
+        return handler(event as never, context as never)
+      })
+    )
+    yield* engine.start({ functionName: `${name}:$LATEST`, payload: JSON.stringify(input) })
+    yield* Effect.promise(async () => {
+      while (arn === "") await new Promise((resolve) => setImmediate(resolve))
+    })
+    const description = yield* engine.await(arn)
+    return { arn, description, history: yield* engine.history(arn), exits }
+  },
+  Effect.scoped,
+  Effect.provide(Engine.layerSkipping),
+  oneAtATime.withPermit
+)
 
 /** The id of a callback, once it is open and `invocations` have been answered. */
 export const callbackId = Effect.fnUntraced(function* (

@@ -4,16 +4,14 @@
  * payloads to differ). The handlers run as they are, with a real `LambdaClient`, on the engine.
  */
 import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
-import type { History, Protocol } from "effect-durable-lambda"
-import { Engine } from "effect-durable-lambda/engine"
+import type { History } from "effect-durable-lambda"
 import * as Effect from "effect/Effect"
-import * as Semaphore from "effect/Semaphore"
 import { handlers as child } from "./handlers/child.ts"
 import { handlers as plugin } from "./handlers/plugin.ts"
 import { handlers as step } from "./handlers/step.ts"
 import { handlers as wait } from "./handlers/wait.ts"
 import * as kit from "./kit.ts"
-import { delays, engines, events, find, parentOf } from "./kit.ts"
+import { delays, events, find, parentOf } from "./kit.ts"
 
 const handlers = { ...step, ...wait, ...child, ...plugin }
 type Id = keyof typeof handlers
@@ -217,46 +215,7 @@ describe("requirements that are not in the folder: child", () => {
 
 // ---- crashes -----------------------------------------------------------------------------------------------------
 
-/** There is one `process.exit`. */
-const oneAtATime = Semaphore.makeUnsafe(1)
-
-/** While it runs, `process.exit` ends the invocation of the one execution of this kind and not this process. */
-const crashable = Effect.fnUntraced(
-  function* (id: "1-17" | "1-18" | "3-12" | "10-9", input: unknown) {
-    const { exit } = process
-    const exits: Array<unknown> = []
-    const name = `requirement-${id}`
-    const engine = yield* Engine.Engine
-    let arn = ""
-    process.exit = ((code) => {
-      exits.push(code)
-      Effect.runFork(engine.crash(arn))
-      throw new Error("the runtime has exited") // stops the caller
-    }) as typeof exit
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        process.exit = exit
-      })
-    )
-    yield* engine.register(
-      name,
-      Engine.fromHandler((event, context) => {
-        arn = (event as Protocol.InvocationEvent).DurableExecutionArn
-        engines.set(arn, engine)
-        return handlers[id](event, context)
-      })
-    )
-    yield* engine.start({ functionName: `${name}:$LATEST`, payload: JSON.stringify(input) })
-    yield* Effect.promise(async () => {
-      while (arn === "") await new Promise((resolve) => setImmediate(resolve))
-    })
-    const description = yield* engine.await(arn)
-    return { arn, description, history: yield* engine.history(arn), exits }
-  },
-  Effect.scoped,
-  Effect.provide(Engine.layerSkipping),
-  oneAtATime.withPermit
-)
+const crashable = (id: "1-17" | "1-18" | "3-12" | "10-9", input: unknown) => kit.crashable(id, handlers[id], input)
 
 describe("requirements that are not in the folder: crashes", () => {
   const exitError = (event: History.Event) => event.InvocationCompletedDetails?.Error?.Payload?.ErrorType

@@ -104,7 +104,10 @@ export const handlers = handlersOf({
   "8-1": branches("parallel", [step("task-1"), step("task-2")]),
   "8-2": async (context) => (await context.parallel([gives("alpha"), gives("beta")], one)).getResults(),
   "8-3": async (context) => {
-    const named = ["first", "second"].map((name) => ({ name, func: step(name) }))
+    const named = [
+      { name: "first", func: step("one") },
+      { name: "second", func: step("two") }
+    ]
     return (await context.parallel("named", named, one)).getResults()
   },
   "8-4": branches("hetero", [gives("hello"), gives(42), gives({ k: "v" })]),

@@ -58,7 +58,7 @@ export const handlers = handlersOf({
         if (!crashed.has(durableExecutionArn)) {
           crashed.add(durableExecutionArn)
           // its START is on the way
-          await new Promise((resolve) => setTimeout(resolve, 100))
+          await new Promise((resolve) => setTimeout(resolve, 400))
           process.exit(1)
         }
         return input

@@ -2,7 +2,7 @@
 import { fail, handler, messageOf, type Run, second, shouting } from "./sdk.ts"
 
 /** A function takes longer to start than its caller takes to answer PENDING: AWS's SDK waits 20 ms before it does. */
-const COLD_START = 50
+const COLD_START = 200
 
 const started =
   <A extends ReadonlyArray<unknown>, B>(run: (...args: A) => Promise<B>) =>
@@ -48,7 +48,10 @@ const runs: Record<string, Run> = {
   },
   "5-13": (context) => context.runInChildContext("child", (child) => greet(child, "Ada")),
   "5-14": async (context) => context.invoke("second", "echo", await greet(context, "Ada")),
-  "5-15": (context, input) => context.invoke("echo", "echo", input, { payloadSerdes: shouting }),
+  "5-15": (context, input) =>
+    context.invoke("echo", "echo", input, {
+      payloadSerdes: { ...shouting, serialize: async (text) => JSON.stringify(text?.toUpperCase()) }
+    }),
   "5-16": (context, input) =>
     context.invoke("echo", "echo", input, {
       resultSerdes: { serialize: shouting.serialize, deserialize: shouting.serialize }

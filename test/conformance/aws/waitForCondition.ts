@@ -33,7 +33,7 @@ const failing: Run = (context) =>
     waitStrategy: until(() => true)
   })
 
-/** Writes it backwards, behind a mark. */
+/** Writes a mark before it. */
 const marked = {
   serialize: async (state: string | undefined) => `state:${state}`,
   deserialize: async (text: string | undefined) => text?.replace(/^state:/, "")
@@ -53,10 +53,14 @@ export const handlers = handlersOf({
   "6-7": failing,
   "6-8": (context, input) => failing(context, input).catch(() => "recovered"),
   "6-9": (context) =>
-    context.waitForCondition("object", async ({ polls }: { readonly polls: number }) => ({ polls: polls + 1 }), {
-      initialState: { polls: 0 },
-      waitStrategy: until(({ polls }) => polls >= 2)
-    }),
+    context.waitForCondition(
+      "job",
+      async ({ id, polls }) => ({ id, polls: polls + 1, status: polls === 1 ? "done" : "running" }),
+      {
+        initialState: { id: "j-1", polls: 0, status: "running" },
+        waitStrategy: until(({ status }) => status === "done")
+      }
+    ),
   "6-10": (context) =>
     context.waitForCondition("nothing", async () => null, { initialState: null, waitStrategy: until(() => true) }),
   "6-11": (context) =>

@@ -118,7 +118,7 @@ const crashing = DurableHandler.make(
         const { arn } = yield* Durable.CurrentExecution
         if (!crashed.has(arn)) {
           crashed.add(arn)
-          yield* Effect.sleep("100 millis") // its START is on the way: nobody waits for it
+          yield* Effect.sleep("400 millis") // its START is on the way: nobody waits for it
           process.exit(1)
         }
         return input

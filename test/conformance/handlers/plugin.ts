@@ -155,7 +155,7 @@ const crash = DurableHandler.make(
         const { arn } = yield* Durable.CurrentExecution
         if (crashed.has(arn)) return "recovered"
         crashed.add(arn)
-        yield* Effect.sleep("100 millis") // its START is on the way: nobody waits for it
+        yield* Effect.sleep("400 millis") // its START is on the way: nobody waits for it
         return process.exit(1)
       })
     ),
