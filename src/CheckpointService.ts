@@ -308,8 +308,12 @@ const makeQueue = (
       }
       if (exceeds() || conflicts(actions, entry.update)) break
       bytes += entry.bytes
-      if (!entry.lazy) eager--
     }
+    // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
+    const next = entries[n]?.update
+    const last = entries[n - 1]?.update
+    if (n > 1 && last?.Action === "START" && last.Id === next?.Id) n--
+    for (let i = 0; i < n; i++) if (!entries[i]!.lazy) eager--
     firsts = Math.max(0, firsts - n)
     return entries.splice(0, n)
   }

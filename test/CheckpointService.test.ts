@@ -87,6 +87,26 @@ describe("CheckpointService: batches", () => {
     })
   )
 
+  it.effect("are not cut between a START and the end of its attempt, which replaces what START wipes out", () =>
+    Effect.gen(function* () {
+      const service = FakeService.make()
+      const queue = yield* open(service, { limits: { batchUpdates: 2 } })
+      queue.offer(update("1", "SUCCEED"))
+      queue.offer(update("2"), { lazy: true })
+      queue.offer(update("2", "RETRY", { Payload: "1", StepOptions: { NextAttemptDelaySeconds: 1 } }))
+      queue.offer(update("3"), { lazy: true })
+      queue.offer(update("4"))
+      assert.isTrue(queue.urgent())
+      yield* queue.drain
+      assert.deepStrictEqual(service.trace, [
+        ["SUCCEED STEP 1"],
+        ["START STEP 2", "RETRY STEP 2"],
+        ["START STEP 3", "START STEP 4"]
+      ])
+      assert.isFalse(queue.urgent())
+    })
+  )
+
   it.effect("hold at most 750 KiB, in bytes of what is sent", () =>
     Effect.gen(function* () {
       const payloads: ReadonlyArray<readonly [what: string, payload: string]> = [

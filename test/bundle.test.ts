@@ -14,10 +14,11 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * KB = 1,000 bytes. What a user's smallest handler may weigh, Effect included, AWS's client not. The design asks for
  * 130 and 42: Effect and its Schema alone are 95 and 32 of it. This holds what was reached, so that it can only shrink;
  * 0.7 KB were added for the errors of callbacks, conditions and invokes, which the record of any context may hold,
- * 1.5 KB to find plugins (their machinery comes along with the first of them) and the level of log lines, and 1 KB
- * for what batches ask of the core (the batches themselves come along with the first of them).
+ * 1.5 KB to find plugins (their machinery comes along with the first of them) and the level of log lines, 1 KB for
+ * what batches ask of the core (the batches themselves come along with the first of them), and 0.3 KB for rules of
+ * order that the laws found missing.
  */
-const budget = { minified: 145.8, gzip: 51.5 }
+const budget = { minified: 146.2, gzip: 51.5 }
 
 const contributors = (metafile: Metafile): string => {
   const sizes = new Map<string, number>()

@@ -30,6 +30,8 @@ export interface Network {
   readonly service: Service
   /** Who holds this token. */
   readonly caller: (token: string) => Caller
+  /** An operation was on a page that had to be asked for. */
+  readonly read: (operation: Protocol.Operation) => void
   /** Runs the service; reports what it throws. */
   readonly guard: (serve: () => void) => void
 }
@@ -46,7 +48,15 @@ const stale = {
 }
 
 /** The client that all invocations of an execution use. */
-export const client = ({ caller, guard, loop, profile, rand, service }: Network): DurableExecutionClient["Service"] => {
+export const client = ({
+  caller,
+  guard,
+  loop,
+  profile,
+  rand,
+  read,
+  service
+}: Network): DurableExecutionClient["Service"] => {
   const latency = () => (rand() < 0.6 ? rand() * 0.2 : rand() * profile.latency)
   const call = <Response>(
     name: ServiceCallFailed["call"],
@@ -113,7 +123,11 @@ export const client = ({ caller, guard, loop, profile, rand, service }: Network)
       call(
         "GetDurableExecutionState",
         caller(request.CheckpointToken),
-        (reply: Reply<Protocol.ExecutionStateResponse>) => reply(service.state(request))
+        (reply: Reply<Protocol.ExecutionStateResponse>) => {
+          const page = service.state(request)
+          page?.Operations?.forEach(read)
+          reply(page)
+        }
       )
   }
 }

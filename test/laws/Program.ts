@@ -20,17 +20,73 @@ export interface Step {
   readonly timeout: boolean
   /** Its failures have a schema. */
   readonly typed: boolean
+  /** Its codec takes time. */
+  readonly slow?: boolean
 }
 
-/** How a child context keeps its value: recorded, by a schema, too large to record, not JSON, or not at all. */
-export type Keep = "plain" | "schema" | "big" | "odd" | "virtual"
+/** How a callback is awaited: at once, by two fibers, twice in a row, in a race with a timer and then again, or not. */
+export type Awaited = "once" | "both" | "again" | "raced" | "never"
+
+/** What the outside may be asked of: seconds that it may take, and whether its failures have a schema. */
+export interface Outside {
+  readonly k: number
+  readonly timeout?: number | undefined
+  readonly heartbeat?: number | undefined
+  readonly typed?: boolean
+}
+
+/** A condition: how often it is checked until it is met, how often at most, and how its checks go. */
+export interface Condition {
+  readonly t: "cond"
+  readonly k: number
+  readonly check: Step
+  readonly need: number
+  readonly times: number
+  /** Seconds between checks. */
+  readonly s: number
+  readonly form: "options" | "spaced" | "exponential"
+  readonly until: "plain" | "effect" | "throws"
+}
+
+/**
+ * How a child context keeps its value: recorded, by a schema, by one that takes time, too large to record, both of
+ * these, not JSON, or not at all.
+ */
+export type Keep = "plain" | "schema" | "slow" | "big" | "heavy" | "odd" | "virtual"
+
+/** When a batch ends before all of its items have: thresholds, or a function of how many have succeeded and failed. */
+export type Completion =
+  | { readonly by: "default" }
+  | {
+      readonly by: "rule"
+      readonly min?: number | undefined
+      readonly count?: number | undefined
+      readonly percentage?: number | undefined
+    }
+  | { readonly by: "function"; readonly ok: number; readonly bad: number }
+
+/** What `map` and `parallel` share. */
+export interface Batch {
+  readonly k: number
+  /** How many at a time; 0: all. */
+  readonly n: number
+  readonly flat: boolean
+  readonly mode: "values" | "result"
+  readonly done: Completion
+  readonly keep: Exclude<Keep, "virtual">
+  readonly typed: boolean
+  /** A codec writes the result as a whole. */
+  readonly whole: boolean
+}
 
 // prettier-ignore
 export type Node =
   | Step
   | { readonly t: "sleep"; readonly s: number; readonly named: boolean }
-  | { readonly t: "cb"; readonly k: number; readonly mid: Node | null; readonly twice: boolean }
-  | { readonly t: "invoke"; readonly k: number }
+  | { readonly t: "cb"; readonly mid: Node | null; readonly wait: Awaited } & Outside
+  | { readonly t: "wfc"; readonly submit: Step } & Outside
+  | Condition
+  | { readonly t: "invoke"; readonly slow?: boolean } & Outside
   | { readonly t: "now" } | { readonly t: "rand" } | { readonly t: "get" } | { readonly t: "set" } | { readonly t: "yield" }
   | { readonly t: "spin"; readonly n: number } | { readonly t: "fail" }
   | { readonly t: "seq"; readonly c: ReadonlyArray<Node> }
@@ -43,6 +99,8 @@ export type Node =
   | { readonly t: "catch"; readonly b: Node; readonly h: Node }
   | { readonly t: "fork"; readonly a: Node; readonly b: Node; readonly join: boolean }
   | { readonly t: "child"; readonly k: number; readonly keep: Keep; readonly typed: boolean; readonly b: Node }
+  | { readonly t: "map"; readonly items: number; readonly b: Node } & Batch
+  | { readonly t: "par"; readonly struct: boolean; readonly c: ReadonlyArray<Node> } & Batch
   | { readonly t: "fin"; readonly b: Node; readonly f: Node; readonly on: "ensuring" | "interrupt" }
   | { readonly t: "mask"; readonly b: Node }
   | { readonly t: "sem"; readonly n: number; readonly c: ReadonlyArray<Node> }
@@ -64,18 +122,90 @@ const drawStep = (r: Rng): Step => {
     form: (["recurs", "spaced", "exponential", "options"] as const)[int(r, 4)]!,
     amo: r() < 0.2,
     timeout: r() < 0.1,
-    typed: r() < 0.5
+    typed: r() < 0.5,
+    slow: r() < 0.1
   }
 }
 
+const AWAITED = ["once", "once", "once", "both", "again", "raced", "raced", "never"] as const
+
+const drawOutside = (r: Rng, timeouts: boolean): Outside => ({
+  k: int(r, 4),
+  timeout: timeouts && r() < 0.25 ? 1 + int(r, 4) : undefined,
+  heartbeat: timeouts && r() < 0.2 ? 1 + int(r, 2) : undefined,
+  typed: r() < 0.4
+})
+
+const drawCondition = (r: Rng): Condition => ({
+  t: "cond",
+  k: int(r, 3),
+  check: { ...drawStep(r), pf: r() < 0.2 ? 0.3 : 0, retry: 0, amo: false, timeout: false },
+  need: 1 + int(r, 4),
+  times: int(r, 5),
+  s: 1 + int(r, 2),
+  form: (["options", "spaced", "exponential"] as const)[int(r, 3)]!,
+  until: r() < 0.5 ? "plain" : r() < 0.9 ? "effect" : "throws"
+})
+
 const drawKeep = (r: Rng): Keep => {
   const x = r()
-  return x < 0.45 ? "plain" : x < 0.6 ? "schema" : x < 0.603 ? "big" : x < 0.85 ? "odd" : "virtual"
+  return x < 0.4
+    ? "plain"
+    : x < 0.5
+      ? "schema"
+      : x < 0.6
+        ? "slow"
+        : x < 0.603
+          ? "big"
+          : x < 0.605
+            ? "heavy"
+            : x < 0.85
+              ? "odd"
+              : "virtual"
+}
+
+const drawCompletion = (r: Rng, size: number): Completion => {
+  const x = r()
+  if (x < 0.3 || size === 0) return { by: "default" }
+  if (x < 0.5) return { by: "function", ok: 1 + int(r, size), bad: 1 + int(r, 2) }
+  return {
+    by: "rule",
+    min: r() < 0.5 ? 1 + int(r, size) : undefined,
+    count: r() < 0.4 ? int(r, 3) : undefined,
+    percentage: r() < 0.3 ? int(r, 3) * 33 : undefined
+  }
+}
+
+const drawBatch = (r: Rng, size: number): Batch => {
+  const keep = drawKeep(r)
+  const mode = r() < 0.5 ? "values" : "result"
+  return {
+    k: int(r, 3),
+    n: r() < 0.4 ? 0 : 1 + int(r, 3),
+    flat: r() < 0.4,
+    mode,
+    done: mode === "values" ? { by: "default" } : drawCompletion(r, size),
+    keep: keep === "virtual" ? "plain" : keep,
+    typed: r() < 0.4,
+    whole: mode === "result" && r() < 0.15
+  }
 }
 
 /** `hard`: mostly races, timeouts, child contexts, finalizers and masks, nested in each other. */
 export const generate = (r: Rng, size: number, hard = false): Node => {
   let k = 0
+  /**
+   * In an uninterruptible part of a context: what waits there for memory goes on when the context is lost, and
+   * nothing durable can follow.
+   */
+  let masked = false
+  const within = <A>(isMasked: boolean, f: () => A): A => {
+    const before = masked
+    masked = isMasked
+    const drawn = f()
+    masked = before
+    return drawn
+  }
   /** What touches only memory: finalizers in a child context may do no more. */
   const memory = (): Node => {
     const x = r()
@@ -89,14 +219,22 @@ export const generate = (r: Rng, size: number, hard = false): Node => {
             ? { t: "rand" }
             : { t: "yield" }
   }
+  const drawCallback = (): Extract<Node, { t: "cb" }> => ({
+    t: "cb",
+    mid: r() < 0.3 ? leaf() : null,
+    wait: AWAITED[int(r, AWAITED.length)]!,
+    ...drawOutside(r, true)
+  })
   const leaf = (): Node => {
     // a busy fiber beside one that looks at it: sensitive to who runs when inside one instant
     if (hard && r() < 0.12) return { t: "fork", a: { t: "get" }, b: { t: "spin", n: 3000 }, join: r() < 0.5 }
     const x = r()
-    if (x < 0.42) return drawStep(r)
-    if (x < 0.58) return { t: "sleep", s: 1 + int(r, 3), named: r() < 0.3 }
-    if (x < 0.68) return { t: "cb", k: int(r, 4), mid: r() < 0.3 ? leaf() : null, twice: r() < 0.2 }
-    if (x < 0.72) return { t: "invoke", k: int(r, 4) }
+    if (x < 0.32) return drawStep(r)
+    if (x < 0.46) return { t: "sleep", s: 1 + int(r, 3), named: r() < 0.3 }
+    if (x < 0.57) return drawCallback()
+    if (x < 0.61) return { t: "wfc", submit: { ...drawStep(r), amo: false, timeout: false }, ...drawOutside(r, true) }
+    if (x < 0.66) return drawCondition(r)
+    if (x < 0.72) return { t: "invoke", slow: r() < 0.2, ...drawOutside(r, false) }
     if (x < 0.78) return { t: "now" }
     if (x < 0.82) return { t: "rand" }
     if (x < 0.88) return { t: "get" }
@@ -109,14 +247,48 @@ export const generate = (r: Rng, size: number, hard = false): Node => {
     Array.from({ length: n }, () => gen(Math.max(1, Math.floor(size / n)), inChild))
   const child = (size: number, inChild: boolean): Node => {
     const keep = drawKeep(r)
-    return { t: "child", k: k++, keep, typed: r() < 0.3, b: gen(size, inChild || keep !== "virtual") }
+    return {
+      t: "child",
+      k: k++,
+      keep,
+      typed: r() < 0.3,
+      b: keep === "virtual" ? gen(size, inChild) : within(false, () => gen(size, true))
+    }
   }
+  const mask = (size: number, inChild: boolean): Node => ({
+    t: "mask",
+    b: within(masked || inChild, () => gen(size, inChild))
+  })
   const fin = (size: number, most: number, ensuring: number, inChild: boolean): Node => ({
     t: "fin",
     b: gen(size >> 1, inChild),
     f: inChild ? memory() : gen(Math.min(most, size >> 1), inChild),
     on: r() < ensuring ? "ensuring" : "interrupt"
   })
+  const batch = (size: number): Node => within(false, () => drawnBatch(size))
+  const drawnBatch = (size: number): Node => {
+    if (r() < 0.5) {
+      const items = r() < 0.05 ? 0 : 1 + int(r, 4)
+      return { t: "map", items, b: gen(size >> 1, true), ...drawBatch(r, items) }
+    }
+    const n = 1 + int(r, 3)
+    return { t: "par", struct: r() < 0.5, c: list(n, size, true), ...drawBatch(r, n) }
+  }
+  /** What everybody writes. */
+  const pattern = (): Node => {
+    const x = r()
+    if (x < 0.3)
+      return {
+        t: "raceFirst",
+        c: [
+          { ...drawCallback(), mid: null },
+          { t: "sleep", s: 1 + int(r, 4), named: false }
+        ]
+      }
+    if (x < 0.6) return { t: "timeout", s: 1 + int(r, 4), b: { t: "invoke", slow: false, ...drawOutside(r, false) } }
+    if (x < 0.8) return { t: "each", items: 2 + int(r, 4), n: 1 + int(r, 4), b: drawStep(r) }
+    return { t: "timeout", s: 1 + int(r, 4), b: batch(4) }
+  }
   const gen = (size: number, inChild: boolean): Node => {
     if (size <= 1) return leaf()
     const x = r()
@@ -128,11 +300,13 @@ export const generate = (r: Rng, size: number, hard = false): Node => {
       if (y < 0.2) return { t: "raceFirst", c: list(2 + int(r, 2), s, inChild) }
       if (y < 0.35) return { t: "race", c: list(2 + int(r, 2), s, inChild) }
       if (y < 0.5) return { t: "timeout", s: 1 + int(r, 3), b: gen(s, inChild) }
-      if (y < 0.7) return child(s, inChild)
+      if (y < 0.62) return child(s, inChild)
+      if (y < 0.72) return batch(s)
       if (y < 0.82) return fin(s, 3, 0.6, inChild)
-      if (y < 0.87) return { t: "mask", b: gen(s, inChild) }
+      if (y < 0.87) return mask(s, inChild)
       return { t: "each", items: 2 + int(r, 3), n: 1 + int(r, 4), b: gen(half, inChild) }
     }
+    if (r() < 0.13) return r() < 0.7 ? batch(s) : pattern()
     if (x < 0.2) return { t: "seq", c: list(n, s, inChild) }
     if (x < 0.34) return { t: "all", n: r() < 0.5 ? 0 : 2, c: list(n, s, inChild) }
     if (x < 0.42) return { t: "each", items: 2 + int(r, 4), n: 1 + int(r, 4), b: gen(half, inChild) }
@@ -145,10 +319,10 @@ export const generate = (r: Rng, size: number, hard = false): Node => {
     if (x < 0.8) return { t: "fork", a: gen(half, inChild), b: gen(half, inChild), join: r() < 0.7 }
     if (x < 0.87) return child(s, inChild)
     if (x < 0.9) return fin(s, 2, 0.5, inChild)
-    if (x < 0.915) return { t: "mask", b: gen(s, inChild) }
-    if (x < 0.935) return { t: "sem", n: 1 + int(r, 2), c: list(n, s, inChild) }
+    if (x < 0.915) return mask(s, inChild)
+    if (x < 0.935 && !masked) return { t: "sem", n: 1 + int(r, 2), c: list(n, s, inChild) }
     if (x < 0.955) return { t: "handoff", a: gen(half, inChild), b: gen(half, inChild) }
-    if (x < 0.97) return { t: "queue", c: list(2, half, inChild), b: gen(half, inChild) }
+    if (x < 0.97 && !masked) return { t: "queue", c: list(2, half, inChild), b: gen(half, inChild) }
     return { t: "if", c: leaf(), a: gen(half, inChild), b: gen(half, inChild) }
   }
   return gen(size, false)
@@ -177,7 +351,11 @@ const CONCURRENT: ReadonlySet<Node["t"]> = new Set(["all", "each", "race", "race
 const OUTSIDE: ReadonlySet<Node["t"]> = new Set(["sleep", "cb", "invoke", "timeout", "retry"])
 
 const someHere = (node: Node, f: (node: Node) => boolean): boolean =>
-  f(node) || parts(node).some((part) => !(part.t === "child" && part.keep !== "virtual") && someHere(part, f))
+  f(node) || (!isWorld(node) && parts(node).some((part) => someHere(part, f)))
+
+/** Whether the parts of this node run in worlds of their own. */
+const isWorld = (node: Node): boolean =>
+  node.t === "map" || node.t === "par" || (node.t === "child" && node.keep !== "virtual")
 
 /**
  * Whether a program may have a marker: in some world several operations are parked at once, and (policy
@@ -185,16 +363,17 @@ const someHere = (node: Node, f: (node: Node) => boolean): boolean =>
  */
 export const mayChoose = (node: Node, order: string): boolean => {
   if (order === "timestamps") return false
-  const concurrent = someHere(node, (n) => CONCURRENT.has(n.t) || (n.t === "cb" && n.twice))
+  if (isWorld(node)) return parts(node).some((world) => mayChoose(world, order))
+  const concurrent = someHere(
+    node,
+    (n) => CONCURRENT.has(n.t) || (n.t === "cb" && (n.wait === "both" || n.wait === "raced"))
+  )
   const outside = order === "log" || someHere(node, (n) => OUTSIDE.has(n.t))
   return (concurrent && outside) || worldsIn(node).some((world) => mayChoose(world, order))
 }
 
-/** The bodies of child contexts that begin a world of their own, the outermost ones. */
-const worldsIn = (node: Node): ReadonlyArray<Node> =>
-  parts(node)
-    .flatMap((part) => worldsIn(part))
-    .concat(node.t === "child" && node.keep !== "virtual" ? parts(node) : [])
+/** The bodies of contexts that begin a world of their own, the outermost ones. */
+const worldsIn = (node: Node): ReadonlyArray<Node> => (isWorld(node) ? parts(node) : parts(node).flatMap(worldsIn))
 
 // ---- shrinking ---------------------------------------------------------------------------------------
 
@@ -208,7 +387,8 @@ export function* shrinks(node: Node): Generator<Node> {
       for (const smaller of shrinks(part)) yield { ...node, [key]: smaller } as Node
       continue
     }
-    if (part.length > 1) {
+    const fixed = node.t === "par" && node.done.by !== "default" // its thresholds may not fit any more
+    if (part.length > 1 && !fixed) {
       for (let i = 0; i < part.length; i++) yield { ...node, [key]: part.filter((_, j) => j !== i) } as Node
     }
     for (let i = 0; i < part.length; i++) {
@@ -217,15 +397,39 @@ export function* shrinks(node: Node): Generator<Node> {
     }
   }
   if (node.t === "each" && node.items > 2) yield { ...node, items: node.items - 1 }
+  if (node.t === "map" && node.items > 1 && node.done.by === "default") yield { ...node, items: node.items - 1 }
+  if (node.t === "map" || node.t === "par") {
+    const plain = { keep: "plain", typed: false, whole: false } as const
+    if (node.keep !== "plain" || node.typed || node.whole) yield { ...node, ...plain }
+    if (node.done.by !== "default") yield { ...node, done: { by: "default" } }
+    else if (node.mode !== "values") yield { ...node, mode: "values", whole: false }
+    if (node.flat) yield { ...node, flat: false }
+    if (node.n !== 0) yield { ...node, n: 0 }
+  }
   if (node.t === "step") {
     if (node.pf > 0) yield { ...node, pf: 0, retry: 0, end: "fail" }
     if (node.amo || node.timeout || node.typed) yield { ...node, amo: false, timeout: false, typed: false }
     if (node.form !== "recurs") yield { ...node, form: "recurs" }
+    if (node.slow === true) yield { ...node, slow: false }
     if (node.dur > 0) yield { ...node, dur: 0 }
   }
   if (node.t === "child" && (node.keep !== "plain" || node.typed)) yield { ...node, keep: "plain", typed: false }
   if (node.t === "cb") {
-    if (node.twice) yield { ...node, twice: false }
+    if (node.wait !== "once") yield { ...node, wait: "once" }
     if (node.mid !== null) yield { ...node, mid: null }
+  }
+  if (node.t === "cb" || node.t === "wfc" || node.t === "invoke") {
+    if (node.timeout !== undefined) yield { ...node, timeout: undefined }
+    if (node.heartbeat !== undefined) yield { ...node, heartbeat: undefined }
+    if (node.typed === true) yield { ...node, typed: false }
+  }
+  if (node.t === "invoke" && node.slow === true) yield { ...node, slow: false }
+  if (node.t === "wfc") for (const submit of shrinks(node.submit)) yield { ...node, submit: submit as Step }
+  if (node.t === "cond") {
+    for (const check of shrinks(node.check)) yield { ...node, check: check as Step }
+    if (node.need > 1) yield { ...node, need: node.need - 1 }
+    if (node.times > 0) yield { ...node, times: node.times - 1 }
+    if (node.form !== "options" || node.s > 1) yield { ...node, form: "options", s: 1 }
+    if (node.until !== "plain") yield { ...node, until: "plain" }
   }
 }

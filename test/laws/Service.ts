@@ -16,6 +16,13 @@ export class Rejected extends Error {}
 /** How a call is answered: at once or later, `undefined` for a token that is not the latest. */
 export type Reply<A> = (answer: A | undefined) => void
 
+/** How the outside completes an operation. */
+interface Ended {
+  readonly Status: Protocol.OperationStatus
+  readonly EndTimestamp: number
+  readonly outcome: { readonly Result?: string; readonly Error?: Protocol.ErrorObject }
+}
+
 interface Served {
   readonly content: string
   response: Protocol.CheckpointResponse | undefined
@@ -217,7 +224,10 @@ export class Service {
     if (Action === "FAIL" && Payload !== undefined) refuse("Cannot provide a Payload for FAIL action.")
     const parent = ParentId === undefined ? undefined : this.operations.get(ParentId)
     if (ParentId !== undefined && parent?.Type !== "CONTEXT") refuse("Invalid parent operation id.")
-    if (parent !== undefined && isTerminal(parent.Status)) refuse("The parent is finished.")
+    // stricter than the real one: nothing of what was lost is sent any more, however deep it lies
+    for (let up = parent; up !== undefined; up = this.operations.get(up.ParentId ?? "")) {
+      if (isTerminal(up.Status)) refuse("A context around it is finished.")
+    }
     if (old !== undefined) {
       if (old.Type !== Type) refuse("Inconsistent operation type.")
       if (old.SubType !== SubType) refuse("Inconsistent operation subtype.")
@@ -266,7 +276,10 @@ export class Service {
         })
       }
       case "CONTEXT":
-        if (Action === "START") return this.put({ ...base, Status: "STARTED" })
+        if (Action === "START") {
+          if (SubType === "MapIteration" || SubType === "ParallelBranch") this.admitItem(update, refuse)
+          return this.put({ ...base, Status: "STARTED" })
+        }
         if (old === undefined || isTerminal(old.Status)) refuse("Invalid current CONTEXT state to close.")
         return this.put({
           ...base,
@@ -288,17 +301,18 @@ export class Service {
           })
         )
       }
-      case "CALLBACK":
-        this.put({ ...base, Status: "STARTED", CallbackDetails: { CallbackId: "cb-" + Id } })
-        return this.outside((details) =>
-          this.put({
-            ...this.operations.get(Id)!,
-            ...details,
-            CallbackDetails: { CallbackId: "cb-" + Id, ...details.outcome }
-          })
+      case "CALLBACK": {
+        const CallbackId = "cb-" + Id
+        this.put({ ...base, Status: "STARTED", CallbackDetails: { CallbackId } })
+        return this.outside(
+          (details) =>
+            this.put({ ...this.operations.get(Id)!, ...details, CallbackDetails: { CallbackId, ...details.outcome } }),
+          update.CallbackOptions
         )
+      }
       case "CHAINED_INVOKE":
-        if (update.ChainedInvokeOptions === undefined) refuse("ChainedInvokeOptions required.")
+        if (update.ChainedInvokeOptions?.FunctionName !== "other:1" || Payload === undefined)
+          refuse("ChainedInvokeOptions required.")
         if (this.rand() < 0.05) {
           const Error = { ErrorMessage: "Function not found" }
           return this.put({ ...base, Status: "FAILED", EndTimestamp: now, ChainedInvokeDetails: { Error } })
@@ -312,33 +326,61 @@ export class Service {
     }
   }
 
-  /** The outside completes an operation some time; that it did may become visible later than its timestamp says. */
-  private outside(
-    end: (
-      details: Pick<Protocol.Operation, "Status" | "EndTimestamp"> & {
-        readonly outcome: { readonly Result?: string; readonly Error?: Protocol.ErrorObject }
-      }
-    ) => void
-  ): void {
+  /** The items of a batch start in their order, and no more of them at once than the batch's name says. */
+  private admitItem({ Name = "", ParentId }: Protocol.OperationUpdate, refuse: (why: string) => never): void {
+    const siblings = [...this.operations.values()].filter((operation) => operation.ParentId === ParentId)
+    const limit = Number(/c(\d+)$/.exec(this.operations.get(ParentId!)?.Name ?? "")?.[1] ?? 0)
+    const open = siblings.filter(({ Status }) => !isTerminal(Status)).length
+    if (limit > 0 && open >= limit) refuse(`${open} items are running, where ${limit} may`)
+    if (Number(/\d+$/.exec(Name)?.[0]) !== siblings.length) refuse(`${siblings.length} items have started before`)
+  }
+
+  /**
+   * The outside completes an operation some time, or does not in time; that it is completed may become visible later
+   * than its timestamp says.
+   */
+  private outside(end: (ended: Ended) => void, limits?: Protocol.OperationUpdate["CallbackOptions"]): void {
     const { loop, profile, rand } = this
-    const takes = rand() < 0.3 ? rand() * 1.5 : rand() * profile.cbDur
-    const x = rand()
-    const value = String(int(rand, 100))
+    let takes = rand() < 0.3 ? rand() * 1.5 : rand() * profile.cbDur
+    let ended = this.answer(limits === undefined)
+    const over = (millis: number, ErrorType: string, ErrorMessage: string) => {
+      if (millis >= takes) return
+      takes = millis
+      ended = { Status: "TIMED_OUT", outcome: { Error: { ErrorType, ErrorMessage } } }
+    }
+    if (limits?.TimeoutSeconds !== undefined) {
+      over(limits.TimeoutSeconds * profile.unit, "Callback.Timeout", "Callback timed out")
+    }
+    if (limits?.HeartbeatTimeoutSeconds !== undefined) {
+      const within = limits.HeartbeatTimeoutSeconds * profile.unit
+      let last = 0
+      while (rand() < 0.5) last += rand() * within // as long as there are heartbeats
+      over(last + within, "Callback.Heartbeat", "Callback timed out on heartbeat")
+    }
     loop.after(takes, () => {
       const EndTimestamp = this.tick()
       const show = () => {
-        if (x < 0.75) end({ Status: "SUCCEEDED", EndTimestamp, outcome: { Result: value } })
-        else
-          end({
-            Status: x < 0.9 ? "FAILED" : "TIMED_OUT",
-            EndTimestamp,
-            outcome: { Error: { ErrorMessage: x < 0.9 ? "refused" : "late" } }
-          })
+        end({ ...ended, EndTimestamp })
         this.onExternal()
       }
       if (profile.externalLag > 0) loop.after(rand() * profile.externalLag, show)
       else show()
     })
+  }
+
+  /** What the outside answers with, if it has the time: not always what is expected. */
+  private answer(isFunction: boolean): Omit<Ended, "EndTimestamp"> {
+    const { rand } = this
+    const x = rand()
+    const value = int(rand, 100)
+    if (x < 0.7) return { Status: "SUCCEEDED", outcome: { Result: String(value) } }
+    if (x < 0.75) return { Status: "SUCCEEDED", outcome: value % 2 === 0 ? {} : { Result: "no number" } }
+    if (x < 0.95) {
+      const known = value % 2 === 0 ? { ErrorData: JSON.stringify("r" + (value % 3)) } : undefined
+      return { Status: "FAILED", outcome: { Error: { ErrorMessage: "refused", ...known } } }
+    }
+    const Status = isFunction ? (value % 2 === 0 ? "TIMED_OUT" : "STOPPED") : "FAILED"
+    return { Status, outcome: { Error: { ErrorMessage: "late" } } }
   }
 
   /** A timer of the service. It may go off late. */

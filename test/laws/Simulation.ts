@@ -4,8 +4,13 @@
  *
  * - *no divergence*: what a world decides in one invocation (values, winners, times, shared memory) is what it
  *   decided in every other, as far as both came;
- * - *recorded once*: no attempt of a step begins after the step's outcome was recorded, none twice in one
- *   invocation, and at most once ever where that was asked for;
+ * - *recorded once*: no attempt of a step, submitter or check begins after the outcome was recorded, none before its
+ *   time, none twice in one invocation, and at most once ever where that was asked for; no body of a context runs
+ *   after its value was recorded;
+ * - *conditions*: every check is given the state that the one before it left on record, and the condition is asked
+ *   once after each, before the schedule is;
+ * - *batches*: items start in their order, and no more at once than may; nothing is sent for what lies in a context
+ *   that has ended; reason, status and counts are what the rule says (the claims of interpret.ts);
  * - *always ends*: never PENDING with nothing pending, no hang, no refused request;
  * - *same result*: a replay of the finished history takes the same decisions, has the same result, runs no step
  *   and writes nothing;
@@ -39,7 +44,7 @@ import type { Order, Profile } from "./Profile.ts"
 import { BASE, Rejected, Service } from "./Service.ts"
 import { clockOf, Loop, rng, schedulerOf } from "./Virtual.ts"
 
-/** What each world decided, by the id of its context. */
+/** What each world decided, by the path of its context: its id, where it has a record. */
 type Logs = Map<string, Array<string>>
 
 export interface Result {
@@ -54,6 +59,8 @@ export interface Result {
   /** What the execution ended with. */
   readonly output: string | undefined
   readonly logs: Logs
+  /** How often what the world does has met which operations. */
+  readonly reached: Readonly<Record<string, number>>
 }
 
 export interface Setting {
@@ -91,6 +98,17 @@ const Law = DurableFunction.make("law", { payload: Schema.Finite, success: Schem
 /** Warnings are not looked at here. */
 const SILENT: Console.Console = Object.assign(Object.create(globalThis.console), { log: () => {}, warn: () => {} })
 
+const kindOf = ({ SubType, Type }: { readonly SubType?: string | undefined; readonly Type: string }) => SubType ?? Type
+
+const keyOf = (world: World): string => world.place.path
+
+/** A batch has ended. */
+const BATCH = /:(batch |(map|par)[=!])/
+
+/** Whether a world will be run again as it is: a part of a batch also after its end, as long as the batch runs. */
+const isGoingOn = ({ parent, place, state }: World): boolean =>
+  state === "open" || (state === "ended" && parent?.state === "open" && parent.place.parentId === place.parentId)
+
 const MAX_INVOCATIONS = 400
 const MAX_EVENTS = 300_000
 
@@ -107,6 +125,7 @@ export class Simulation {
   private error: string | undefined
   private output: string | undefined
   private verified = false
+  private readonly reached: Record<string, number> = {}
   private readonly total = { invocations: 0, crashes: 0, requests: 0, attempts: 0, markers: 0 }
 
   private readonly program: (env: Env) => Eff
@@ -157,6 +176,9 @@ export class Simulation {
   }
 
   private result(): Result {
+    for (const operation of this.service.operations.values()) {
+      this.count(`ended ${operation.Status}`, operation)
+    }
     if (this.output === undefined) this.report("HANG: nothing left to happen and no result")
     else if (!this.verified && this.setting.unverified !== true) this.report("HANG: the verifying replay did not end")
     return {
@@ -164,7 +186,8 @@ export class Simulation {
       error: this.error,
       operations: this.service.operations.size,
       output: this.output,
-      logs: this.best
+      logs: this.best,
+      reached: this.reached
     }
   }
 
@@ -246,7 +269,7 @@ export class Simulation {
         if (!inv.alive || inv.core?.closed !== false || world.state !== "open") return
         const ahead = world.time - BASE - this.loop.now
         if (ahead > profile.skew) this.report(`EARLY: a world is ${ahead.toFixed(2)} ms ahead of the service`)
-        const key = world.place.parentId ?? ""
+        const key = keyOf(world)
         const log = inv.logs.get(key)
         if (log !== undefined) log.push(entry)
         else inv.logs.set(key, [entry])
@@ -260,6 +283,9 @@ export class Simulation {
         const live = inv === this.current
         if (live && operation !== undefined && isTerminal(operation.Status))
           this.report(`STEP ${id} ran again after ${operation.Status}`)
+        if (live && operation?.Status === "PENDING") this.report(`STEP ${id} began before its time`)
+        if (!live) this.count("begun by a zombie", operation)
+        if (this.everBegun.has(`${id}:${attempt}`)) this.count("begun again after a crash", operation)
         for (let w: World | undefined = world; w !== undefined; w = w.parent) {
           if (w.state === "lost") this.report(`STEP ${id} began in a context that had been interrupted`)
         }
@@ -270,8 +296,45 @@ export class Simulation {
         inv.begun.add(key)
         this.everBegun.add(key)
         if (this.crashes(inv, 0.5)) this.loop.after(this.rand() * 4, () => this.die(inv))
+      },
+      entered: (world) => {
+        const { parentId } = world.place
+        if (!inv.alive || parentId === undefined) return
+        const operation = this.service.operations.get(parentId)
+        if (inv !== this.current) return this.count("begun by a zombie", operation)
+        if (operation === undefined || !isTerminal(operation.Status)) return
+        if (operation.ContextDetails?.ReplayChildren !== true)
+          this.report(`CONTEXT ${parentId} ran again after ${operation.Status}`)
+        this.count("rebuilt", operation)
+      },
+      submits: (world, callbackId) => {
+        const callback = this.service.operations.get(callbackId.replace(/^cb-/, ""))
+        if (callback?.Type !== "CALLBACK" || callback.ParentId !== world.place.parentId)
+          this.report(`a submitter was given "${callbackId}", which is no callback of its context`)
+      },
+      checks: (id, attempt, state) => {
+        if (state.n !== attempt - 1) this.report(`STATE ${state.n} was given to attempt ${attempt} of condition ${id}`)
+        const recorded = this.service.operations.get(id)?.StepDetails?.Result
+        const { v } = recorded === undefined ? { v: -1 } : (JSON.parse(recorded) as { readonly v: number })
+        if (inv === this.current && v !== state.v)
+          this.report(`STATE ${state.v} was given to condition ${id}, whose record has ${v}`)
+      },
+      asked: (id, attempt) => {
+        if (!inv.alive) return
+        const key = `until ${id}:${attempt}`
+        if (inv.verify || inv.begun.has(key)) this.report(`the condition ${id} was asked again after check ${attempt}`)
+        inv.begun.add(key)
+      },
+      claim: (holds, what) => {
+        if (!holds && inv.alive) this.report(`CLAIM: ${what}`)
       }
     }
+  }
+
+  /** How often something happened to a kind of operation. */
+  private count(what: string, operation: Protocol.Operation | Protocol.OperationUpdate | undefined): void {
+    const key = `${what}: ${operation === undefined ? "new" : kindOf(operation)}`
+    this.reached[key] = (this.reached[key] ?? 0) + 1
   }
 
   private crashes(inv: Invocation, factor: number): boolean {
@@ -360,11 +423,29 @@ export class Simulation {
    * in another order next time: nothing durable depends on them.
    */
   private counts(inv: Invocation, key: string, length: number, how: HowEnded): number {
-    if (this.setting.order === "timestamps") return length
+    if (this.setting.order === "timestamps") return how === "cut off" ? this.decided(inv, key, length) : length
     const { rebuilding, state } = inv.worlds.get(key)!
     const full =
       state === "open" ? how === "suspended" || (how === "completed" && key === "") : state === "ended" && rebuilding
     return full ? length : Math.min(length, inv.durable.get(key) ?? 0)
+  }
+
+  /**
+   * Which of the items of a batch ends first is defined by the record of the batch alone, whatever the order. What
+   * followed from one that was never recorded is lost with its invocation.
+   */
+  private decided(inv: Invocation, key: string, length: number): number {
+    let least = length
+    for (const [other, log] of inv.logs) {
+      const durable = inv.durable.get(other) ?? 0
+      const first = log.findIndex((entry, i) => i >= durable && BATCH.test(entry))
+      if (first < 0) continue
+      if (other === key) least = Math.min(least, first)
+      for (let world = inv.worlds.get(other)!.parent; world !== undefined; world = world.parent) {
+        if (keyOf(world) === key) least = Math.min(least, inv.durable.get(key) ?? 0)
+      }
+    }
+    return least
   }
 
   /**
@@ -414,7 +495,8 @@ export class Simulation {
         return true
       })
     }
-    return client({ loop, rand, service, profile, guard, caller: (token) => this.caller(token) })
+    const read = (operation: Protocol.Operation) => this.count("on a later page", operation)
+    return client({ loop, rand, service, profile, guard, read, caller: (token) => this.caller(token) })
   }
 
   private caller(token: string): Caller {
@@ -436,23 +518,25 @@ export class Simulation {
   private sent(inv: Invocation, request: Protocol.CheckpointRequest): void {
     const { ClientToken, Updates } = request
     this.total.requests++
+    if (inv !== this.current) for (const update of Updates) this.count("written by a zombie", update)
     if (inv.verify && Updates.length > 0) this.report(`the verifying replay wrote ${JSON.stringify(Updates)}`)
-    if (inv.upon.has(ClientToken)) return
+    if (inv.upon.has(ClientToken)) {
+      for (const update of Updates) this.count("resent", update)
+      return
+    }
     const { order, mayChoose, profile } = this.setting
     const markers = Updates.filter((update) => update.Name === MARKER_NAME)
     this.total.markers += markers.length / 2
     if (markers.length > 0 && !mayChoose) this.report(`a marker under ${order}, where there is no choice`)
-    const isHeaded = markers.every(
-      ({ ParentId }, i) =>
-        Updates[i]?.Name === MARKER_NAME || Updates.some(({ Action, Id }) => Action === "START" && Id === ParentId)
-    )
+    const isHeaded = markers.every((_, i) => Updates[i]?.Name === MARKER_NAME)
     if (profile.batchUpdates === 250 && !isHeaded) this.report("a marker behind other updates of its request")
     const upon = new Map(inv.durable)
     if (inv.checkpoints?.queued() === 0) {
-      for (const [key, log] of inv.logs) if (inv.worlds.get(key)!.state === "open") upon.set(key, log.length)
+      for (const [key, log] of inv.logs) if (isGoingOn(inv.worlds.get(key)!)) upon.set(key, log.length)
     }
     for (const { Action, Id, Type } of Updates) {
-      if (Type === "CONTEXT" && Action !== "START") upon.set(Id, inv.logs.get(Id)?.length ?? 0)
+      if (Type !== "CONTEXT" || Action === "START") continue
+      for (const [key, log] of inv.logs) if (inv.worlds.get(key)!.place.parentId === Id) upon.set(key, log.length)
     }
     inv.upon.set(ClientToken, upon)
   }

@@ -1,6 +1,7 @@
 /**
  * What a program means: an ordinary Effect over the public operations, that notes every decision it takes.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -11,12 +12,13 @@ import * as Queue from "effect/Queue"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as Semaphore from "effect/Semaphore"
 import * as Durable from "../../src/Durable.ts"
 import { DurableContext } from "../../src/DurableContext.ts"
 import type { World } from "../../src/internal/core/world.ts"
-import { callback, invoke } from "./outside.ts"
-import type { Node, Step } from "./Program.ts"
+import * as BatchResult from "../../src/BatchResult.ts"
+import type { Completion, Condition, Node, Outside, Step } from "./Program.ts"
 import { BASE } from "./Service.ts"
 import type { Rng } from "./Virtual.ts"
 
@@ -24,12 +26,28 @@ import type { Rng } from "./Virtual.ts"
 export interface Env {
   /** A decision was taken in this world. */
   readonly log: (world: World, entry: string) => void
-  /** An attempt of a step begins. */
+  /** An attempt of a step, of a submitter or of a check begins. */
   readonly began: (world: World, operationId: string, attempt: number, atMostOnce: boolean) => void
+  /** The body of a context begins. */
+  readonly entered: (world: World) => void
+  /** A submitter was given this id. */
+  readonly submits: (world: World, callbackId: string) => void
+  /** A check was given this state. */
+  readonly checks: (operationId: string, attempt: number, state: State) => void
+  /** The condition was asked after this check. */
+  readonly asked: (operationId: string, attempt: number) => void
+  /** What must hold by itself. */
+  readonly claim: (holds: boolean, what: string) => void
   /** For the outcome of steps: not the same in another attempt. */
   readonly rand: Rng
   /** How many times longer steps take than drawn. */
   readonly slow: number
+}
+
+/** The state of a condition: how many checks have succeeded, and what the last one gave. */
+export interface State {
+  readonly n: number
+  readonly v: number
 }
 
 /** Where a part of a program stands: shared memory is shared within one world only. */
@@ -50,18 +68,35 @@ export const worldOf = (fiber: Fiber.Fiber<unknown, unknown>): World =>
 export const interpret =
   (node: Node) =>
   (env: Env): Eff =>
-    Effect.withFiber((fiber) => ev(node, "r", { env, world: worldOf(fiber), ref: { v: 0 } }))
+    Effect.withFiber((fiber) => {
+      const world = worldOf(fiber)
+      env.entered(world)
+      return ev(node, "r", { env, world, ref: { v: 0 } })
+    })
 
 /** Every failure as text, the same whether a schema kept its class or a wrapper stands for it. */
 const text = (error: unknown): string => {
   if (typeof error === "string") return error
   const { _tag, message } = error as { readonly _tag?: string; readonly message: string }
-  return _tag === undefined || _tag === "StepFailed" || _tag === "ChildContextFailed" ? message : _tag
+  return _tag === undefined || WRAPPERS.has(_tag) ? message : _tag
 }
+
+const WRAPPERS: ReadonlySet<string> = new Set([
+  "StepFailed",
+  "ChildContextFailed",
+  "CallbackFailed",
+  "CallbackSubmitFailed",
+  "ConditionFailed",
+  "InvokeFailed"
+])
 
 const sum = (numbers: ReadonlyArray<number>) => numbers.reduce((a, b) => a + b, 0)
 
 const conc = (n: number) => ({ concurrency: n === 0 ? ("unbounded" as const) : n })
+
+/** A codec that takes time, outside of the body. */
+const later = SchemaGetter.transformEffect((v: number) => Effect.as(Effect.sleep(0.4), v))
+const Slow = Schema.Finite.pipe(Schema.decodeTo(Schema.Finite, { decode: later, encode: later }))
 
 // ---- steps ---------------------------------------------------------------------------------------------
 
@@ -74,38 +109,149 @@ const retryOf = (n: Step) =>
         ? Schedule.spaced("1 second").pipe(Schedule.upTo({ times: n.retry }))
         : Schedule.recurs(n.retry)
 
-const step = (n: Step, here: Here): Eff => {
-  const { env } = here
-  const dur = n.dur * env.slow
-  const attempt = Effect.flatMap(Durable.CurrentStep, (current): Effect.Effect<number, string> => {
-    env.began(here.world, current.operationId, current.attempt, n.amo)
-    const value = Math.floor(env.rand() * 1000)
-    const end: Effect.Effect<number, string> =
-      env.rand() >= n.pf
-        ? Effect.succeed(value)
-        : n.end === "interrupt"
-          ? Effect.interrupt
-          : n.end === "die"
-            ? Effect.die(new Error("d" + (value % 3)))
-            : Effect.fail("e" + (value % 3))
-    const takes = dur * env.rand()
-    if (dur === 0) return end
-    const slow = Effect.andThen(Effect.sleep(takes), end)
-    return value % 4 === 0 ? Effect.onInterrupt(slow, () => Effect.sleep(takes)) : slow
-  })
-  return Effect.mapError(
-    Durable.step("s" + n.k, attempt, {
+/** One attempt, of whatever is made of a step. */
+const attemptOf = (n: Step, env: Env): Effect.Effect<number, string, Durable.CurrentStep> =>
+  Effect.withFiber((fiber) =>
+    Effect.flatMap(Durable.CurrentStep, (current): Effect.Effect<number, string> => {
+      const dur = n.dur * env.slow
+      env.began(worldOf(fiber), current.operationId, current.attempt, n.amo)
+      const value = Math.floor(env.rand() * 1000)
+      const end: Effect.Effect<number, string> =
+        env.rand() >= n.pf
+          ? Effect.succeed(value)
+          : n.end === "interrupt"
+            ? Effect.interrupt
+            : n.end === "die"
+              ? Effect.die(new Error("d" + (value % 3)))
+              : Effect.fail("e" + (value % 3))
+      const takes = dur * env.rand()
+      if (dur === 0) return end
+      const slow = Effect.andThen(Effect.sleep(takes), end)
+      return value % 4 === 0 ? Effect.onInterrupt(slow, () => Effect.sleep(takes)) : slow
+    })
+  )
+
+const step = (n: Step, { env }: Here): Eff =>
+  Effect.mapError(
+    Durable.step("s" + n.k, attemptOf(n, env), {
+      success: n.slow === true ? Slow : undefined,
       error: n.typed ? Schema.String : undefined,
       retry: retryOf(n),
       retryDefects: n.typed,
       semantics: n.amo ? "AtMostOncePerRetry" : "AtLeastOncePerRetry",
-      timeout: n.timeout && dur > 0 ? dur * 0.6 : undefined
+      timeout: n.timeout && n.dur * env.slow > 0 ? n.dur * env.slow * 0.6 : undefined
     }),
     text
   )
+
+// ---- what others complete ----------------------------------------------------------------------------------
+
+const outsideOptions = (n: Outside) => ({
+  timeout: n.timeout === undefined ? undefined : n.timeout * 1000,
+  heartbeatTimeout: n.heartbeat === undefined ? undefined : n.heartbeat * 1000,
+  ...(n.typed === true ? { success: Schema.Finite, error: Schema.String } : undefined)
+})
+
+/** What came, as a number: a schema's, or the text as it was sent. */
+const answered = (answer: string | number | undefined): number =>
+  typeof answer === "number" ? answer : answer === undefined ? 7 : Number.isNaN(Number(answer)) ? 8 : Number(answer)
+
+const callback = (n: Extract<Node, { t: "cb" }>) =>
+  Effect.map(Durable.callback("c" + n.k, outsideOptions(n)), ({ await: answer, callbackId }) => {
+    const once: Eff = Effect.mapBoth(answer, { onSuccess: answered, onFailure: text })
+    const raced = Effect.catch(Effect.raceFirst(once, Effect.as(Effect.sleep(1000), 1)), () => Effect.succeed(2))
+    const twice = Effect.zipWith(n.wait === "raced" ? raced : once, once, (a, b) => a + b)
+    return {
+      callbackId,
+      await:
+        n.wait === "once"
+          ? once
+          : n.wait === "never"
+            ? Effect.succeed(3)
+            : n.wait === "both"
+              ? Effect.map(Effect.all([once, once], conc(0)), sum)
+              : twice
+    }
+  })
+
+const waitForCallback = (n: Extract<Node, { t: "wfc" }>, { env }: Here): Eff =>
+  Effect.mapBoth(
+    Durable.waitForCallback(
+      "f" + n.k,
+      (callbackId) =>
+        Effect.withFiber((fiber) => {
+          env.submits(worldOf(fiber), callbackId)
+          return attemptOf(n.submit, env)
+        }),
+      { ...outsideOptions(n), retry: retryOf(n.submit) }
+    ),
+    { onSuccess: answered, onFailure: text }
+  )
+
+const invoke = (n: Extract<Node, { t: "invoke" }>): Eff => {
+  const target = { payload: n.slow === true ? Slow : Schema.Finite, success: n.slow === true ? Slow : Schema.Finite }
+  const options = { functionName: "other:1" }
+  const name = "i" + n.k
+  return n.typed === true
+    ? Effect.mapError(Durable.invoke(name, { ...target, error: Schema.String }, n.k, options), text)
+    : Effect.mapError(Durable.invoke(name, target, n.k, options), text)
 }
 
-// ---- child contexts --------------------------------------------------------------------------------------
+const condition = (n: Condition, { env }: Here): Eff =>
+  Effect.suspend(() => {
+    let asking: readonly [string, number] = ["", 0]
+    const times = Schedule.upTo({ times: n.times })
+    const schedule =
+      n.form === "exponential" ? Schedule.exponential(n.s * 1000).pipe(times) : Schedule.spaced(n.s * 1000).pipe(times)
+    const check = (state: State) =>
+      Effect.flatMap(Durable.CurrentStep, ({ attempt, operationId }) => {
+        env.checks(operationId, attempt, state)
+        return Effect.map(attemptOf(n.check, env), (v): State => {
+          asking = [operationId, attempt]
+          return { n: state.n + 1, v }
+        })
+      })
+    const until = (state: State): boolean | Effect.Effect<boolean> => {
+      env.asked(...asking)
+      const met = state.n >= n.need
+      if (n.until === "throws" && state.n === 2) throw new Error("u")
+      return n.until === "effect" ? Effect.as(Effect.sleep(0.2), met) : met
+    }
+    // it is asked for what is not met only
+    const unmet = (state: State) => {
+      env.claim(state.n < n.need, "the schedule of a condition was asked although that is met")
+      return true
+    }
+    return Effect.matchEffect(
+      Durable.waitForCondition("p" + n.k, check, {
+        initial: { n: 0, v: -1 },
+        state: n.check.slow === true ? SlowState : State,
+        until,
+        schedule: n.form === "options" ? { times: n.times, schedule, while: unmet } : schedule,
+        ...(n.check.typed ? { error: Schema.String } : undefined)
+      }),
+      {
+        onSuccess: (state) => {
+          env.claim(state.n === n.need, `a condition of ${n.need} checks was met after ${state.n}`)
+          return Effect.succeed(state.v)
+        },
+        onFailure: (error) => {
+          if (typeof error !== "string" && error._tag === "ConditionExhausted") {
+            env.claim(
+              error.attempts === n.times + 1 && n.need > n.times + 1,
+              `a condition of ${n.need} checks was given up after ${error.attempts}, and may have ${n.times + 1}`
+            )
+          }
+          return Effect.fail(text(error))
+        }
+      }
+    )
+  })
+
+const State = Schema.Struct({ n: Schema.Finite, v: Schema.Finite })
+const SlowState = Schema.Struct({ n: Slow, v: Schema.Finite })
+
+// ---- contexts --------------------------------------------------------------------------------------------
 
 class Box {
   readonly v: number
@@ -114,47 +260,228 @@ class Box {
   }
 }
 
-/** Larger than what is recorded inline. */
+/** Larger than what is recorded inline, alone or three of them together. */
 const PAD = "x".repeat(257 * 1024)
+const THIRD = "x".repeat(90 * 1024)
+
+const Heavy = Schema.Struct({ v: Slow, pad: Schema.String })
+
+/** A body whose value is kept in some way, its codec, and the number again that the value stands for. */
+const kept = (keep: Exclude<Extract<Node, { t: "child" }>["keep"], "virtual">, body: Eff, pad: string) => ({
+  body: (keep === "big" || keep === "heavy"
+    ? Effect.map(body, (v) => ({ v, pad }))
+    : keep === "odd"
+      ? Effect.map(body, (v) => new Box(v))
+      : body) as Eff<unknown>,
+  success: keep === "schema" ? Schema.FiniteFromString : keep === "slow" ? Slow : keep === "heavy" ? Heavy : undefined,
+  unwrap: (value: unknown): number => {
+    if (keep === "odd") return value instanceof Box ? value.v : NaN
+    if (keep !== "big" && keep !== "heavy") return value as number
+    const big = value as { readonly v: number; readonly pad: string }
+    return big.v + big.pad.length - pad.length
+  }
+})
+
+/** Operations whose types are those of their codecs, which are drawn here. */
+type Loose = (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown, Durable.Requires>
+const childContext = Durable.childContext as unknown as Loose
+const map = Durable.map as unknown as Loose
+const parallel = Durable.parallel as unknown as Loose
+const branch = Durable.branch as unknown as Loose
 
 const child = (n: Extract<Node, { t: "child" }>, path: string, here: Here): Eff => {
   const name = "k" + n.k
   if (n.keep === "virtual") {
     return Effect.mapError(Durable.childContext(name, ev(n.b, path + ".v", here), { virtual: true }), text)
   }
-  const body = interpret(n.b)(here.env)
+  const { body, success, unwrap } = kept(n.keep, interpret(n.b)(here.env), PAD)
   const error = n.typed ? Schema.String : undefined
-  switch (n.keep) {
-    case "plain":
-      return Effect.mapError(Durable.childContext(name, body, { error }), text)
-    case "schema":
-      return Effect.mapError(Durable.childContext(name, body, { success: Schema.FiniteFromString, error }), text)
-    case "big":
-      return Effect.mapBoth(
-        Durable.childContext(
-          name,
-          Effect.map(body, (v) => ({ v, pad: PAD })),
-          { error }
-        ),
-        {
-          onSuccess: ({ pad, v }) => v + pad.length - PAD.length,
-          onFailure: text
-        }
-      )
-    case "odd":
-      return Effect.mapBoth(
-        Durable.childContext(
-          name,
-          Effect.map(body, (v) => new Box(v)),
-          { error }
-        ),
-        {
-          onSuccess: (box) => (box instanceof Box ? box.v : NaN),
-          onFailure: text
-        }
-      )
+  return Effect.mapBoth(childContext(name, body, { success, error }), { onSuccess: unwrap, onFailure: text })
+}
+
+// ---- batches ---------------------------------------------------------------------------------------------
+
+type Batch = Extract<Node, { t: "map" | "par" }>
+type Result = BatchResult.BatchResult<unknown, unknown, unknown>
+type Item = BatchResult.BatchItem<unknown, unknown>
+
+const completionOf = (done: Completion, env: Env) => {
+  if (done.by === "default") return undefined
+  if (done.by === "rule") {
+    const { count, min, percentage } = done
+    return { minSuccessful: min, toleratedFailureCount: count, toleratedFailurePercentage: percentage }
+  }
+  return ({
+    failureCount,
+    items,
+    successCount,
+    totalCount
+  }: {
+    readonly failureCount: number
+    readonly items: ReadonlyArray<{ readonly status: string | undefined }>
+    readonly successCount: number
+    readonly totalCount: number
+  }) => {
+    const of = (status: string) => items.filter((item) => item.status === status).length
+    env.claim(
+      items.length === totalCount && of("SUCCEEDED") === successCount && of("FAILED") === failureCount,
+      "the progress of a batch does not add up"
+    )
+    return successCount >= done.ok ? "succeed" : failureCount >= done.bad ? "fail" : "continue"
   }
 }
+
+/** Why a batch must have ended, with so many of its items. */
+const reasonOf = (done: Completion, size: number, success: number, failure: number): string => {
+  const all = success + failure === size ? "ALL_COMPLETED" : "nothing"
+  if (done.by === "function") {
+    if (size === 0) return all
+    return success >= done.ok ? "CUSTOM_COMPLETION_SUCCEEDED" : failure >= done.bad ? "CUSTOM_COMPLETION_FAILED" : all
+  }
+  const { count, min, percentage } = done.by === "rule" ? done : {}
+  const none = count === undefined && min === undefined && percentage === undefined
+  const most = Math.min(
+    none ? 0 : Infinity,
+    count ?? Infinity,
+    percentage === undefined ? Infinity : (percentage / 100) * size
+  )
+  if (failure > most) return "FAILURE_TOLERANCE_EXCEEDED"
+  return all !== "nothing" ? all : min !== undefined && success >= min ? "MIN_SUCCESSFUL_REACHED" : all
+}
+
+const causeText = (cause: Cause.Cause<unknown>): string =>
+  cause.reasons
+    .map((reason) =>
+      reason._tag === "Fail" ? text(reason.error) : reason._tag === "Die" ? "!" + text(reason.defect) : "^"
+    )
+    .join("+")
+
+/** A whole result on record: what each item came to, in words. */
+const Written = Schema.Struct({
+  items: Schema.Array(
+    Schema.Struct({ tag: Schema.String, name: Schema.String, v: Schema.Finite, text: Schema.String })
+  ),
+  reason: Schema.String
+})
+
+const wholeCodec = (unwrap: (value: unknown) => number, again: (v: number) => unknown) =>
+  Written.pipe(
+    Schema.decodeTo(Schema.Any, {
+      encode: SchemaGetter.transform((result: Result) => ({
+        items: (result.items as ReadonlyArray<Item>).map((item) => ({
+          tag: item._tag,
+          name: item.name,
+          v: item._tag === "Success" ? unwrap(item.value) : 0,
+          text: item._tag === "Failure" ? causeText(item.cause) : ""
+        })),
+        reason: result.completionReason
+      })),
+      decode: SchemaGetter.transform(({ items, reason }) =>
+        BatchResult.make(
+          items.map(({ name, tag, text, v }, index): Item => {
+            const place = { index, name }
+            if (tag === "Success") return { _tag: tag, ...place, value: again(v) }
+            if (tag === "Failure") return { _tag: tag, ...place, cause: Cause.fail(text) }
+            return { _tag: tag as "Started", ...place }
+          }),
+          reason as BatchResult.CompletionReason
+        )
+      )
+    })
+  )
+
+const padded = (v: number) => ({ v, pad: THIRD })
+const again = { big: padded, heavy: padded, odd: (v: number) => new Box(v) } as Record<string, (v: number) => unknown>
+
+const batch = (n: Batch, here: Here, log: (what: string) => Effect.Effect<void>): Eff =>
+  Effect.suspend(() => {
+    const { env } = here
+    const size = n.t === "map" ? n.items : n.c.length
+    const limit = n.n === 0 ? Infinity : n.n
+    let active = 0
+    let last = -1
+    const kinds = Array.from({ length: size }, (_, i) => {
+      const one = kept(n.keep, interpret(n.t === "map" ? n.b : n.c[i]!)(env), THIRD)
+      const body = Effect.suspend(() => {
+        env.claim(++active <= limit, `${active} items ran at once, where ${limit} may`)
+        env.claim(i > last, `item ${i} began after item ${last}`)
+        last = i
+        return Effect.ensuring(
+          one.body,
+          Effect.sync(() => active--)
+        )
+      })
+      return { ...one, body }
+    })
+    const { success, unwrap } = kinds[0] ?? kept("plain", Effect.succeed(0), "")
+    const error = n.typed ? Schema.String : undefined
+    const completion = n.mode === "result" ? completionOf(n.done, env) : undefined
+    const isList = n.t === "map" || !n.struct
+    const options = {
+      ...(n.n === 0 ? undefined : { concurrency: n.n }),
+      nesting: n.flat ? "flat" : "nested",
+      mode: n.mode,
+      ...(completion === undefined ? undefined : { completion }),
+      ...(n.whole && isList ? { result: wholeCodec(unwrap, again[n.keep] ?? ((v) => v)) } : undefined)
+    }
+    // (the service reads the limit from the name)
+    const name = `${n.t}${n.k}c${n.n}`
+    const named = n.t === "map" && n.k === 1
+    const ran =
+      n.t === "map"
+        ? map(
+            name,
+            kinds.map((_, i) => i),
+            (i: number) => kinds[i]!.body,
+            { ...options, success, error, ...(named ? { itemName: (i: number) => "it-" + i } : undefined) }
+          )
+        : parallel(
+            name,
+            ((branches) => (n.struct ? Object.fromEntries(branches.map((one, i) => ["b" + i, one])) : branches))(
+              kinds.map(({ body }) =>
+                success === undefined && error === undefined ? body : branch(body, { success, error })
+              )
+            ),
+            options
+          )
+    const told = Effect.mapError(ran, text)
+    if (n.mode === "values") {
+      return Effect.map(told, (values) => {
+        const list = Object.values(values as object)
+        env.claim(list.length === size, `${list.length} values of ${size} items`)
+        return sum(list.map((value) => unwrap(value) % 1000))
+      })
+    }
+    return Effect.flatMap(told, (value) => {
+      const result = value as Result
+      const items = Object.values(result.items as object) as ReadonlyArray<Item>
+      const of = (tag: Item["_tag"]) => items.filter((item) => item._tag === tag)
+      const { completionReason, counts, status } = result
+      const [s, f, started] = [of("Success").length, of("Failure").length, of("Started").length]
+      const must = reasonOf(n.done, size, s, f)
+      env.claim(items.length === size && items.every(({ index }, i) => index === i), "the items are not in their order")
+      env.claim(completionReason === must, `a batch ended by ${completionReason}, not by ${must}`)
+      const undecided = (s: number, f: number) => s >= 0 && f >= 0 && reasonOf(n.done, size, s, f) === "nothing"
+      env.claim(
+        size === 0 || undecided(s - 1, f) || undecided(s, f - 1),
+        `a batch went on although it was decided: ${s} successes, ${f} failures`
+      )
+      env.claim(
+        counts.success === s && counts.failure === f && counts.started === started && counts.total === s + f + started,
+        `the counts are ${JSON.stringify(counts)} of ${s} successes, ${f} failures and ${started} started`
+      )
+      env.claim(started <= limit, `${started} items were running, where ${limit} may`)
+      const first = items.findIndex(({ _tag }) => _tag === "NotStarted")
+      env.claim(first < 0 || items.slice(first).every(({ _tag }) => _tag === "NotStarted"), "an item was passed over")
+      const shown = items.map((item) =>
+        item._tag === "Success" ? unwrap(item.value) : item._tag === "Failure" ? causeText(item.cause) : item._tag
+      )
+      return Effect.as(
+        log(`batch ${completionReason} ${status} ${s}/${f}/${started}: ${shown.join()}`),
+        sum(items.map((item) => (item._tag === "Success" ? unwrap(item.value) % 1000 : 1)))
+      )
+    })
+  })
 
 // ---- everything --------------------------------------------------------------------------------------------
 
@@ -183,15 +510,18 @@ const ev = (n: Node, path: string, x: Here): Eff => {
     case "sleep":
       return logged("sleep", Effect.as(n.named ? Durable.wait("w" + n.s, n.s * 1000) : Effect.sleep(n.s * 1000), n.s))
     case "cb":
-      return Effect.flatMap(callback("c" + n.k), (cb) => {
-        const twice = Effect.map(Effect.all([cb.await, cb.await], conc(0)), sum)
-        return log("created " + cb.id).pipe(
+      return Effect.flatMap(callback(n), (cb) =>
+        log("created " + cb.callbackId).pipe(
           Effect.andThen(n.mid ? kid(n.mid, "m") : Effect.succeed(0)),
-          Effect.andThen(logged("cb", n.twice ? twice : cb.await))
+          Effect.andThen(logged("cb", cb.await))
         )
-      })
+      )
+    case "wfc":
+      return logged("wfc", waitForCallback(n, x))
+    case "cond":
+      return logged("cond", condition(n, x))
     case "invoke":
-      return logged("invoke", invoke("i" + n.k))
+      return logged("invoke", invoke(n))
     case "now":
       return noted(
         "now",
@@ -271,6 +601,9 @@ const ev = (n: Node, path: string, x: Here): Eff => {
       )
     case "child":
       return logged("child", child(n, path, x))
+    case "map":
+    case "par":
+      return logged(n.t, batch(n, x, log))
     case "fin": {
       const cleanup = Effect.ignore(kid(n.f, "f"))
       return n.on === "ensuring"

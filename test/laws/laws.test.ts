@@ -2,14 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Semaphore from "effect/Semaphore"
 import * as Durable from "../../src/Durable.ts"
 import { type Options, programOf, runCase } from "./cases.ts"
 import { type Eff, type Env, interpret, worldOf } from "./interpret.ts"
 import { run, stale } from "./mutants.ts"
 import { mutants } from "./mutants.list.ts"
-import { callback } from "./outside.ts"
 import { type Order, type Profile, profileOf } from "./Profile.ts"
-import type { Node, Step } from "./Program.ts"
+import type { Batch, Node, Step } from "./Program.ts"
 import { type Result, type Setting, Simulation, simulate } from "./Simulation.ts"
 
 /** All tests of a file share one thread, and these keep it busy. */
@@ -64,6 +64,27 @@ const step = (k: number, more: Partial<Step> = {}): Step => ({
   typed: false,
   ...more
 })
+
+const batch = (more: Partial<Batch> = {}): Batch => ({
+  k: 0,
+  n: 0,
+  flat: false,
+  mode: "values",
+  done: { by: "default" },
+  keep: "plain",
+  typed: false,
+  whole: false,
+  ...more
+})
+
+/** Depends on the order of two outside completions. */
+const choice: Node = {
+  t: "raceFirst",
+  c: [
+    { t: "invoke", k: 0 },
+    { t: "invoke", k: 1 }
+  ]
+}
 
 /** [what went wrong, program, options, seeds] */
 const found: ReadonlyArray<readonly [name: string, program: Node, options: Options, n?: number]> = [
@@ -129,7 +150,7 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     60
   ],
   [
-    "log: the order of a context that is not on record yet comes behind its START",
+    "log: a context whose child ends before it is on record itself",
     {
       t: "child",
       k: 0,
@@ -140,7 +161,7 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
         n: 0,
         c: [
           { t: "child", k: 1, keep: "plain", typed: false, b: { t: "get" } },
-          { t: "seq", c: [{ t: "yield" }, { t: "cb", k: 3, mid: null, twice: false }] }
+          { t: "seq", c: [{ t: "yield" }, { t: "cb", k: 3, mid: null, wait: "once" }] }
         ]
       }
     },
@@ -156,7 +177,7 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
           k: 0,
           keep: "schema",
           typed: false,
-          b: { t: "race", c: [{ t: "cb", k: 0, mid: null, twice: true }, step(1)] }
+          b: { t: "race", c: [{ t: "cb", k: 0, mid: null, wait: "both" }, step(1)] }
         },
         { t: "sleep", s: 2, named: true }
       ]
@@ -175,6 +196,75 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     },
     { order: "markers" },
     60
+  ],
+  [
+    "a condition's state survives that its invocation dies between two requests",
+    {
+      t: "all",
+      n: 0,
+      c: [
+        { t: "cond", k: 2, check: step(0, { dur: 0 }), need: 3, times: 2, s: 1, form: "options", until: "plain" },
+        step(1, { dur: 1, retry: 2, pf: 0.5 })
+      ]
+    },
+    { order: "markers", profile: { batchUpdates: 2, crash: 0.15 } }
+  ],
+  [
+    "what follows an item whose codec takes time is not missing while that works",
+    {
+      t: "par",
+      struct: false,
+      c: [step(2, { dur: 0 }), step(1, { dur: 0 }), { t: "sleep", s: 3, named: false }],
+      ...batch({ n: 2, flat: true, keep: "slow" })
+    },
+    { order: "markers" }
+  ],
+  [
+    "what follows a large value whose codec takes time is not missing while that works",
+    {
+      t: "seq",
+      c: [
+        { t: "child", k: 0, keep: "heavy", typed: false, b: step(0, { dur: 0 }) },
+        { t: "sleep", s: 1, named: false }
+      ]
+    },
+    { order: "markers" },
+    30
+  ],
+  [
+    "the order of a flat item goes on record before the next item starts",
+    { t: "map", items: 3, ...batch({ n: 1, flat: true }), b: choice },
+    { order: "markers", profile: { externalLag: 10, crash: 0.1 } }
+  ],
+  [
+    "and the order of those that are rebuilt with their batch",
+    { t: "map", items: 3, ...batch({ flat: true, keep: "odd" }), b: choice },
+    { order: "log", profile: { externalLag: 10, crash: 0.1 } }
+  ],
+  [
+    "a context that ends alone, before another fiber asks for a step, waits for its place",
+    {
+      t: "all",
+      n: 0,
+      c: [
+        { t: "child", k: 0, keep: "plain", typed: false, b: { t: "get" } },
+        { t: "seq", c: [{ t: "yield" }, step(1, { dur: 6 })] }
+      ]
+    },
+    { order: "markers", profile: { skew: 1, pace: 3, crash: 0, latency: 0.3 } },
+    400
+  ],
+  [
+    "two empty batches that end at once, in two requests",
+    {
+      t: "child",
+      k: 0,
+      keep: "odd",
+      typed: false,
+      b: { t: "each", items: 2, n: 2, b: { t: "map", items: 0, ...batch(), b: { t: "get" } } }
+    },
+    { order: "markers", profile: { skew: 1, pace: 3, crash: 0, latency: 0.3, batchUpdates: 4 } },
+    400
   ]
 ]
 
@@ -311,6 +401,24 @@ describe("laws: hazards of user programs", () => {
     )
   })
 
+  it("a masked fiber that waits for memory of a lost context must not go on durably", () => {
+    const lost = Effect.suspend(() => {
+      const permits = Semaphore.makeUnsafe(1)
+      const held = permits.withPermit(Effect.sleep("1 day"))
+      const next = permits.withPermit(slow("next", 1))
+      const failing = Effect.andThen(Effect.yieldNow, Effect.fail("x"))
+      return Durable.childContext("lost", Effect.uninterruptible(Effect.all([held, next, failing], { concurrency: 3 })))
+    })
+    ends(
+      simulate(
+        () => Effect.andThen(Effect.raceFirst(Effect.orDie(lost), slow("fast", 1)), slow("after", 5)),
+        setting({ unverified: true })
+      ),
+      "InvalidOperation",
+      "after that context had been interrupted"
+    )
+  })
+
   it("a finalizer around a lost context is durable", () => {
     let ran = 0
     const cleanup = Durable.step(
@@ -429,7 +537,7 @@ describe("laws: code that changes under a running execution", () => {
 describe("laws: markers", () => {
   const choice = (program: Eff, order: Order = "markers") =>
     simulate(() => program, setting({ order, mayChoose: true, over: { externalLag: 0 } }))
-  const cb = Effect.flatMap(callback("c"), (made) => Effect.ignore(made.await))
+  const cb = Effect.flatMap(Durable.callback("c"), (made) => Effect.ignore(made.await))
 
   it("sequential code has none", () =>
     assert.strictEqual(choice(Effect.as(Effect.andThen(cb, Effect.andThen(wait, slow("a", 1))), 1)).markers, 0))

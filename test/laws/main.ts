@@ -6,7 +6,7 @@
  *   --order  markers | timestamps | log (markers)    --profile  JSON, overrides what the seed draws
  *   --size   nodes per program (2 to 15)             --hard     races, contexts and finalizers in each other
  *   --max    how many failures to make smaller (3)   --program  JSON: this one, under all seeds
- *   --until  stop after so many failures
+ *   --until  stop after so many failures             --counts   which operations the world has met, how often
  */
 import { parseArgs } from "node:util"
 import { type Options, programOf, runCase, shrink } from "./cases.ts"
@@ -23,6 +23,7 @@ const { values } = parseArgs({
     hard: { type: "boolean", default: false },
     max: { type: "string", default: "3" },
     until: { type: "string", default: "Infinity" },
+    counts: { type: "boolean", default: false },
     program: { type: "string" }
   }
 })
@@ -50,6 +51,7 @@ const command = (seed: number, program: Node | undefined) =>
 const started = performance.now()
 const sums: Record<string, number> = { invocations: 0, crashes: 0, requests: 0, attempts: 0, markers: 0, operations: 0 }
 const kinds: Record<string, number> = {}
+const reached: Record<string, number> = {}
 const until = Number(values.until)
 let failed = 0
 let programs = 0
@@ -59,6 +61,7 @@ for (let i = 0; i < n && failed < until; i++) {
   programs++
   const result = runCase(seed, options, given)
   for (const key of Object.keys(sums)) sums[key]! += result[key as "markers"]
+  for (const [key, n] of Object.entries(result.reached)) reached[key] = (reached[key] ?? 0) + n
   if (result.error !== undefined) {
     failed++
     const kind = result.error.replace(/^invocation \d+, t=[\d.]+: /, "").split(/[ :]/)[0]!
@@ -75,6 +78,9 @@ for (let i = 0; i < n && failed < until; i++) {
     const rate = (i + 1) / ((shown - started) / 1000)
     process.stderr.write(`${i + 1} of ${n} programs, ${failed} failed, ${rate.toFixed(0)}/s\n`)
   }
+}
+if (values.counts) {
+  for (const key of Object.keys(reached).sort()) console.log(`${key.padEnd(60)} ${String(reached[key]).padStart(9)}`)
 }
 const seconds = Math.round((performance.now() - started) / 100) / 10
 console.log(JSON.stringify({ order: options.order, hard: options.hard, programs, failed, kinds, ...sums, seconds }))

@@ -29,6 +29,10 @@ const OPERATION = "internal/core/operation.ts"
 const WORLD = "internal/core/world.ts"
 const CONTEXTS = "internal/core/contexts.ts"
 const QUEUE = "CheckpointService.ts"
+const CALLBACK = "operations/callback.ts"
+const CONDITION = "operations/waitForCondition.ts"
+const BATCH = "operations/batch.ts"
+const COMPLETION = "internal/completion.ts"
 
 const timestamps = ["--order", "timestamps"]
 const late = ["--profile", '{"externalLag":8}']
@@ -40,20 +44,36 @@ const crowded = [
   '{"batchUpdates":2,"externalLag":8,"crash":0.1,"unit":1,"latency":2.5}',
   "--program",
   '{"t":"all","n":0,"c":[{"t":"sleep","s":1,"named":false},' +
-    '{"t":"child","k":1,"keep":"plain","typed":false,"b":{"t":"all","n":0,"c":[{"t":"cb","k":2,"mid":null,"twice":false},{"t":"sleep","s":2,"named":false}]}},' +
-    '{"t":"all","n":0,"c":[{"t":"cb","k":0,"mid":null,"twice":false},{"t":"cb","k":1,"mid":null,"twice":false},{"t":"sleep","s":1,"named":false},' +
-    '{"t":"cb","k":2,"mid":null,"twice":false},{"t":"sleep","s":2,"named":false}]}]}'
+    '{"t":"child","k":1,"keep":"plain","typed":false,"b":{"t":"all","n":0,"c":[{"t":"cb","k":2,"mid":null,"wait":"once"},{"t":"sleep","s":2,"named":false}]}},' +
+    '{"t":"all","n":0,"c":[{"t":"cb","k":0,"mid":null,"wait":"once"},{"t":"cb","k":1,"mid":null,"wait":"once"},{"t":"sleep","s":1,"named":false},' +
+    '{"t":"cb","k":2,"mid":null,"wait":"once"},{"t":"sleep","s":2,"named":false}]}]}'
 ]
-
-/** A context ends before its parent is on record, while another operation is asked for. */
-const early =
-  '{"t":"child","k":0,"keep":"plain","typed":false,"b":{"t":"all","n":0,"c":[' +
-  '{"t":"child","k":1,"keep":"plain","typed":false,"b":{"t":"get"}},{"t":"seq","c":[{"t":"yield"},{"t":"cb","k":3,"mid":null,"twice":false}]}]}}'
 
 /** How far the inner contexts come before one of the outer ones times out is chance. */
 const chance =
   '{"t":"each","items":2,"n":2,"b":{"t":"timeout","s":1,"b":{"t":"child","k":0,"keep":"odd","typed":false,"b":' +
   '{"t":"child","k":1,"keep":"odd","typed":true,"b":{"t":"step","k":2,"dur":1.1,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false}}}}}'
+
+const STEP =
+  '{"t":"step","k":0,"dur":0,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false}'
+
+/** A flat item chooses between two others, and then the next item starts. */
+const flatChoice =
+  '{"t":"map","items":3,"n":1,"flat":true,"k":0,"mode":"values","done":{"by":"default"},"keep":"plain","typed":false,"whole":false,' +
+  '"b":{"t":"raceFirst","c":[{"t":"invoke","k":0},{"t":"invoke","k":1}]}}'
+
+/** The same, rebuilt from the records of its operations. */
+const flatOdd = flatChoice.replace('"keep":"plain"', '"keep":"odd"').replace('"n":1', '"n":0')
+
+/** The outcomes of flat items take time to make. */
+const flatSlow =
+  `{"t":"par","struct":false,"c":[${STEP},${STEP},{"t":"sleep","s":3,"named":false}],"n":2,"flat":true,"k":0,` +
+  '"mode":"values","done":{"by":"default"},"keep":"slow","typed":false,"whole":false}'
+
+/** A context ends alone, and then another fiber asks for a step. */
+const alone =
+  '{"t":"all","n":0,"c":[{"t":"child","k":0,"keep":"plain","typed":false,"b":{"t":"get"}},' +
+  `{"t":"seq","c":[{"t":"yield"},${STEP.replace('"dur":0', '"dur":6')}]}]}`
 
 // prettier-ignore
 export const mutants: ReadonlyArray<Mutant> = [
@@ -81,26 +101,25 @@ export const mutants: ReadonlyArray<Mutant> = [
   // ---- markers
   { name: "markers are not written", quick: true, args: late, patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
   { name: "log is not written", args: ["--order", "log"], patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
-  { name: "markers go to the end of their request", patches: [[CORE, "const first = parentId === undefined || records.has(parentId)", "const first = false"]] },
+  { name: "markers go to the end of their request", patches: [[CORE, "checkpoints.offer(update, { first: true })", "checkpoints.offer(update)"]] },
   { name: "suspended before the order is on record", args: late, patches: [[CORE, "if (gate.unwritten.size === 0) return end", "return end"]] },
-  { name: "a marker may come before its context", args: ["--order", "log", "--program", early], patches: [[CORE, "const first = parentId === undefined || records.has(parentId)", "const first = true"]] },
   { name: "outside first, although own is older", patches: [[ORDER, "!(byMarkers && own !== undefined && own.time < recorded.time)", "true"]] },
   { name: "a marker names the operation, not the wait", args: late, sound: "waits for one operation come in the order in which they were asked for, so the first known is the recorded one", patches: [[ORDER, "waiter.nth === recorded.nth && waiter.known", "waiter.known"]] },
   { name: "markers without a choice", patches: [[ORDER, "if (world.parked === 1) {", "if (false) {"]] },
   { name: "markers are not taken off the unvisited", patches: [[ORDER, "world.unvisited?.delete(record.Id)", ""]] },
-  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[WORLDS, "if (world.unrecorded.length > 0) gate.unwritten.add(world)", ""]] },
+  { name: "the order of a context that will be rebuilt is dropped", args: [...late, "--n", "40000", "--size", "20"], patches: [[WORLDS, "for (const world of worlds) if (world.unrecorded.length > 0) gate.unwritten.add(world)", ""]] },
   { name: "what an ended body leaves is sent at once, without order", patches: [[CORE, "if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end(", "return end("]] },
 
   // ---- worlds
-  { name: "a context's end never waits for the service", quick: true, patches: [[WORLDS, "if (recorded || op.place.world.parked === op.waiters.length) {", "if (true) {"]] },
-  { name: "a context's end always waits for the service", sound: "slower by a round trip, as the prototype did it", patches: [[WORLDS, "if (recorded || op.place.world.parked === op.waiters.length) {", "if (recorded) {"]] },
+  { name: "a context's end never waits for the service", quick: true, patches: [[WORLDS, "op.waiters.length > 0 && op.place.world.parked === op.waiters.length", "op.waiters.length > 0"]] },
+  { name: "a context's end always waits for the service", sound: "slower by a round trip, as the prototype did it", patches: [[WORLDS, "op.waiters.length > 0 && op.place.world.parked === op.waiters.length", "false"]] },
   { name: "a context's end moves its parent's clock", patches: [[CORE, 'if (op.spec.type !== "CONTEXT" && waiter.time > world.time)', "if (waiter.time > world.time)"]] },
   { name: "one clock for all worlds", quick: true, patches: [[CORE, "waiter.time > world.time) world.time = waiter.time", "waiter.time > root.time) root.time = waiter.time\n    world.time = root.time"]] },
   { name: "a context's clock starts with the latest stamp", patches: [[WORLDS, "op.id, world, world.time, ", "op.id, world, gate.maxSeen(), "]] },
   { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
   { name: "unseeded random numbers", patches: [[OPERATION, "seededRandom(`${core.executionArn}#${place.world.place.path}`)", "seededRandom(String(Math.random()))"]] },
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "      core.lose(world)\n", ""]] },
-  { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, '      work.plan({ op, act: "recordIfAwaited", ending })', '      work.plan({ op, act: "record", ending })']] },
+  { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, 'act: isAlone ? "record" : "recordIfAwaited"', 'act: "record"']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (isLost(op.place.world)) return", ""]] },
   { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "      core.release(halt, world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
@@ -129,6 +148,39 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "START of a step that exists is sent again", patches: [[WORK, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offer(op.update('START'), true)\n    if (isStep && op.record?.Status"]] },
   { name: "a lazy START is never sent", patches: [[WORK, 'else offer(op.update("START"), true)', "else void 0"], [WORK, '      offer(op.update("START"), true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
   { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
+
+  // ---- callbacks, conditions, invokes
+  { name: "what exists is started again", patches: [[WORK, "    if (op.record === undefined) {\n      if (op.place", "    if (!isStep || op.record === undefined) {\n      if (op.place"]] },
+  { name: "what others complete counts as our own", args: late, patches: [[GATE, 'record.Type === "STEP" || record.Type === "CONTEXT" ? 0 : 1', "0"]] },
+  { name: "a callback is given out before it exists", quick: true, patches: [[CALLBACK, 'park<string, never>(here.core, op, "created", created)', 'Effect.succeed("cb-" + op.id)']] },
+  { name: "an answer that was waited for once is not given again", patches: [[CALLBACK, '? park<unknown, unknown>(core, op, "ended", answer) : halt', '&& op.waits < 2 ? park<unknown, unknown>(core, op, "ended", answer) : halt']] },
+  { name: "the schedule is asked before the condition", patches: [[CONDITION, "    if (met.value) return succeeded(payload)\n", ""], [CONDITION, "    if (decided.value === undefined) {", "    if (met.value && Exit.isSuccess(decided) && decided.value !== undefined) return succeeded(payload)\n    if (decided.value === undefined) {"]] },
+  { name: "the condition is asked again for what is recorded", patches: [[CONDITION, 'return park(core, op, "ended", decoder(core, context, codec))', 'return Effect.tap(park<any, any>(core, op, "ended", decoder(core, context, codec)), (state: any) => asEffect(options.until(state)))']] },
+  { name: "every check begins with the initial state", quick: true, patches: [[CONDITION, "if (attempt.number === 1 || ", "if (true || "]] },
+  { name: "START of a check is sent when it begins, and wipes out the state", patches: [[WORK, 'if (status === "READY" && !op.carriesState) {', 'if (status === "READY") {'], [WORK, 'if (op.carriesState && op.record?.Status === "READY") ', "if (false) "]] },
+  { name: "START of a check and its end may be torn apart", args: ["--profile", '{"batchUpdates":2,"crash":0.15}'], patches: [[QUEUE, "if (n > 1 && last?.Action", "if (false && last?.Action"]] },
+
+  // ---- parallel and map
+  { name: "a closed batch runs again", patches: [[BATCH, "(mustRun(op) ? drive(batch) : undefined)", "drive(batch)"]] },
+  { name: "an item that has ended runs again", patches: [[BATCH, "if (!flat && !mustRun(own)) return", "if (false) return"]] },
+  { name: "items start whatever runs", quick: true, patches: [[BATCH, "running.size < limit", "true"]] },
+  { name: "items start in another order", patches: [[BATCH, "running.size < limit && items.length < last) start()", "running.size < limit && items.length < last) start(last - 1 - items.length)"], [BATCH, "const start = (): void => {\n    const index = items.length", "const start = (index: number): void => {"]] },
+  { name: "a batch goes on until all have ended", patches: [[BATCH, "    item.read = read\n    if (recorded === undefined) endWith(decide())", "    item.read = read\n    if (recorded === undefined && tally.success + tally.failure === size) endWith(decide())"]] },
+  { name: "a batch tolerates failures of which nothing is said", patches: [[COMPLETION, "return failure > 0", "return false"]] },
+  { name: "successes count before failures", patches: [[COMPLETION, '  if (exceeded(rule, tally)) return "FAILURE', '  if (rule.minSuccessful !== undefined && tally.success >= rule.minSuccessful) return "MIN_SUCCESSFUL_REACHED"\n  if (exceeded(rule, tally)) return "FAILURE']] },
+  { name: "a batch that has ended leaves its items running", patches: [[BATCH, "    loseRunning()\n    core.finish", "    core.finish"]] },
+  { name: "a batch that was lost leaves its items running", args: hard, patches: [[BATCH, "    core.lose(world)\n    loseRunning()\n", "    core.lose(world)\n"]] },
+  { name: "an item that was lost still counts", args: hard, patches: [[WORLDS, "() => world.abandoned,", "() => false,"]] },
+  { name: "a rebuilt batch is decided again", args: ["--size", "30"], patches: [[BATCH, "    item.read = read\n    if (recorded === undefined) endWith(decide())", "    item.read = read\n    endWith(decide())"]] },
+  { name: "a rebuilt batch forgets why it ended", args: ["--size", "30"], patches: [[BATCH, "endWith((recorded as payloads.Recorded).completionReason)", 'endWith("ALL_COMPLETED")']] },
+  { name: "what was running when a rebuilt batch ended runs again", args: ["--size", "30"], patches: [[BATCH, 'const skipped = marks?.[index] === "STARTED"', "const skipped = false"]] },
+  { name: "what had not started when a rebuilt batch ended starts", args: ["--size", "30"], patches: [[BATCH, "const last = marks?.length ?? size", "const last = size"]] },
+  { name: "flat items share their ids", patches: [[BATCH, "core.part(world, id, ", "core.part(world, op.id, "]] },
+  { name: "an item's clock starts with the latest stamp", patches: [[WORLDS, "enter(title, path, world.place.parentId, world, world.time, ", "enter(title, path, world.place.parentId, world, gate.maxSeen(), "]] },
+  { name: "the order of a flat item is lost with its end", args: ["--profile", '{"externalLag":10,"crash":0.1}', "--program", flatChoice], patches: [[WORLDS, "          if (world.unrecorded.length > 0) gate.unwritten.add(world)\n", ""]] },
+  { name: "the order of a flat item is dropped where its batch is rebuilt", args: ["--profile", '{"externalLag":10,"crash":0}', "--program", flatOdd], patches: [[BATCH, "          if (flat && inner.unrecorded.length > 0) parts.push(inner)\n", ""]] },
+  { name: "while an outcome is made again, what follows it counts as missing", args: ["--program", flatSlow], patches: [[CORE, " && !worlds.remaking()", ""]] },
+  { name: "a context that ends alone does not look whether it stays alone", args: ["--profile", '{"skew":1,"pace":3,"crash":0,"latency":0.3}', "--program", alone], patches: [[WORLDS, "    else ended.push({ op, ending })", "    else {\n      ended.push({ op, ending })\n      settleEnded()\n    }"]] },
 
   // ---- the queue
   { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client\n      .checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests)\n      })\n      .pipe(", "++requests)\n      })).pipe("]] },

@@ -532,6 +532,19 @@ describe("batches and layers", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 
+  it.effect("a codec that takes time does not hide what follows an item, when items run again after a suspension", () =>
+    Effect.gen(function* () {
+      const slowly = SchemaGetter.transformEffect((text: string) => Effect.as(kit.turn, text))
+      const Slow = Schema.String.pipe(Schema.decodeTo(Schema.String, { decode: slowly, encode: slowly }))
+      for (const nesting of ["nested", "flat"] as const) {
+        const item = (name: string) =>
+          Effect.as(Effect.andThen(Durable.step(name, Effect.succeed(1)), Durable.wait("w", "1 second")), name)
+        const body = Durable.map("m", ["a", "b", "c"], item, { nesting, concurrency: 1, success: Slow })
+        yield* kit.sees(body, Exit.succeed(["a", "b", "c"]))
+      }
+    }).pipe(Effect.provide(layerMemory))
+  )
+
   it.effect("codecs that take time: the batch goes on when they are done", () =>
     Effect.gen(function* () {
       const Slow = Schema.String.pipe(

@@ -477,6 +477,18 @@ describe("childContext: rebuilt from its operations", () => {
       })
     )
   }
+
+  it.effect("a codec that takes time does not hide what follows a large value", () =>
+    Effect.gen(function* () {
+      const slowly = SchemaGetter.transformEffect((text: string) => Effect.as(kit.turn, text))
+      const Slow = Schema.String.pipe(Schema.decodeTo(Schema.String, { decode: slowly, encode: slowly }))
+      const big = "x".repeat(257 * 1024)
+      const large = Durable.childContext("c", Durable.step("s", Effect.succeed(1)).pipe(Effect.as(big)), {
+        success: Slow
+      })
+      yield* kit.sees(Effect.andThen(large, Durable.step("after", Effect.succeed(2))), Exit.succeed(2))
+    }).pipe(Effect.provide(layerMemory))
+  )
 })
 
 describe("childContext: a world of its own", () => {

@@ -227,6 +227,7 @@ export const make = (
           pump()
         })
       }
+      worlds.settleEnded()
       const waiter = gate.next()
       if (waiter === undefined) break
       settled = false
@@ -275,7 +276,7 @@ export const make = (
   /** The body is quiescent and nothing known can be delivered: only now cause side effects. */
   const edge = (): void => {
     // (nothing parked: the body is busy with async work of its own)
-    if (parked.size > 0 && gate.held.size === 0) {
+    if (parked.size > 0 && gate.held.size === 0 && !worlds.remaking()) {
       if (!visits.complete(opened.values(), root)) return
       work.perform()
       if (closed) return
@@ -292,6 +293,7 @@ export const make = (
    */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
     if ((root.unvisited?.size ?? 0) > 0 && !visits.complete(opened.values(), root)) return
+    worlds.settleEnded()
     work.wrapUp()
     for (const op of opened.values()) op.cancel?.()
     if (closed) return
@@ -357,10 +359,7 @@ export const make = (
 
   const writeMarkers = (): void => {
     for (const world of gate.unwritten) {
-      // (under `log` a world may have a choice before its context is on record: then behind its START)
-      const { parentId } = world.place
-      const first = parentId === undefined || records.has(parentId)
-      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first })
+      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first: true })
     }
     gate.unwritten.clear()
   }

@@ -12,6 +12,8 @@ export interface Visits {
   readonly enter: (world: World) => void
   /** It has ended, or was interrupted: how far it came is nobody's business any more. */
   readonly leave: (world: World) => void
+  /** How many recorded operations the bodies that run have not asked for yet. */
+  readonly missing: () => number
   /** The body asks for an operation. */
   readonly visit: (world: World, id: string) => void
   /** Before anything new is done: whether everything recorded was asked for. If not, the execution has failed. */
@@ -78,6 +80,7 @@ export const make = (
       if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0
       world.unvisited = undefined
     },
+    missing: () => missingCount,
     visit: (world, id) => {
       if (world.unvisited?.delete(id) === true) missingCount--
     },

@@ -9,7 +9,7 @@ import type { Gate } from "./gate.ts"
 import type { Host } from "./host.ts"
 import type { Visits } from "./visits.ts"
 import type { Work } from "./work.ts"
-import { type Closing, type Op, rebuilds, World } from "./world.ts"
+import { type Closing, type Ending, type Op, rebuilds, World } from "./world.ts"
 
 export interface Worlds {
   /** A world of this invocation begins. */
@@ -40,6 +40,13 @@ export interface Worlds {
   ) => void
   /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
   readonly lose: (world: World) => void
+  /**
+   * The body is quiescent: contexts that have ended go on record. Where nothing else of the parent is parked there is
+   * no order to get wrong, so nobody waits for the service. (Before, another fiber might still have asked for something.)
+   */
+  readonly settleEnded: () => void
+  /** Whether the outcome of a body that had ended before is being made again: what follows it is not new. */
+  readonly remaking: () => boolean
 }
 
 /** What it asks of the core. */
@@ -56,6 +63,10 @@ export interface Surroundings {
 }
 
 export const make = ({ closed, delivery, gate, host, moving, visits, work }: Surroundings): Worlds => {
+  /** Contexts whose bodies have ended since the body was last quiescent. */
+  let ended: Array<{ readonly op: Op; readonly ending: Ending }> = []
+  let remade = 0
+
   const child = (op: Op, title: string): World => {
     const { world } = op.place
     host.observer?.begin(op) // its START follows when the body has come to rest
@@ -86,7 +97,10 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
       encode,
       () => world.abandoned,
       (closing) => {
-        if (recorded && !isRecorded(op)) {
+        if (!recorded) {
+          // its body will run again, by the same order: what follows its end must not go on record without that
+          if (world.unrecorded.length > 0) gate.unwritten.add(world)
+        } else if (!isRecorded(op)) {
           keepOrder([world], closing)
           work.plan({ op, act: "record", ending: closing.ending })
         }
@@ -105,7 +119,10 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     if (closed() || isLost()) return
     const closing = encode()
     if (!Effect.isEffect(closing)) return done(closing)
+    const again = world.rebuilding || visits.missing() > 0
+    if (again) remade++
     work.encode(closing, (closing: C) => {
+      if (again) remade--
       if (isLost()) return
       moving(() => done(closing))
     })
@@ -124,13 +141,17 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     const recorded = isRecorded(op)
     if (!recorded) keepOrder(worlds, closing)
     op.outcome = outcome
-    if (recorded || op.place.world.parked === op.waiters.length) {
-      // Rebuilt, or nothing else of the parent is parked: no order to get wrong, so nobody waits for the service.
-      gate.settle(op)
-      if (!recorded) work.plan({ op, act: "record", ending })
-    } else {
-      work.plan({ op, act: "recordIfAwaited", ending })
+    if (recorded) gate.settle(op)
+    else ended.push({ op, ending })
+  }
+
+  const settleEnded = (): void => {
+    for (const { ending, op } of ended) {
+      const isAlone = op.waiters.length > 0 && op.place.world.parked === op.waiters.length
+      if (isAlone) gate.settle(op)
+      work.plan({ op, act: isAlone ? "record" : "recordIfAwaited", ending })
     }
+    if (ended.length > 0) ended = []
   }
 
   const lose = (world: World): void => {
@@ -145,6 +166,10 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     visits.leave(world)
     gate.unwritten.delete(world)
     gate.held.delete(world)
+    // (its parts without a record of their own, too)
+    for (const part of gate.unwritten) {
+      if (part.parent === world && part.place.parentId === world.place.parentId) gate.unwritten.delete(part)
+    }
   }
 
   const enter = (...args: ConstructorParameters<typeof World>): World => {
@@ -154,5 +179,5 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     return world
   }
 
-  return { enter, child, batch, part, finish, finishItem, lose }
+  return { enter, child, batch, part, finish, finishItem, lose, settleEnded, remaking: () => remade > 0 }
 }
