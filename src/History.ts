@@ -127,3 +127,20 @@ export const outcome = (event: Event): string => {
 /** One event as a line of text, payloads cut short: for timelines and failed assertions. */
 export const describe = (event: Event): string =>
   `${event.EventType}${event.Name === undefined || event.EventType.startsWith("Execution") ? "" : ` "${event.Name}"`}${outcome(event)}`
+
+// ---- as text -------------------------------------------------------------------------------------------
+
+/** ISO text to the microsecond, by which the service tells requests of one millisecond apart. */
+const toText = (millis: number): string => {
+  const whole = Math.floor(millis)
+  const micros = Math.round((millis - whole) * 1000)
+  return new Date(whole).toISOString().replace("Z", micros === 0 ? "Z" : `${String(micros).padStart(3, "0")}Z`)
+}
+
+/** JSON of what the service has answered, decoded: timestamps become ISO text, as AWS's own command line writes them. */
+export const toJson = (value: unknown, indent?: number): string =>
+  JSON.stringify(
+    value,
+    (key, member: unknown) => (typeof member === "number" && key.endsWith("Timestamp") ? toText(member) : member),
+    indent
+  )

@@ -16,9 +16,11 @@ import * as Engine from "../engine/Engine.ts"
 import * as Store from "../engine/ExecutionStore.ts"
 import * as SqliteStore from "../engine/SqliteStore.ts"
 import * as Timers from "../engine/Timers.ts"
+import * as History from "../History.ts"
 import { badUsage, CommandFailed, EXIT } from "./failures.ts"
+import { answers, functionName } from "./find.ts"
 import * as target from "./target.ts"
-import { clock, Json, note, type Paint, paintFor, plain, safe, toggle, toJson } from "./terminal.ts"
+import { clock, Json, note, type Paint, paintFor, plain, safe, toggle } from "./terminal.ts"
 import * as timeline from "./timeline.ts"
 
 // ---- flags ---------------------------------------------------------------------------------------
@@ -133,7 +135,7 @@ type Message = Readonly<Record<string, unknown>> & { readonly type: string }
 
 /** Prints messages as they come: a line for people, or a line of JSON. */
 const printer = (isJson: boolean) => (message: Message, text: string | undefined) => {
-  if (isJson) process.stdout.write(`${toJson(message)}\n`)
+  if (isJson) process.stdout.write(`${History.toJson(message)}\n`)
   else if (text !== undefined) process.stdout.write(`${text}\n`)
 }
 
@@ -216,19 +218,30 @@ const makeLayer = (options: Config, folder: string) =>
     ])
   )
 
-const runningCount = (engine: Engine.Engine["Service"]) =>
-  Effect.map(engine.list({ status: "RUNNING" }), (running) => running.length)
+const runningOf = (engine: Engine.Engine["Service"]) => engine.list({ status: "RUNNING" })
 
 const executions = (count: number, one: string, many: string) =>
   count === 1 ? `1 execution ${one}` : `${count} executions ${many}`
 
+/** What becomes of the executions that run. It is said while the engine is still there. */
+const farewell = Effect.fnUntraced(function* (options: Config, engine: Engine.Engine["Service"]) {
+  const { length } = yield* runningOf(engine)
+  if (length === 0) return
+  yield* note(
+    options.memory
+      ? executions(length, "that was running is forgotten (--memory).", "that were running are forgotten (--memory).")
+      : executions(length, "goes on at the next start.", "go on at the next start.")
+  )
+})
+
+/** Runs the functions until it is interrupted. */
 const serve = Effect.fnUntraced(function* (options: Config, folder: string, functions: ReadonlyArray<unknown>) {
   const isJson = yield* Json
   const paint = isJson ? plain : paintFor(process.stdout)
   const print = printer(isJson)
   const engine = yield* Engine.Engine
   const { url } = yield* Server.Server
-  const waiting = yield* runningCount(engine)
+  const before = yield* runningOf(engine)
   yield* follow(engine, print, paint)
   const served = yield* Functions.serveFunctions(functions, {
     endpoint: url,
@@ -237,20 +250,33 @@ const serve = Effect.fnUntraced(function* (options: Config, folder: string, func
       print({ type: _tag, ...event }, functionLine({ _tag, ...event } as Functions.FunctionEvent, paint))
   })
   yield* target.announce(folder, { url, pid: process.pid })
+  yield* Effect.addFinalizer(() => Effect.ignore(farewell(options, engine)))
+  const names = new Set(served.map(({ name }) => name))
+  const missing = before.map(({ FunctionArn }) => functionName(FunctionArn)).filter((name) => !names.has(name))
+  const going = before.length - missing.length
   const first = served[0]?.name ?? "NAME"
+  const shown = (file: string) => safe(path.isAbsolute(file) ? path.relative(process.cwd(), file) || "." : file)
+  const isOtherPort = Option.isNone(options.port) && new URL(url).port !== String(PORT)
   const lines = [
     ...served.map(
       ({ durable, name, source }) =>
-        `${paint("bold", safe(name))}${durable ? "" : paint("dim", " (plain)")}  ${paint("dim", safe(source.startsWith("/") ? path.relative(process.cwd(), source) : source))}`
+        `${paint("bold", safe(name))}${durable ? "" : paint("dim", " (plain)")}  ${paint("dim", shown(source))}`
     ),
-    `${paint("bold", "ready")}  ${paint("cyan", url)}  ${paint("dim", options.memory ? "in memory" : path.relative(process.cwd(), folder) || folder)}`,
-    ...(waiting > 0 ? [executions(waiting, "from before goes on", "from before go on")] : []),
+    `${paint("bold", "ready")}  ${paint("cyan", url)}  ${paint("dim", options.memory ? "in memory" : shown(folder))}`,
+    ...(isOtherPort ? [paint("dim", `port ${PORT} is taken: this is another one`)] : []),
+    ...(going > 0 ? [executions(going, "from before goes on", "from before go on")] : []),
+    ...(missing.length > 0
+      ? [
+          paint(
+            "yellow",
+            `${executions(missing.length, "waits", "wait")} for a file with ${[...new Set(missing)].map(safe).join(", ")}`
+          )
+        ]
+      : []),
     paint("dim", `start one:  effect-durable-lambda start ${safe(first)} --payload '…'`)
   ]
-  print({ type: "ready", url, pid: process.pid, functions: served, running: waiting }, lines.join("\n"))
-  yield* target.signal
-  // before the layers end: afterwards nobody is there to ask
-  return yield* runningCount(engine)
+  print({ type: "ready", url, pid: process.pid, functions: served, running: before.length }, lines.join("\n"))
+  return yield* Effect.never
 })
 
 const run = Effect.fnUntraced(function* (options: Config) {
@@ -258,7 +284,7 @@ const run = Effect.fnUntraced(function* (options: Config) {
   const folder = path.resolve(options.folder)
   yield* makeFolder(folder)
   const other = target.read(folder)
-  if (other !== undefined && target.isAlive(other) && other.pid !== process.pid) {
+  if (other !== undefined && target.isAlive(other) && (yield* answers(other.url))) {
     return yield* Effect.fail(
       new CommandFailed({
         exitCode: EXIT.refused,
@@ -266,22 +292,10 @@ const run = Effect.fnUntraced(function* (options: Config) {
       })
     )
   }
-  const running = yield* Effect.scoped(serve(options, folder, functions)).pipe(
+  yield* Effect.scoped(serve(options, folder, functions)).pipe(
     Effect.provide(makeLayer(options, folder)),
-    // while it starts, Ctrl-C ends it too
-    Effect.raceFirst(Effect.andThen(target.signal, Effect.never))
+    Effect.raceFirst(target.signal)
   )
-  if (running > 0) {
-    yield* note(
-      options.memory
-        ? executions(
-            running,
-            "that was running is forgotten (--memory).",
-            "that were running are forgotten (--memory)."
-          )
-        : executions(running, "goes on at the next start.", "go on at the next start.")
-    )
-  }
 })
 
 /** What ends it, in the words that it has for itself. */

@@ -16,12 +16,13 @@ import * as fs from "node:fs"
 import * as DurableClient from "../DurableClient.ts"
 import { renderHistory } from "../dev/renderHistory.ts"
 import { uuid } from "../engine/functions.ts"
+import * as History from "../History.ts"
 import { awaitEnd } from "../internal/executionEnd.ts"
 import type * as Protocol from "../Protocol.ts"
 import { badUsage, CommandFailed, EXIT } from "./failures.ts"
 import * as find from "./find.ts"
 import { onTarget } from "./target.ts"
-import { duration, moment, note, type Paint, plain, print, progress, safe, table, toggle, toJson } from "./terminal.ts"
+import { duration, moment, note, type Paint, plain, print, progress, safe, table, toggle } from "./terminal.ts"
 import * as timeline from "./timeline.ts"
 import * as tree from "./tree.ts"
 
@@ -86,7 +87,7 @@ const waitFor = Effect.fnUntraced(function* (arn: string, timeout: Option.Option
     return yield* Effect.fail(
       new CommandFailed({
         exitCode: EXIT.stillRunning,
-        message: `The execution still runs: wait longer with \`effect-durable-lambda get ${safe(arn)} --wait\`, or see what it waits for with \`tree\`.`
+        message: `The execution still runs: wait longer with \`effect-durable-lambda get '${safe(arn)}' --wait\`, or see what it waits for with \`tree\`.`
       })
     )
   }
@@ -318,11 +319,15 @@ const write = (file: string, text: string) =>
     catch: (error) => badUsage(`${file} cannot be written: ${(error as Error).message}.`)
   })
 
+/** The file that the testing kit's `replayHistory` and `replayFolder` read; AWS's answer is a part of it. */
+const saved = (arn: string, events: ReadonlyArray<History.Event>) =>
+  `${History.toJson({ DurableExecutionArn: arn, Function: find.functionName(arn), Events: events }, 2)}\n`
+
 const history = Command.make(
   "history",
   {
     execution: find.execution,
-    save: optionalText("save", "FILE", "Write it to a file, as AWS's GetDurableExecutionHistory answers"),
+    save: optionalText("save", "FILE", "Write it to a file, for a test that replays it (AWS's answer, with the ARN)"),
     html: optionalText("html", "FILE", "Write it to an HTML file that shows it as the web page does"),
     reverse: toggle("reverse", "The last event first"),
     noData: toggle("no-data", "Without payloads and errors")
@@ -334,7 +339,7 @@ const history = Command.make(
         const events = yield* Stream.runCollect(DurableClient.history(arn, { includeData: !options.noData }))
         const isWritten = Option.isSome(options.save) || Option.isSome(options.html)
         if (Option.isSome(options.save)) {
-          yield* write(options.save.value, `${toJson({ Events: events }, 2)}\n`)
+          yield* write(options.save.value, saved(arn, events))
           yield* note(`${events.length} events in ${options.save.value}`)
         }
         if (Option.isSome(options.html)) {

@@ -62,6 +62,10 @@ const clientFailed = (place: Place, error: DurableError.ClientFailed): CommandFa
   if (errorName === "ERR_MODULE_NOT_FOUND" || /Cannot find (?:package|module)/.test(reason)) {
     return unreachable("AWS's client is missing: install it with `npm install @aws-sdk/client-lambda`.")
   }
+  // it was reached, and does not do what was asked for
+  if (errorName === "NotDurable" || errorName === "UnreadableResponse") {
+    return new CommandFailed({ exitCode: EXIT.refused, message: `${error.call}: ${reason}.` })
+  }
   if (status === undefined) {
     if (place._tag === "Local") return nobodyAt(place.url, reason === "" ? errorName : reason)
     return unreachable(

@@ -3,6 +3,7 @@
  */
 import * as Argument from "effect/cli/Argument"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -17,9 +18,13 @@ import { safe } from "./terminal.ts"
 
 // ---- functions -----------------------------------------------------------------------------------
 
+/** A shell puts a variable in the place of `$LATEST`, unless it is quoted. */
+const unquoted = badUsage("The shell has taken $LATEST for a variable of its own: put what has it in single quotes.")
+
 /** A function with its version: the local engine's is `$LATEST`, AWS wants to be told. */
 export const qualified = (name: string): Effect.Effect<string, CommandFailed, Target> =>
   Effect.flatMap(Target, (target) => {
+    if (name.endsWith(":")) return Effect.fail(unquoted)
     const isQualified = name.startsWith("arn:") ? name.split(":").length > 7 : name.includes(":")
     if (isQualified) return Effect.succeed(name)
     return target._tag === "Local"
@@ -90,6 +95,12 @@ const getText = (url: URL): Effect.Effect<string, CommandFailed> =>
       .on("error", failed)
   })
 
+/** Whether an engine is there. */
+export const answers = (url: string): Effect.Effect<boolean> =>
+  Effect.map(Effect.timeoutOption(Effect.exit(getText(new URL("/health", url))), "2 seconds"), (exit) =>
+    Option.isSome(Option.filter(exit, Exit.isSuccess))
+  )
+
 /** The executions of all functions, newest first: AWS's API has no such call, the local engine does. */
 const listAll = (url: string, { name, reverse, startedAfter, startedBefore, status }: DurableClient.ListOptions) =>
   Stream.paginate("", (marker) => {
@@ -148,6 +159,7 @@ export const resolve = Effect.fnUntraced(function* (
   CommandFailed | DurableError.FunctionNotFound | DurableError.ClientFailed,
   DurableClient.DurableClient | Target
 > {
+  if (written?.includes(":/durable-execution/") === true) return yield* Effect.fail(unquoted)
   if (written?.startsWith("arn:") === true) return written
   const target = yield* Target
   if (written === undefined) {

@@ -4,6 +4,7 @@
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
+import * as History from "../History.ts"
 
 /** A flag that is given or not. */
 export const toggle = (name: string, description: string): Flag.Flag<boolean> =>
@@ -54,21 +55,12 @@ export const brief = (text: string, length = 80): string =>
 /** Writes what was asked for, as JSON or as text. */
 export const print = (value: unknown, text: (paint: Paint) => string) =>
   Effect.map(Json, (isJson) => {
-    const written = isJson ? toJson(value, 2) : text(paintFor(process.stdout))
+    const written = isJson ? History.toJson(value, 2) : text(paintFor(process.stdout))
     if (written !== "") process.stdout.write(`${written}\n`)
   })
 
 /** Writes a remark to people, beside the result. */
 export const note = (text: string) => Effect.sync(() => void process.stderr.write(`${text}\n`))
-
-/** JSON with timestamps as people and AWS's own command line write them. */
-export const toJson = (value: unknown, indent?: number): string =>
-  JSON.stringify(
-    value,
-    (key, member: unknown) =>
-      key.endsWith("Timestamp") && typeof member === "number" ? new Date(member).toISOString() : member,
-    indent
-  )
 
 // ---- progress ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import * as DurableClient from "../DurableClient.ts"
 import type * as DurableError from "../DurableError.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import type * as DurableHandler from "../DurableHandler.ts"
-import type * as History from "../History.ts"
+import * as History from "../History.ts"
 import * as Replay from "./Replay.ts"
 
 // ---- recording ---------------------------------------------------------------------------------------------
@@ -33,23 +33,6 @@ const accessing = <A>(file: string, access: () => A): Effect.Effect<A, HistoryFi
 
 /** `arn:…:function:NAME:VERSION/durable-execution/EXECUTION/ID`, with or without parts of it. */
 const ARN = /function:([^:/]+)(?::[^/]+)?\/durable-execution\/([^/]+)/
-
-const TIMES: ReadonlySet<string> = new Set([
-  "EventTimestamp",
-  "StartTimestamp",
-  "EndTimestamp",
-  "ScheduledEndTimestamp"
-])
-
-/** ISO text to the microsecond, by which the service tells requests of one millisecond apart. */
-const toText = (millis: number): string => {
-  const whole = Math.floor(millis)
-  const micros = Math.round((millis - whole) * 1000)
-  return new Date(whole).toISOString().replace("Z", micros === 0 ? "Z" : `${String(micros).padStart(3, "0")}Z`)
-}
-
-const stringify = (value: unknown): string =>
-  `${JSON.stringify(value, (key, item: unknown) => (typeof item === "number" && TIMES.has(key) ? toText(item) : item), 2)}\n`
 
 /** What is saved of an execution: a `TestExecution`, or its ARN and events from wherever. */
 export interface Recorded {
@@ -75,7 +58,7 @@ export const saveHistory = (
       fs.mkdirSync(folder, { recursive: true })
       fs.writeFileSync(
         file,
-        stringify({ DurableExecutionArn: arn, Function: options.function ?? functionName, Events })
+        `${History.toJson({ DurableExecutionArn: arn, Function: options.function ?? functionName, Events }, 2)}\n`
       )
     })
     return file

@@ -1,13 +1,19 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { Durable, DurableFunction } from "effect-durable-lambda"
+import { replayHistory } from "effect-durable-lambda/testing"
+import { Effect, Schema } from "effect"
 import * as kit from "./kit.ts"
 
 const folder = kit.makeFolder()
 let server: kit.Dev
 
 beforeAll(async () => {
-  server = await kit.dev([kit.shop, "--json", "--memory", "--port", "0", "--time-scale", "0.01"], { cwd: folder })
+  const config = path.join(folder, "functions.json")
+  fs.writeFileSync(config, JSON.stringify([{ file: `${kit.double}#double`, durable: false, env: { FACTOR: "2" } }]))
+  const options = ["--json", "--memory", "--port", "0", "--time-scale", "0.01"]
+  server = await kit.dev([kit.shop, "--config", config, ...options], { cwd: folder })
 }, 60_000)
 
 afterAll(async () => {
@@ -103,10 +109,10 @@ describe("start", () => {
     assert.strictEqual(ended.code, 6)
     assert.match(ended.stderr, /still runs/)
 
-    await server.said(/"functionName":"patience".*"WaitStarted"/)
+    await server.said(/durable-execution\/long\/.*"WaitStarted"/)
     const tree = await run(["tree", "long"])
     assert.match(tree.stdout, /◷ wait for ever {2}waiting/)
-    const running = await json("list", "patience", "--status", "running")
+    const running = await json("list", "patience", "--name", "long", "--status", "running")
     assert.deepStrictEqual(
       running.map((one: any) => one.DurableExecutionName),
       ["long"]
@@ -119,7 +125,7 @@ describe("start", () => {
     assert.strictEqual(waited.code, 1)
     const { Error: error, Status } = JSON.parse(waited.stdout)
     assert.deepStrictEqual([Status, error], ["STOPPED", { ErrorType: "Enough", ErrorMessage: "called" }])
-    assert.deepStrictEqual(await json("list", "patience", "--status", "RUNNING"), [])
+    assert.deepStrictEqual(await json("list", "patience", "--name", "long", "--status", "RUNNING"), [])
     assert.strictEqual((await json("list", "--name", "long", "--after", "1 hour")).length, 1)
     assert.strictEqual((await json("list", "--name", "long", "--before", "2001-01-01")).length, 0)
     const again = await run(["stop", "long"])
@@ -169,6 +175,11 @@ describe("history", () => {
     assert.match(printed.stdout, /◷ callback approval/)
     const reversed = await json("history", arn, "--reverse", "--no-data")
     assert.strictEqual(reversed.Events.at(-1).EventType, "ExecutionStarted")
+    // the kit replays it with the code of today
+    const Approve = DurableFunction.make("approve", { payload: Schema.Void, success: Schema.String })
+    const body = () => Durable.waitForCallback("approval", () => Effect.void).pipe(Effect.map(String))
+    const verdict = await Effect.runPromise(replayHistory(Approve, body, JSON.parse(fs.readFileSync(file, "utf8"))))
+    assert.strictEqual(verdict._tag, "Replays")
     const nowhere = await run(["history", arn, "--save", path.join(folder, "no/such/folder")])
     assert.strictEqual(nowhere.code, 2)
     assert.match(nowhere.stderr, /cannot be written/)
@@ -237,6 +248,17 @@ describe("what goes wrong", () => {
       assert.notMatch(ended.stderr, /\n\s+at /) // no stack
     })
   }
+})
+
+describe("Ctrl-C", () => {
+  it("ends waiting with 130, and the execution goes on", SLOW, async () => {
+    const waiting = kit.begin(["start", "patience", "--name", "left", "--wait"], { cwd: below })
+    await waiting.said(/left runs/)
+    assert.strictEqual(await waiting.end(), 130)
+    const { Status } = await json("get", "patience/left")
+    assert.strictEqual(Status, "RUNNING")
+    await run(["stop", "left"])
+  })
 })
 
 describe("help", () => {

@@ -39,8 +39,20 @@ describe("dev", () => {
       const answered = await kit.run(["callback", "succeed", id, "--result", '{"by":"Bob"}'], { cwd })
       assert.strictEqual(answered.code, 0, answered.stderr)
       await second.said(/asked {2}✓ execution approve "approved by Bob"/)
-      assert.strictEqual(await second.end(), 0)
-      assert.notMatch(second.output(), /next start/)
+      // killed without a word, it is found to be gone
+      const other = await kit.run(["start", "patience", "--name", "killed"], { cwd })
+      assert.strictEqual(other.code, 0, other.stderr)
+      await second.end("SIGKILL")
+      assert.isTrue(fs.existsSync(path.join(cwd, ".durable/server.json")))
+      const nobody = await kit.run(["list"], { cwd })
+      assert.deepStrictEqual([nobody.code, nobody.stdout], [4, ""])
+
+      const third = await kit.dev([`${kit.shop}#order`, "--port", "0"], { cwd })
+      assert.match(third.output(), /1 execution waits for a file with patience/)
+      const stopped = await kit.run(["stop", "killed"], { cwd })
+      assert.strictEqual(stopped.code, 0, stopped.stderr)
+      assert.strictEqual(await third.end(), 0)
+      assert.notMatch(third.output(), /next start/)
     })
   )
 

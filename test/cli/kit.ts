@@ -8,6 +8,7 @@ const condition = "--conditions=@effect-durable-lambda/source"
 const bin = path.join(root, "src/bin.ts")
 
 export const shop = path.join(import.meta.dirname, "fixtures/shop.ts")
+export const double = path.join(import.meta.dirname, "fixtures/double.mjs")
 
 /** A folder inside the repository, where the modules of files resolve; without one of these above it. */
 export const makeFolder = (): string => {
@@ -54,20 +55,19 @@ export const run = (args: ReadonlyArray<string>, { cwd = root, env, stdin }: Run
     child.on("close", (code) => resolve({ code, stdout, stderr }))
   })
 
-/** A dev server, and what it has said. */
-export interface Dev {
+/** A program that runs, and what it has said. */
+export interface Running {
   readonly child: ChildProcess
-  readonly url: string
   readonly output: () => string
-  /** Waits until the output has what is looked for, of what comes after `from`. */
-  readonly said: (pattern: RegExp, from?: number) => Promise<RegExpExecArray>
-  /** Ctrl-C. Gives the exit code. */
-  readonly end: () => Promise<number | null>
+  /** Waits until the output has what is looked for. */
+  readonly said: (pattern: RegExp) => Promise<RegExpExecArray>
+  /** Ends it: with Ctrl-C, unless told otherwise. Gives the exit code. */
+  readonly end: (signal?: NodeJS.Signals) => Promise<number | null>
 }
 
-/** Starts `dev`, and waits until it says that it is ready. */
-export const dev = async (args: ReadonlyArray<string>, { cwd = root, env }: RunOptions = {}): Promise<Dev> => {
-  const child = spawn(process.execPath, [condition, bin, "dev", ...args], {
+/** Begins to run a command. */
+export const begin = (args: ReadonlyArray<string>, { cwd = root, env }: RunOptions = {}): Running => {
+  const child = spawn(process.execPath, [condition, bin, ...args], {
     cwd,
     env: environment(env),
     stdio: ["ignore", "pipe", "pipe"]
@@ -88,29 +88,39 @@ export const dev = async (args: ReadonlyArray<string>, { cwd = root, env }: RunO
       resolve(code)
     })
   )
-  const said: Dev["said"] = (pattern, from = 0) =>
+  const said: Running["said"] = (pattern) =>
     new Promise((resolve, reject) => {
       const check = () => {
-        const found = pattern.exec(output.slice(from))
+        const found = pattern.exec(output)
         if (found === null && !hasEnded) return
         checks.delete(check)
-        if (found === null) reject(new Error(`dev has ended without saying ${String(pattern)}:\n${output}`))
+        if (found === null) reject(new Error(`it has ended without saying ${String(pattern)}:\n${output}`))
         else resolve(found)
       }
       checks.add(check)
       check()
     })
-  const [, url = ""] = await said(/(?:ready {2}|"ready","url":")(http:\/\/[\d.:]+)/)
   return {
     child,
-    url,
     output: () => output,
     said,
-    end: () => {
-      child.kill("SIGINT")
+    end: (signal = "SIGINT") => {
+      child.kill(signal)
       return closed
     }
   }
+}
+
+/** A dev server. */
+export interface Dev extends Running {
+  readonly url: string
+}
+
+/** Starts `dev`, and waits until it says that it is ready. */
+export const dev = async (args: ReadonlyArray<string>, options: RunOptions = {}): Promise<Dev> => {
+  const running = begin(["dev", ...args], options)
+  const [, url = ""] = await running.said(/(?:ready {2}|"ready","url":")(http:\/\/[\d.:]+)/)
+  return { ...running, url }
 }
 
 /** Lengths of times and times of day, which differ. */
