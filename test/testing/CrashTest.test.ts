@@ -97,6 +97,24 @@ describe("crashEverywhere", () => {
       })
     })
 
+    it.effect("a step that runs at most once may end otherwise where the crash cut it off, and only there", () =>
+      Effect.gen(function* () {
+        const once = Durable.step("print", Effect.succeed("printed"), {
+          semantics: "AtMostOncePerRetry",
+          retry: Durable.noRetry
+        })
+        const report = yield* crashEverywhere(
+          Work,
+          () => Effect.catchTag(once, "StepInterrupted", () => Effect.succeed("unknown")),
+          "x"
+        )
+        assert.strictEqual(report.crashes, report.boundaries)
+        let calls = 0
+        const error = yield* wrong(() => Effect.map(once, () => calls++))
+        assert.match(error.message, /expected result/)
+      })
+    )
+
     it.effect("as many boundaries as were asked for", () =>
       Effect.gen(function* () {
         const body = () => Effect.forEach([1, 2, 3], add)
