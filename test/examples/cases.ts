@@ -21,6 +21,8 @@ import { Approval, Inbox, Reimburse, reimburse } from "../../examples/12-client.
 import { Approve, approve, Chat, Decision } from "../../examples/13-wait-for-callback.ts"
 import { Jobs, Render, render } from "../../examples/14-wait-for-condition.ts"
 import { Sell, sell, Ship, ship, Tax } from "../../examples/15-invoke.ts"
+import { Travel, travel, Trip } from "../../examples/16-parallel.ts"
+import { Broken, Gallery, gallery, Images } from "../../examples/17-map.ts"
 import { metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 import { layer as services } from "../../examples/order/services.ts"
 import { ProcessOrder, processOrder } from "../../examples/order/workflow.ts"
@@ -156,6 +158,17 @@ export const cases: Readonly<Record<string, Case>> = {
       )
     }
   ),
+  "16-parallel": make(Travel, travel, "Oslo", {
+    layer: Layer.succeed(Trip, {
+      book: (what) => Effect.succeed(`a ${what}`),
+      quote: (carrier) => Effect.delay(Effect.succeed(carrier.length), carrier === "ship" ? "1 day" : "1 minute")
+    })
+  }),
+  "17-map": make(Gallery, gallery, ["a", "bad", "c"], {
+    layer: Layer.succeed(Images, {
+      resize: (image) => (image === "bad" ? Effect.fail(new Broken({ image })) : Effect.succeed(`small-${image}`))
+    })
+  }),
   "20-plugins": make(Weekly, weekly, "sales", { plugins: [metrics] }),
   order: make(
     ProcessOrder,

@@ -1,3 +1,4 @@
+// @effect-diagnostics globalFetchInEffect:off
 /**
  * The same tests in memory, and over HTTP: a `DurableClient` of AWS's before the local engine, whose functions are the
  * handlers as they would be deployed.
@@ -9,11 +10,12 @@ import {
   DurableError,
   DurableExecutionClient,
   DurableFunction,
-  DurableHandler
+  DurableHandler,
+  type Protocol
 } from "effect-durable-lambda"
 import { Server } from "effect-durable-lambda/dev"
 import { Engine, ExecutionStore, Timers } from "effect-durable-lambda/engine"
-import { TestRunner } from "effect-durable-lambda/testing"
+import { downloadHistory, expectReplays, Replay, replayHistory, TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -22,6 +24,9 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
 
 class Refused extends Schema.TaggedError<Refused>()("Refused", { why: Schema.String }) {}
 const Approval = { success: Schema.Struct({ by: Schema.String }), error: Refused }
@@ -53,28 +58,29 @@ const real = Context.get(Context.empty(), Clock.Clock)
 /** A second takes 10 ms. */
 const timeScale = 0.01
 
-const cloud = Layer.unwrap(
-  Effect.gen(function* () {
-    const engine = yield* Engine.Engine
-    const { url } = yield* Server.Server
-    const handler = DurableHandler.make(Order, order, {
-      layer: services,
-      client: Layer.succeed(DurableExecutionClient.DurableExecutionClient, engine.client)
-    })
-    yield* engine.register("order-function", Engine.fromHandler(handler))
-    return TestRunner.layerCloud({
-      functions: { order: "order-function:live" },
-      pollInterval: "20 millis",
-      timeScale
-    }).pipe(Layer.provide(DurableClient.layerEndpoint({ endpoint: url })))
+const deployed = Effect.gen(function* () {
+  const engine = yield* Engine.Engine
+  const { url } = yield* Server.Server
+  const handler = DurableHandler.make(Order, order, {
+    layer: services,
+    client: Layer.succeed(DurableExecutionClient.DurableExecutionClient, engine.client)
   })
-).pipe(
-  Layer.provide(Server.layer),
-  Layer.provide(Engine.layer),
+  yield* engine.register("order-function", Engine.fromHandler(handler))
+  return { url, client: DurableClient.layerEndpoint({ endpoint: url }) }
+})
+
+const engine = Layer.provideMerge(Server.layer, Engine.layer).pipe(
   Layer.provide([ExecutionStore.layerMemory, Timers.layerScaled({ timeScale })]),
-  Layer.orDie,
-  Layer.fresh
+  Layer.orDie
 )
+
+const cloud = Layer.unwrap(
+  Effect.map(deployed, ({ client }) =>
+    TestRunner.layerCloud({ functions: { order: "order-function:live" }, pollInterval: "20 millis", timeScale }).pipe(
+      Layer.provide(client)
+    )
+  )
+).pipe(Layer.provide(engine), Layer.fresh)
 
 for (const [name, layer] of [
   ["layerMemory", TestRunner.layerMemory],
@@ -173,5 +179,36 @@ describe("layerCloud", () => {
       // the engine's time goes on: what is deployed knows nothing of a test's clock
       Effect.provide([Layer.provide(cloud, Layer.succeed(Clock.Clock, real)), services])
     )
+  )
+})
+
+describe("histories over HTTP", () => {
+  it.live("are replayed as the service answers them, with and without data, and saved to a folder", () =>
+    Effect.gen(function* () {
+      const { client, url } = yield* deployed
+      const engine = yield* Engine.Engine
+      yield* engine.subscribe(({ operations }) => {
+        for (const { operation } of operations) {
+          const id = operation.Status === "STARTED" ? operation.CallbackDetails?.CallbackId : undefined
+          if (id !== undefined) Effect.runFork(engine.succeedCallback(id, '{"by":"Ada"}'))
+        }
+      })
+      const arn = yield* engine.start({ functionName: "order-function:live", payload: '"tea"' })
+      yield* engine.await(arn)
+      const payload = ({ Name }: Protocol.Operation) => (Name === "approval" ? '{"by":"Ada"}' : undefined)
+      for (const IncludeExecutionData of ["true", "false"]) {
+        const at = `${url}/2025-12-01/durable-executions/${encodeURIComponent(arn)}/history`
+        const response = yield* Effect.promise(() => fetch(`${at}?IncludeExecutionData=${IncludeExecutionData}`))
+        const history = yield* Effect.promise(() => response.json())
+        const verdict = yield* replayHistory(Order, order, history, { input: '"tea"', payload })
+        assert.strictEqual(verdict._tag, "Replays", Replay.describe(verdict))
+        assert.strictEqual(verdict.unknown.length > 0, IncludeExecutionData === "false")
+      }
+      const folder = fs.mkdtempSync(path.join(os.tmpdir(), "histories-"))
+      const file = yield* Effect.provide(downloadHistory(folder, arn, { function: "order" }), client)
+      const saved = JSON.parse(fs.readFileSync(file, "utf8")) as unknown
+      fs.rmSync(folder, { recursive: true })
+      yield* expectReplays(Order, order, saved)
+    }).pipe(Effect.provide(engine))
   )
 })
