@@ -176,14 +176,15 @@ const functionLine = (event: Functions.FunctionEvent, paint: Paint): string | un
   }
 }
 
+/** A name that nobody has given is random: its beginning tells it from others. */
+const shortName = (name: string): string =>
+  /^[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}/.test(name) ? name.slice(0, 8) : safe(name)
+
 /** Prints each event of each execution when it is stored. */
 const follow = (engine: Engine.Engine["Service"], print: Print, paint: Paint) =>
   engine.subscribe(({ events, execution }) => {
     for (const event of events) {
-      const name = paint(
-        "magenta",
-        safe(execution.name.length > 24 ? `${execution.name.slice(0, 23)}…` : execution.name)
-      )
+      const name = paint("magenta", shortName(execution.name))
       const lines = [
         `${paint("dim", clock(event.EventTimestamp ?? execution.stamp))}  ${name}  ${timeline.describe(event, paint, execution.functionName)}`
       ]

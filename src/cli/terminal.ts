@@ -28,7 +28,7 @@ const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magen
 /** Colours a text. */
 export type Paint = (color: keyof typeof CODES, text: string) => string
 
-const colored: Paint = (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m`
+const colored: Paint = (color, text) => (text === "" ? "" : `\u001b[${CODES[color]}m${text}\u001b[0m`)
 
 /** Leaves a text as it is. */
 export const plain: Paint = (_, text) => text
