@@ -12,6 +12,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     setupFiles: ["./vitest.setup.ts"],
     sequence: { concurrent: true },
+    // No test asserts how long something takes; this only ends what hangs, also on a busy machine.
+    testTimeout: 60_000,
     // .ci/run counts the tests in this file.
     reporters: process.env.CI ? ["default", ["json", { outputFile: ".tmp/vitest.json" }]] : ["default"]
   }
