@@ -45,7 +45,9 @@ const runsAsProgram = async () => {
     fs.chmodSync(path.join(installed, file), 0o755)
     fs.symlinkSync(path.join(installed, file), path.join(bins, name))
   }
-  const env = { ...process.env, NODE_OPTIONS: "" }
+  // when the tests themselves run under npx or npm, what it was told must not reach this one
+  const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name))
+  const env = { ...Object.fromEntries(own), NODE_OPTIONS: "" }
   const help = await run("npx", ["--no", "--", "effect-durable-lambda", "--help"], { cwd: user, env })
   assert.match(help.stdout, /SUBCOMMANDS[^]*\bdev\b[^]*EXAMPLES/)
 
