@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { extract, typeErrors, withAssertions } from "../scripts/doc-examples.ts"
+import { anchorsOf, checkLinks, linksOf } from "../scripts/doc-links.ts"
 
 const examples = extract()
 
@@ -32,5 +33,32 @@ describe("assertions in examples", () => {
   it("not inside strings and other comments", () => {
     const code = 'f("x // => 1")\n// a // => 2\n// => 3'
     assert.strictEqual(transform(code), code)
+  })
+})
+
+describe("links", () => {
+  const { broken, links, unreachable } = checkLinks()
+
+  it("lead to files and headings that exist", () => {
+    assert.deepStrictEqual(broken, [])
+    assert.isAbove(links, 50)
+  })
+  it("lead from README.md to every document", () => {
+    assert.deepStrictEqual(unreachable, [])
+  })
+
+  it("are found where they are text", () => {
+    const text = 'a [`b`](c.md#d) [e](f "g")\n```md\n[h](i)\n```\n<img src="j.png"> `[k](l)` [m](<n>)'
+    assert.deepStrictEqual(linksOf(text), [
+      { target: "c.md#d", line: 1 },
+      { target: "f", line: 1 },
+      { target: "j.png", line: 5 },
+      { target: "n", line: 5 }
+    ])
+  })
+  it("have GitHub's anchors", () => {
+    const text =
+      "# From AWS's SDK\n## `wait`, `waitUntil`\n```sh\n# not this\n```\n## Same\n### Same\n## a_b (c) [d](e)"
+    assert.deepStrictEqual([...anchorsOf(text)], ["from-awss-sdk", "wait-waituntil", "same", "same-1", "a_b-c-d"])
   })
 })

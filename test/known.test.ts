@@ -52,9 +52,9 @@ describe("what AWS's SDKs have and lack", () => {
 })
 
 describe("retry strategies", () => {
-  const README = fs.readFileSync(path.join(import.meta.dirname, "../README.md"), "utf8")
+  const guide = fs.readFileSync(path.join(import.meta.dirname, "../docs/migration.md"), "utf8")
 
-  it.effect("AWS's presets as schedules, as the README has them", () =>
+  it.effect("AWS's presets as schedules, as the guide has them", () =>
     Effect.gen(function* () {
       const linear = Schedule.recurs(5).pipe(
         Schedule.modifyDelay(({ attempt }) => Effect.succeed(Duration.seconds(attempt)))
@@ -68,8 +68,8 @@ describe("retry strategies", () => {
         })
       assert.deepStrictEqual(yield* delaysOf(linear), [1, 2, 3, 4, 5])
       assert.deepStrictEqual(yield* delaysOf(fixed), [5, 5, 5, 5])
-      assert.include(README, "Schedule.modifyDelay(({ attempt }) => Effect.succeed(Duration.seconds(attempt)))")
-      assert.include(README, 'Schedule.spaced("5 seconds").pipe(Schedule.upTo({ times: 4 }))')
+      assert.include(guide, "Schedule.modifyDelay(({ attempt }) => Effect.succeed(Duration.seconds(attempt)))")
+      assert.include(guide, 'Schedule.spaced("5 seconds").pipe(Schedule.upTo({ times: 4 }))')
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
 })

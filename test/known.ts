@@ -120,8 +120,9 @@ export const options: Readonly<Record<string, Settled>> = {
   "retry strategies: filters on message and class": "internal/retry.test.ts > options stop at the first reason",
   "retry presets: default": "internal/retry.test.ts > the default: full jitter over 5, 10, 20, 40, 60 s, then never",
   "retry presets: none": "operations/step.test.ts > gives up: ${what}",
-  "retry presets: linear, fixed": "known.test.ts > AWS's presets as schedules, as the README has them",
-  "retry presets: transient, resource_availability, critical": "No: other numbers for the same schedule; see README.",
+  "retry presets: linear, fixed": "known.test.ts > AWS's presets as schedules, as the guide has them",
+  "retry presets: transient, resource_availability, critical":
+    "No: other numbers for the same schedule; see docs/migration.md.",
   "Python: decorators take the operation's name from the function":
     "No: a name is an operation's identity, and minifiers change it.",
   "testing: LocalDurableTestRunner, SkipClock, RealClock": "testing/TestRunner.test.ts > skips a wait of three days",
