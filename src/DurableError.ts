@@ -42,12 +42,14 @@ export interface Uncovered {
  *   Effect.catchTag("StepFailed", (error) => Effect.succeed({ id: error.type === "CardDeclined" ? "none" : "unknown" }))
  * )
  * ```
+ * @see [Troubleshooting](../docs/troubleshooting.md#stepfailed)
  */
 export class StepFailed extends /*#__PURE__*/ Data.TaggedError("StepFailed")<Uncovered> {}
 
 /**
  * An at-most-once step was found started by an earlier invocation that died: whether its effect happened
  * is unknown. It is an input of the step's retry schedule like any failure.
+ * @see [Troubleshooting](../docs/troubleshooting.md#stepinterrupted)
  */
 export class StepInterrupted extends /*#__PURE__*/ Data.TaggedError("StepInterrupted")<{ readonly operation: string }> {
   override get message() {
@@ -55,7 +57,10 @@ export class StepInterrupted extends /*#__PURE__*/ Data.TaggedError("StepInterru
   }
 }
 
-/** An attempt of a step ran longer than the step's `timeout`. Input of its retry schedule like any failure. */
+/**
+ * An attempt of a step ran longer than the step's `timeout`. Input of its retry schedule like any failure.
+ * @see [Troubleshooting](../docs/troubleshooting.md#steptimedout)
+ */
 export class StepTimedOut
   extends /*#__PURE__*/ Data.TaggedError("StepTimedOut")<{
     readonly operation: string
@@ -67,7 +72,10 @@ export class StepTimedOut
   }
 }
 
-/** The body of a child context failed with an error that its `error` schema does not cover. */
+/**
+ * The body of a child context failed with an error that its `error` schema does not cover.
+ * @see [Troubleshooting](../docs/troubleshooting.md#childcontextfailed)
+ */
 export class ChildContextFailed extends /*#__PURE__*/ Data.TaggedError("ChildContextFailed")<Uncovered> {}
 
 /**
@@ -75,10 +83,14 @@ export class ChildContextFailed extends /*#__PURE__*/ Data.TaggedError("ChildCon
  * completed it with what its `success` schema does not accept: `type` is then `"InvalidResult"`.
  *
  * `type`, `message` and `data` are what the outside sent; `data` is its ErrorData, parsed where it is JSON.
+ * @see [Troubleshooting](../docs/troubleshooting.md#callbackfailed)
  */
 export class CallbackFailed extends /*#__PURE__*/ Data.TaggedError("CallbackFailed")<Uncovered> {}
 
-/** A callback was not completed within its `timeout`, or went without a heartbeat for its `heartbeatTimeout`. */
+/**
+ * A callback was not completed within its `timeout`, or went without a heartbeat for its `heartbeatTimeout`.
+ * @see [Troubleshooting](../docs/troubleshooting.md#callbacktimedout)
+ */
 export class CallbackTimedOut
   extends /*#__PURE__*/ Data.TaggedError("CallbackTimedOut")<{
     readonly operation: string
@@ -90,13 +102,22 @@ export class CallbackTimedOut
   }
 }
 
-/** The submitter of a `waitForCallback` failed for good: nobody was asked, and the callback stays open. */
+/**
+ * The submitter of a `waitForCallback` failed for good: nobody was asked, and the callback stays open.
+ * @see [Troubleshooting](../docs/troubleshooting.md#callbacksubmitfailed)
+ */
 export class CallbackSubmitFailed extends /*#__PURE__*/ Data.TaggedError("CallbackSubmitFailed")<Uncovered> {}
 
-/** The check of a `waitForCondition` failed with an error that its `error` schema does not cover. */
+/**
+ * The check of a `waitForCondition` failed with an error that its `error` schema does not cover.
+ * @see [Troubleshooting](../docs/troubleshooting.md#conditionfailed)
+ */
 export class ConditionFailed extends /*#__PURE__*/ Data.TaggedError("ConditionFailed")<Uncovered> {}
 
-/** The schedule of a `waitForCondition` ended before its condition was met. */
+/**
+ * The schedule of a `waitForCondition` ended before its condition was met.
+ * @see [Troubleshooting](../docs/troubleshooting.md#conditionexhausted)
+ */
 export class ConditionExhausted
   extends /*#__PURE__*/ Data.TaggedError("ConditionExhausted")<{
     readonly operation: string
@@ -117,6 +138,7 @@ export class ConditionExhausted
  * `status` is how the invocation ended. `"SUCCEEDED"` means that its result is not what the target's `success`
  * schema accepts; `type` is then `"InvalidResult"`. `type`, `message` and `data` are those of the invoked
  * function's error; `data` is its ErrorData, parsed where it is JSON.
+ * @see [Troubleshooting](../docs/troubleshooting.md#invokefailed)
  */
 export class InvokeFailed
   extends /*#__PURE__*/ Data.TaggedError("InvokeFailed")<
@@ -141,6 +163,7 @@ export type Operation =
 /**
  * An execution failed with something that is neither a declared error nor an operation's failure: a fault of
  * the program (`type` is then one of the fatal errors, such as `NonDeterministic`) or of what it was given.
+ * @see [Troubleshooting](../docs/troubleshooting.md#executionfailed)
  */
 export class ExecutionFailed
   extends /*#__PURE__*/ Data.TaggedError("ExecutionFailed")<{
@@ -149,14 +172,20 @@ export class ExecutionFailed
     readonly message: string
   }> {}
 
-/** An execution ran longer than its function's execution timeout. No code of it ran at the end. */
+/**
+ * An execution ran longer than its function's execution timeout. No code of it ran at the end.
+ * @see [Troubleshooting](../docs/troubleshooting.md#executiontimedout)
+ */
 export class ExecutionTimedOut
   extends /*#__PURE__*/ Data.TaggedError("ExecutionTimedOut")<{
     readonly executionArn: string
     readonly message: string
   }> {}
 
-/** An execution was stopped from outside. No code of it ran at the end. */
+/**
+ * An execution was stopped from outside. No code of it ran at the end.
+ * @see [Troubleshooting](../docs/troubleshooting.md#executionstopped)
+ */
 export class ExecutionStopped
   extends /*#__PURE__*/ Data.TaggedError("ExecutionStopped")<{
     readonly executionArn: string
@@ -165,7 +194,10 @@ export class ExecutionStopped
 
 // ---- what a client can fail with -----------------------------------------------------------------------
 
-/** There is no such function, or no such version or alias of it. */
+/**
+ * There is no such function, or no such version or alias of it.
+ * @see [Troubleshooting](../docs/troubleshooting.md#functionnotfound)
+ */
 export class FunctionNotFound
   extends /*#__PURE__*/ Data.TaggedError("FunctionNotFound")<{
     readonly functionName: string
@@ -177,7 +209,10 @@ export class FunctionNotFound
   }
 }
 
-/** There is no such execution: its ARN is wrong, or it ended so long ago that its retention period is over. */
+/**
+ * There is no such execution: its ARN is wrong, or it ended so long ago that its retention period is over.
+ * @see [Troubleshooting](../docs/troubleshooting.md#executionnotfound)
+ */
 export class ExecutionNotFound
   extends /*#__PURE__*/ Data.TaggedError("ExecutionNotFound")<{
     readonly executionArn: string
@@ -189,7 +224,10 @@ export class ExecutionNotFound
   }
 }
 
-/** An execution of this name was started with another payload, and runs or has ended. Nothing was started. */
+/**
+ * An execution of this name was started with another payload, and runs or has ended. Nothing was started.
+ * @see [Troubleshooting](../docs/troubleshooting.md#executionalreadystarted)
+ */
 export class ExecutionAlreadyStarted
   extends /*#__PURE__*/ Data.TaggedError("ExecutionAlreadyStarted")<{
     readonly functionName: string
@@ -205,7 +243,10 @@ export class ExecutionAlreadyStarted
   }
 }
 
-/** The execution was still running when the schedule of the client that waited for it ended. It goes on. */
+/**
+ * The execution was still running when the schedule of the client that waited for it ended. It goes on.
+ * @see [Troubleshooting](../docs/troubleshooting.md#executionstillrunning)
+ */
 export class ExecutionStillRunning
   extends /*#__PURE__*/ Data.TaggedError("ExecutionStillRunning")<{ readonly executionArn: string }>
 {
@@ -214,7 +255,10 @@ export class ExecutionStillRunning
   }
 }
 
-/** The callback was answered before, has timed out, or its execution has ended. Nothing has changed. */
+/**
+ * The callback was answered before, has timed out, or its execution has ended. Nothing has changed.
+ * @see [Troubleshooting](../docs/troubleshooting.md#callbacknotopen)
+ */
 export class CallbackNotOpen
   extends /*#__PURE__*/ Data.TaggedError("CallbackNotOpen")<{
     readonly callbackId: string
@@ -226,7 +270,10 @@ export class CallbackNotOpen
   }
 }
 
-/** A call of the client failed after the client's own retries, in a way that has no class of its own. */
+/**
+ * A call of the client failed after the client's own retries, in a way that has no class of its own.
+ * @see [Troubleshooting](../docs/troubleshooting.md#clientfailed)
+ */
 export class ClientFailed
   extends /*#__PURE__*/ Data.TaggedError("ClientFailed")<{
     /** The operation of AWS's API. */
@@ -262,19 +309,27 @@ interface Explained {
 /**
  * The code does not ask for what an earlier invocation recorded: it was changed under a running execution,
  * or its body is not deterministic.
+ * @see [Troubleshooting](../docs/troubleshooting.md#nondeterministic)
  */
 export class NonDeterministic extends /*#__PURE__*/ Data.TaggedError("NonDeterministic")<Explained> {}
 
 /**
  * The workflow's body was moved by something the library does not record (a promise, a timer, `fetch`, the
  * memory of another context) while durable operations were in flight: what happens next would be left to chance.
+ * @see [Troubleshooting](../docs/troubleshooting.md#untrackedasync)
  */
 export class UntrackedAsync extends /*#__PURE__*/ Data.TaggedError("UntrackedAsync")<Explained> {}
 
-/** A durable operation was used where none can work, or with options that no service accepts. */
+/**
+ * A durable operation was used where none can work, or with options that no service accepts.
+ * @see [Troubleshooting](../docs/troubleshooting.md#invalidoperation)
+ */
 export class InvalidOperation extends /*#__PURE__*/ Data.TaggedError("InvalidOperation")<Explained> {}
 
-/** A value could not be written as a payload, or a recorded payload could not be read. */
+/**
+ * A value could not be written as a payload, or a recorded payload could not be read.
+ * @see [Troubleshooting](../docs/troubleshooting.md#serdesfailed)
+ */
 export class SerdesFailed
   extends /*#__PURE__*/ Data.TaggedError("SerdesFailed")<{
     readonly operation: string
@@ -287,7 +342,10 @@ export class SerdesFailed
   }
 }
 
-/** A payload is larger than the service records. Nothing of the update was sent. */
+/**
+ * A payload is larger than the service records. Nothing of the update was sent.
+ * @see [Troubleshooting](../docs/troubleshooting.md#payloadtoolarge)
+ */
 export class PayloadTooLarge
   extends /*#__PURE__*/ Data.TaggedError("PayloadTooLarge")<{
     readonly operation: string
@@ -303,7 +361,10 @@ export class PayloadTooLarge
   }
 }
 
-/** The execution has as many operations, or has written as many bytes, as the service allows. */
+/**
+ * The execution has as many operations, or has written as many bytes, as the service allows.
+ * @see [Troubleshooting](../docs/troubleshooting.md#operationlimitexceeded)
+ */
 export class OperationLimitExceeded
   extends /*#__PURE__*/ Data.TaggedError("OperationLimitExceeded")<{
     readonly operation: string
@@ -319,15 +380,22 @@ export class OperationLimitExceeded
   }
 }
 
-/** The event is not one that Lambda sends to a durable function. */
+/**
+ * The event is not one that Lambda sends to a durable function.
+ * @see [Troubleshooting](../docs/troubleshooting.md#malformedevent)
+ */
 export class MalformedEvent extends /*#__PURE__*/ Data.TaggedError("MalformedEvent")<Explained> {}
 
-/** The execution's input is not what the definition's `payload` schema accepts. Nothing has run. */
+/**
+ * The execution's input is not what the definition's `payload` schema accepts. Nothing has run.
+ * @see [Troubleshooting](../docs/troubleshooting.md#invalidpayload)
+ */
 export class InvalidPayload extends /*#__PURE__*/ Data.TaggedError("InvalidPayload")<Explained> {}
 
 /**
  * A checkpoint, or loading the recorded state, failed after all retries. `scope` says whether it ends the
  * execution (a refusal that no retry can change) or this invocation (Lambda invokes again, nothing recorded is lost).
+ * @see [Troubleshooting](../docs/troubleshooting.md#checkpointfailed)
  */
 export class CheckpointFailed
   extends /*#__PURE__*/ Data.TaggedError("CheckpointFailed")<Explained & { readonly scope: Scope }> {}

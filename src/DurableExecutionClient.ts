@@ -18,6 +18,7 @@ import type * as Protocol from "./Protocol.ts"
  * `scope` says what the failure ends: `"execution"` when no later invocation could do better (a request
  * that is refused for what it contains, a missing permission, a lost encryption key), `"invocation"` when
  * the service should simply invoke again (throttling, 5xx, network, a stale token).
+ * @see [Troubleshooting](../docs/troubleshooting.md#servicecallfailed)
  */
 export class ServiceCallFailed extends Data.TaggedError("ServiceCallFailed")<{
   readonly call: "CheckpointDurableExecution" | "GetDurableExecutionState"

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { extract, typeErrors, withAssertions } from "../scripts/doc-examples.ts"
+import { entries, guide, taggedErrors, tagsIn } from "../scripts/error-tags.ts"
 import { anchorsOf, checkLinks, linksOf } from "../scripts/doc-links.ts"
 
 const examples = extract()
@@ -60,5 +61,56 @@ describe("links", () => {
     const text =
       "# From AWS's SDK\n## `wait`, `waitUntil`\n```sh\n# not this\n```\n## Same\n### Same\n## a_b (c) [d](e)"
     assert.deepStrictEqual([...anchorsOf(text)], ["from-awss-sdk", "wait-waituntil", "same", "same-1", "a_b-c-d"])
+  })
+})
+
+describe("troubleshooting", () => {
+  const errors = taggedErrors()
+  const sections = entries()
+
+  it("has an entry for each tag, and for nothing else", () => {
+    assert.isAbove(errors.length, 40)
+    const tags = new Set(errors.map(({ tag }) => tag))
+    const missing = errors.filter(({ tag }) => !sections.has(tag)).map(({ file, tag }) => `${tag} (${file})`)
+    assert.deepStrictEqual(missing, [], `add "### TAG" to ${guide}, with what it means, why, and what to do`)
+    const unknown = [...sections.keys()].filter((tag) => !tags.has(tag))
+    assert.deepStrictEqual(unknown, [], `no error of src has this tag: remove its entry from ${guide}`)
+  })
+
+  it("says what each means, why, and what to do", () => {
+    for (const [tag, text] of sections) {
+      const parts = [...text.matchAll(/^\*\*(.+?)\*\*: (.+)$/gm)]
+      assert.deepStrictEqual(
+        parts.map(([, title]) => title),
+        ["Means", "Why", "What to do"],
+        tag
+      )
+      for (const [, title, part = ""] of parts) assert.isAbove(part.length, 20, `${tag}: ${title}`)
+    }
+  })
+
+  it("is where the docstring of each leads", () => {
+    const without = errors.filter(
+      ({ docstring, tag }) => !docstring.includes(`docs/troubleshooting.md#${tag.toLowerCase()})`)
+    )
+    assert.deepStrictEqual(
+      without.map(({ file, tag }) => `${file}: ${tag}`),
+      [],
+      "end its docstring with @see [Troubleshooting](../docs/troubleshooting.md#tag)"
+    )
+  })
+
+  it("finds classes of both kinds", () => {
+    const source = `
+      // class Not extends Data.TaggedError("Not") {}
+      /** One. */
+      export class A extends /*#__PURE__*/ Data.TaggedError("A")<{ readonly a: string }> {}
+      /** Nobody's. */
+      const x = 1
+      export class B extends Schema.TaggedError<B>()("B", {}) {}`
+    assert.deepStrictEqual(tagsIn("x.ts", source), [
+      { tag: "A", file: "x.ts", docstring: "/** One. */" },
+      { tag: "B", file: "x.ts", docstring: "" }
+    ])
   })
 })

@@ -24,7 +24,10 @@ export const EXIT = {
   interrupted: 130
 } as const
 
-/** A failure that ends a command. */
+/**
+ * A failure that ends a command.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#commandfailed)
+ */
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{
   readonly exitCode: number
   /** What is wrong, and what to do. Nothing is printed when it is empty: the result has said it. */

@@ -49,7 +49,10 @@ export const FunctionConfig = Schema.Struct({
 /** The configuration of one entry. */
 export type FunctionConfig = typeof FunctionConfig.Type
 
-/** A configuration that cannot be served; it says why, for all of its entries. */
+/**
+ * A configuration that cannot be served; it says why, for all of its entries.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#invalidfunctions)
+ */
 export class InvalidFunctions extends Data.TaggedError("InvalidFunctions")<{
   readonly problems: ReadonlyArray<string>
 }> {

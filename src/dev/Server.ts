@@ -68,7 +68,10 @@ export interface Options {
   readonly grace?: Duration.Input | undefined
 }
 
-/** The server could not listen: the port is taken, most likely. */
+/**
+ * The server could not listen: the port is taken, most likely.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#serverfailed)
+ */
 export class ServerFailed extends Data.TaggedError("ServerFailed")<{
   readonly port: number
   readonly reason: string

@@ -158,7 +158,10 @@ export interface EventPage {
 
 // ---- the port ------------------------------------------------------------------------------------
 
-/** The store could not read or write. */
+/**
+ * The store could not read or write.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#executionstoreerror)
+ */
 export class ExecutionStoreError extends Schema.TaggedError<ExecutionStoreError>()("ExecutionStoreError", {
   action: Schema.Literals(["commit", "load", "execution", "history", "list", "running"]),
   cause: Schema.Defect()

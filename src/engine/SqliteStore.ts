@@ -34,7 +34,10 @@ export interface Options {
   readonly synchronous?: "NORMAL" | "FULL" | undefined
 }
 
-/** The file could not be opened; `reason` says why, and what to do. */
+/**
+ * The file could not be opened; `reason` says why, and what to do.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#storenotopened)
+ */
 export class StoreNotOpened extends Data.TaggedError("StoreNotOpened")<{
   readonly filename: string
   readonly reason: string
@@ -48,6 +51,7 @@ export class StoreNotOpened extends Data.TaggedError("StoreNotOpened")<{
 /**
  * A row does not hold what was written: the `cause` of an `ExecutionStoreError`. It names the place, never the
  * content, which may be a payload.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#corruptrow)
  */
 export class CorruptRow extends Data.TaggedError("CorruptRow")<{
   readonly filename: string

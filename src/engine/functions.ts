@@ -14,7 +14,10 @@ import { notFound as notFoundRejection, type Rejection } from "./validate.ts"
 
 // ---- failures ------------------------------------------------------------------------------------
 
-/** An invocation that ended without an answer: it threw, crashed or ran out of time. The service invokes again. */
+/**
+ * An invocation that ended without an answer: it threw, crashed or ran out of time. The service invokes again.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#invocationerror)
+ */
 export class InvocationError extends Schema.TaggedError<InvocationError>()("InvocationError", {
   /** The wire's ErrorType: the thrown error's name, `Runtime.ExitError`, `Sandbox.Timedout`. */
   errorType: Schema.String,

@@ -8,7 +8,10 @@ import type { ExecutionRecord, OperationRecord } from "./ExecutionStore.ts"
 
 // ---- rejections ----------------------------------------------------------------------------------
 
-/** A request that the service refused, with the name and the HTTP status that it has on the wire. */
+/**
+ * A request that the service refused, with the name and the HTTP status that it has on the wire.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#rejection)
+ */
 export class Rejection extends Schema.TaggedError<Rejection>()("Rejection", {
   /** For example `InvalidParameterValueException`. */
   errorName: Schema.String,

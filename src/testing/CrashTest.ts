@@ -69,7 +69,10 @@ export interface Report {
   readonly crashes: number
 }
 
-/** The workflow is not the same after a crash. */
+/**
+ * The workflow is not the same after a crash.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#crashdivergence)
+ */
 export class CrashDivergence extends Data.TaggedError("CrashDivergence")<{
   /** Where it crashed. Absent: it differs without a crash, when it suspends and goes on. */
   readonly boundary: Boundary | undefined

@@ -15,7 +15,10 @@ import * as Replay from "./Replay.ts"
 
 // ---- recording ---------------------------------------------------------------------------------------------
 
-/** The file could not be written or read. */
+/**
+ * The file could not be written or read.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#historyfilefailed)
+ */
 export class HistoryFileFailed extends Schema.TaggedError<HistoryFileFailed>()("HistoryFileFailed", {
   file: Schema.String,
   reason: Schema.String

@@ -50,7 +50,10 @@ export interface Options extends Pick<DurableHandler.RunOptions, "order" | "unvi
   readonly timeout?: Duration.Input | undefined
 }
 
-/** Today's code does not replay a recorded history. */
+/**
+ * Today's code does not replay a recorded history.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#replayfailed)
+ */
 export class ReplayFailed extends Data.TaggedError("ReplayFailed")<{
   readonly verdict: Verdict
   readonly message: string

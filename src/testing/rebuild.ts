@@ -6,7 +6,10 @@ import * as Schema from "effect/Schema"
 import * as History from "../History.ts"
 import type * as Protocol from "../Protocol.ts"
 
-/** This is no history, or only a part of one. */
+/**
+ * This is no history, or only a part of one.
+ * @see [Troubleshooting](../../docs/troubleshooting.md#historyunreadable)
+ */
 export class HistoryUnreadable extends Schema.TaggedError<HistoryUnreadable>()("HistoryUnreadable", {
   reason: Schema.String
 }) {
