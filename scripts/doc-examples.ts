@@ -92,7 +92,11 @@ export const withAssertions = (example: Pick<Example, "code" | "file" | "line">)
 export const extract = (): ReadonlyArray<Example> => {
   const documents = ["README.md", ...walk(path.join(root, "docs")), ...walk(path.join(root, "src"))]
     .map((file) => path.relative(root, path.resolve(root, file)))
-    .filter((file) => /\.(?:md|ts)$/.test(file) && fs.existsSync(path.join(root, file)))
+    // docs/api is made of the docstrings
+    .filter(
+      (file) =>
+        !file.startsWith(path.join("docs", "api")) && /\.(?:md|ts)$/.test(file) && fs.existsSync(path.join(root, file))
+    )
   const examples = documents.flatMap(examplesIn)
   fs.rmSync(folder, { recursive: true, force: true })
   fs.mkdirSync(folder, { recursive: true })

@@ -1,5 +1,5 @@
 /**
- * The links between the documents: README.md, CHANGELOG.md, docs/ and the docstrings of src. Which of them lead
+ * The links between the documents: README.md, CHANGELOG.md, docs/ (llms.txt, too) and the docstrings of src. Which of them lead
  * nowhere, and which documents nothing leads to.
  */
 import * as fs from "node:fs"
@@ -67,7 +67,7 @@ const isExternal = (target: string): boolean => /^[a-z][a-z+.-]*:/i.test(target)
 export const checkLinks = (): Documents => {
   const documents = ["README.md", "CHANGELOG.md", ...walk(path.join(root, "docs"))]
     .map((file) => path.relative(root, path.resolve(root, file)))
-    .filter((file) => file.endsWith(".md"))
+    .filter((file) => file.endsWith(".md") || file === path.join("docs", "llms.txt"))
   const textOf = (file: string) => fs.readFileSync(path.join(root, file), "utf8")
   const anchors = new Map(documents.map((file) => [file, anchorsOf(textOf(file))]))
   const broken: Array<string> = []

@@ -118,11 +118,23 @@ describe("package", () => {
     const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root })
     const [{ files }] = JSON.parse(stdout) as [{ files: ReadonlyArray<{ path: string }> }]
     const roots = new Set(files.map((file) => file.path.split("/")[0]))
-    const expected = ["CHANGELOG.md", "LICENSE", "README.md", "dist", "package.json", "src"]
+    const expected = ["CHANGELOG.md", "LICENSE", "README.md", "dist", "docs", "examples", "package.json", "src"]
     assert.deepStrictEqual(
       [...roots].filter((name) => !expected.includes(name!)),
       []
     )
+    for (const name of [
+      "docs/llms.txt",
+      "docs/README.md",
+      "docs/troubleshooting.md",
+      "docs/api/Durable.md",
+      "examples/01-hello.ts"
+    ]) {
+      assert.isTrue(
+        files.some((file) => file.path === name),
+        `${name} is not in the package`
+      )
+    }
     for (const name of subpaths(path.join(root, "src"), ".ts")) {
       assert.isTrue(
         files.some((file) => file.path === `src/${name}.ts`),
