@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { extract, typeErrors, withAssertions } from "../scripts/doc-examples.ts"
 import { entries, guide, taggedErrors, tagsIn } from "../scripts/error-tags.ts"
 import { anchorsOf, checkLinks, linksOf } from "../scripts/doc-links.ts"
@@ -112,5 +114,29 @@ describe("troubleshooting", () => {
       { tag: "A", file: "x.ts", docstring: "/** One. */" },
       { tag: "B", file: "x.ts", docstring: "" }
     ])
+  })
+})
+
+describe("coverage", () => {
+  const docs = path.resolve(import.meta.dirname, "../docs")
+  const text = fs.readFileSync(path.join(docs, "coverage.md"), "utf8")
+  const cited = [...text.matchAll(/\]\((\.\.\/test\/[^)]+)\): ((?:"[^"]+"(?:, )?)+)/g)].flatMap(
+    ([, file = "", titles = ""]) => [...titles.matchAll(/"([^"]+)"/g)].map(([, title = ""]) => ({ file, title }))
+  )
+
+  it("names tests that exist", () => {
+    assert.isAbove(cited.length, 60)
+    const sources = new Map(cited.map(({ file }) => [file, fs.readFileSync(path.join(docs, file), "utf8")]))
+    const missing = cited.filter(({ file, title }) => !sources.get(file)!.includes(title))
+    assert.deepStrictEqual(missing, [])
+  })
+
+  it("says of each of AWS's examples where it is, or why not", () => {
+    const rows = text.split("\n").filter((line) => line.startsWith("| ") && !/^\| (?:AWS's|suite|---)/.test(line))
+    assert.isAbove(rows.length, 70)
+    for (const row of rows) {
+      const here = row.split(" | ").at(-1)!
+      assert.match(here, /\]\(|\*\*No\.?\*\* \S/, row)
+    }
   })
 })
