@@ -192,6 +192,8 @@ const makeQueue = (
   const limits: CheckpointLimits = { ...Limits, ...options.limits }
   const resendAfter = options.resendAfter ?? RESEND_AFTER
   let token = checkpointToken
+  /** Of all requests of this invocation; those of one that resumes from the same token are called the same. */
+  const batchesOf = operationId(checkpointToken, "batch", "", 1)
   let requests = 0
 
   let entries: Array<Entry> = []
@@ -216,7 +218,7 @@ const makeQueue = (
   // ---- queueing ----------------------------------------------------------------------------------
 
   const warnOf = (quantity: "operations" | "bytes", used: number, limit: number): void => {
-    if (used < limit * WARN_FROM || warned.has(quantity)) return
+    if (warned.has(quantity)) return
     warned.add(quantity)
     warn(
       context,
@@ -251,8 +253,8 @@ const makeQueue = (
         limit: limits.storageBytes
       })
     }
-    warnOf("operations", known.size, limits.operations)
-    warnOf("bytes", stored, limits.storageBytes)
+    if (known.size >= limits.operations * WARN_FROM) warnOf("operations", known.size, limits.operations)
+    if (stored >= limits.storageBytes * WARN_FROM) warnOf("bytes", stored, limits.storageBytes)
     return undefined
   }
 
@@ -298,15 +300,16 @@ const makeQueue = (
     let n = 0
     for (; n < entries.length && n < limits.batchUpdates; n++) {
       const entry = entries[n]!
-      const exceeds = () => n > 0 && bytes + entry.bytes > limits.batchBytes
-      if (exceeds() && !entry.exact) entry.bytes = Math.min(entry.bytes, jsonBoundOf(entry.update))
-      if (exceeds()) {
-        // bounds alone would split the batch: count
-        bytes = envelope
-        for (const taken of entries.slice(0, n)) bytes += exactly(taken)
-        exactly(entry)
+      if (n > 0 && bytes + entry.bytes > limits.batchBytes) {
+        if (!entry.exact) entry.bytes = Math.min(entry.bytes, jsonBoundOf(entry.update))
+        if (bytes + entry.bytes > limits.batchBytes) {
+          // bounds alone would split the batch: count
+          bytes = envelope
+          for (const taken of entries.slice(0, n)) bytes += exactly(taken)
+          if (bytes + exactly(entry) > limits.batchBytes) break
+        }
       }
-      if (exceeds() || conflicts(actions, entry.update)) break
+      if (conflicts(actions, entry.update)) break
       bytes += entry.bytes
     }
     // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
@@ -326,7 +329,7 @@ const makeQueue = (
         CheckpointToken: token,
         Updates: batch.map((entry) => entry.update),
         // the same for every resend of this batch, and no other: the service then answers what it answered before
-        ClientToken: operationId(checkpointToken, "batch", "", ++requests)
+        ClientToken: `${batchesOf}-${++requests}`
       })
       .pipe(
         (call) => resending(call, resendAfter),

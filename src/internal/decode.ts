@@ -15,92 +15,75 @@ type Fail = (key: string, value: unknown) => undefined
 const isRaw = (input: unknown): input is Raw => typeof input === "object" && input !== null && !Array.isArray(input)
 const isAbsent = (input: unknown): input is null | undefined => input === undefined || input === null
 
-/** Copies the keys of `from` that have a value of the expected type; false when one has another. */
-const copy = (
-  from: Raw,
-  to: Record<string, unknown>,
-  keys: ReadonlyArray<string>,
-  type: string,
-  fail: Fail
-): boolean => {
-  for (const key of keys) {
-    const value = from[key]
-    if (isAbsent(value)) continue
-    if (typeof value !== type) {
-      fail(key, value)
-      return false
-    }
-    to[key] = value
-  }
-  return true
-}
+/** What a key holds; an unreadable timestamp counts as absent: no operation may be lost for it. */
+type Kind = "string" | "number" | "boolean" | "timestamp" | "strings" | Shape
+/** A map, so that no key of the wire finds something that no one put there. */
+type Shape = ReadonlyMap<string, Kind>
 
-/** An unreadable timestamp counts as absent: no operation may be lost for it. */
-const copyTimestamps = (from: Raw, to: Record<string, unknown>, keys: ReadonlyArray<string>) => {
-  for (const key of keys) {
-    const millis = isAbsent(from[key]) ? undefined : parseTimestamp(from[key])
-    if (millis !== undefined) to[key] = millis
-  }
-}
+const shape = (keys: Readonly<Record<string, Kind>>): Shape => new Map(Object.entries(keys))
 
-const TYPES: ReadonlySet<unknown> = new Set(OPERATION_TYPES)
-const STATUSES: ReadonlySet<unknown> = new Set(OPERATION_STATUSES)
-const STRINGS = ["ParentId", "Name", "SubType"]
-const ENDS = ["StartTimestamp", "EndTimestamp"]
-const ERROR = ["ErrorMessage", "ErrorType", "ErrorData"]
-const NONE: ReadonlyArray<string> = []
+const isStrings = (value: unknown) => Array.isArray(value) && value.every((line) => typeof line === "string")
 
-/** The details of each type: strings, numbers, booleans, timestamps. Results come with an error. */
-const DETAILS: ReadonlyArray<
-  readonly [key: string, ReadonlyArray<string>, ReadonlyArray<string>, ReadonlyArray<string>, ReadonlyArray<string>]
-> = [
-  ["StepDetails", ["Result"], ["Attempt"], NONE, ["NextAttemptTimestamp"]],
-  ["ContextDetails", ["Result"], NONE, ["ReplayChildren"], NONE],
-  ["WaitDetails", NONE, NONE, NONE, ["ScheduledEndTimestamp"]],
-  ["CallbackDetails", ["Result", "CallbackId"], NONE, NONE, NONE],
-  ["ChainedInvokeDetails", ["Result"], NONE, NONE, NONE],
-  ["ExecutionDetails", ["InputPayload"], NONE, NONE, NONE]
-]
-
-const readError = (error: unknown, fail: Fail): Record<string, unknown> | undefined => {
-  if (!isRaw(error)) return fail("Error", error)
+/** Copies the keys that are known and have a value; `undefined` when one has a value of another kind. */
+const copy = (from: Raw, known: Shape, fail: Fail): Record<string, unknown> | undefined => {
   const to: Record<string, unknown> = {}
-  if (!copy(error, to, ERROR, "string", fail)) return undefined
-  const stack = error.StackTrace
-  if (isAbsent(stack)) return to
-  if (!Array.isArray(stack) || stack.some((line) => typeof line !== "string")) return fail("StackTrace", stack)
-  to.StackTrace = stack
+  for (const key in from) {
+    const value = from[key]
+    const kind = known.get(key)
+    if (kind === undefined || isAbsent(value)) continue
+    if (kind === "timestamp") {
+      const millis = parseTimestamp(value)
+      if (millis !== undefined) to[key] = millis
+    } else if (typeof kind === "object") {
+      const inner = isRaw(value) ? copy(value, kind, fail) : fail(key, value)
+      if (inner === undefined) return undefined
+      to[key] = inner
+    } else if (kind === "strings" ? isStrings(value) : typeof value === kind) {
+      to[key] = value
+    } else {
+      return fail(key, value)
+    }
+  }
   return to
 }
 
+const TYPES: ReadonlySet<unknown> = /*#__PURE__*/ new Set(OPERATION_TYPES)
+const STATUSES: ReadonlySet<unknown> = /*#__PURE__*/ new Set(OPERATION_STATUSES)
+const ERROR = /*#__PURE__*/ shape({
+  ErrorMessage: "string",
+  ErrorType: "string",
+  ErrorData: "string",
+  StackTrace: "strings"
+})
+const OPERATION = /*#__PURE__*/ shape({
+  Id: "string",
+  ParentId: "string",
+  Name: "string",
+  Type: "string",
+  SubType: "string",
+  Status: "string",
+  StartTimestamp: "timestamp",
+  EndTimestamp: "timestamp",
+  StepDetails: /*#__PURE__*/ shape({
+    Result: "string",
+    Error: ERROR,
+    Attempt: "number",
+    NextAttemptTimestamp: "timestamp"
+  }),
+  ContextDetails: /*#__PURE__*/ shape({ Result: "string", Error: ERROR, ReplayChildren: "boolean" }),
+  WaitDetails: /*#__PURE__*/ shape({ ScheduledEndTimestamp: "timestamp" }),
+  CallbackDetails: /*#__PURE__*/ shape({ Result: "string", Error: ERROR, CallbackId: "string" }),
+  ChainedInvokeDetails: /*#__PURE__*/ shape({ Result: "string", Error: ERROR }),
+  ExecutionDetails: /*#__PURE__*/ shape({ InputPayload: "string" })
+})
+
 const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefined => {
   if (!isRaw(input)) return fail("", input)
-  if (typeof input.Id !== "string") return fail("Id", input.Id)
-  if (!TYPES.has(input.Type)) return fail("Type", input.Type)
-  if (!STATUSES.has(input.Status)) return fail("Status", input.Status)
-  const operation: Record<string, unknown> = { Id: input.Id, Type: input.Type, Status: input.Status }
-  if (!copy(input, operation, STRINGS, "string", fail)) return undefined
-  copyTimestamps(input, operation, ENDS)
-  for (const [key, strings, numbers, booleans, timestamps] of DETAILS) {
-    const from = input[key]
-    if (isAbsent(from)) continue
-    if (!isRaw(from)) return fail(key, from)
-    const to: Record<string, unknown> = {}
-    if (
-      !copy(from, to, strings, "string", fail) ||
-      !copy(from, to, numbers, "number", fail) ||
-      !copy(from, to, booleans, "boolean", fail)
-    )
-      return undefined
-    copyTimestamps(from, to, timestamps)
-    if (strings !== NONE && !isAbsent(from.Error)) {
-      const error = readError(from.Error, fail)
-      if (error === undefined) return undefined
-      to.Error = error
-    }
-    operation[key] = to
-  }
-  return operation as unknown as Protocol.Operation
+  const { Id, Status, Type } = input
+  if (typeof Id !== "string") return fail("Id", Id)
+  if (!TYPES.has(Type)) return fail("Type", Type)
+  if (!STATUSES.has(Status)) return fail("Status", Status)
+  return copy(input, OPERATION, fail) as Protocol.Operation | undefined
 }
 
 const show = (value: unknown): string => {
@@ -117,11 +100,12 @@ export const decodeOperations = (input: unknown): Result.Result<ReadonlyArray<Pr
   if (!Array.isArray(input)) return wrong("Operations", input)
   const operations: Array<Protocol.Operation> = []
   let fault: Result.Result<never, string> | undefined
+  const fail: Fail = (key, value) => {
+    fault = wrong(`Operations[${operations.length}]${key === "" ? "" : `.${key}`}`, value)
+    return undefined
+  }
   for (let i = 0; i < input.length; i++) {
-    const operation = readOperation(input[i], (key, value) => {
-      fault = wrong(`Operations[${i}]${key === "" ? "" : `.${key}`}`, value)
-      return undefined
-    })
+    const operation = readOperation(input[i], fail)
     if (operation === undefined) return fault!
     operations.push(operation)
   }

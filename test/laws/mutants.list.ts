@@ -183,9 +183,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a context that ends alone does not look whether it stays alone", args: ["--profile", '{"skew":1,"pace":3,"crash":0,"latency":0.3}', "--program", alone], patches: [[WORLDS, "    else ended.push({ op, ending })", "    else {\n      ended.push({ op, ending })\n      settleEnded()\n    }"]] },
 
   // ---- the queue
-  { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client\n      .checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests)\n      })\n      .pipe(", "++requests)\n      })).pipe("]] },
+  { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client\n      .checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests}`\n      })\n      .pipe(", "++requests}`\n      })).pipe("]] },
   { name: "markers overtake those that an earlier request had no room for", args: crowded, patches: [[QUEUE, "firsts = Math.max(0, firsts - n)", "firsts = 0"]] },
-  { name: "all requests have the same ClientToken", patches: [[QUEUE, '"batch", "", ++requests)', '"batch", "", 1)']] },
+  { name: "all requests have the same ClientToken", patches: [[QUEUE, "-${++requests}", "-1"]] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
   { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (exceeds() || conflicts(actions, entry.update)) break", "if (exceeds()) break"]] },

@@ -67,14 +67,15 @@ export const make = (
         // a part without a record of its own: what is on record below both is asked for by either
         world.unvisited = world.parent.unvisited
         const before = world.unvisited?.size ?? 0
-        Order.readMarkers(world, records)
+        if (expected.has(world.place.parentId)) Order.readMarkers(world, records)
         missingCount -= before - (world.unvisited?.size ?? 0)
         return
       }
       worlds.add(world)
       world.unvisited = expected.get(world.place.parentId)
+      if (world.unvisited === undefined) return // nothing of it is on record, no marker either
       Order.readMarkers(world, records)
-      missingCount += world.unvisited?.size ?? 0
+      missingCount += world.unvisited.size
     },
     leave: (world) => {
       if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0

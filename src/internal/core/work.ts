@@ -36,6 +36,8 @@ export interface Work {
   /** How many of them the body waits for. */
   readonly running: () => number
   readonly plan: (item: Planned) => void
+  /** Some world was let go of: what was planned there is not done. */
+  readonly lose: () => void
   /** The live edge is reached: does what was planned. */
   readonly perform: () => void
   /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
@@ -48,6 +50,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
   let planned: Array<Planned> = []
   let running = 0
+  /** Whether there are any: most invocations have none, and worlds may be nested deep. */
+  let someLost = false
 
   const take = (): Array<Planned> => {
     const items = planned
@@ -56,7 +60,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   }
 
   const act = ({ act, ending, op }: Planned): void => {
-    if (isLost(op.place.world)) return // nothing more of it goes on record
+    if (someLost && isLost(op.place.world)) return // nothing more of it goes on record
     switch (act) {
       case "launch":
         return launch(op)
@@ -177,6 +181,9 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     running: () => running,
     plan: (item) => {
       planned.push(item)
+    },
+    lose: () => {
+      someLost = true
     },
     perform: () => {
       for (const item of take()) {

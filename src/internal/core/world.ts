@@ -93,15 +93,8 @@ export class Op {
   update(action: Protocol.OperationAction, more?: Partial<Protocol.OperationUpdate>): Protocol.OperationUpdate {
     const { parentId } = this.place
     const { name, subType, type } = this.spec
-    return {
-      Id: this.id,
-      ...(parentId === undefined ? undefined : { ParentId: parentId }),
-      Name: name,
-      Type: type,
-      SubType: subType,
-      Action: action,
-      ...more
-    }
+    const fields = { Id: this.id, Name: name, Type: type, SubType: subType, Action: action }
+    return Object.assign(parentId === undefined ? fields : { ...fields, ParentId: parentId }, more)
   }
 
   /** For messages: what it is, its name and its id. */
@@ -237,8 +230,12 @@ export function earlier(a: Waiter, b: Waiter): boolean {
 
 /** The first waiter that is still parked; those delivered or interrupted are dropped lazily. */
 export const top = (heap: Heap<Waiter>): Waiter | undefined => {
-  while (heap.peek()?.parked === false) heap.pop()
-  return heap.peek()
+  let first = heap.peek()
+  while (first !== undefined && !first.parked) {
+    heap.pop()
+    first = heap.peek()
+  }
+  return first
 }
 
 /** Whether it ends at an instant that only the service knows. */

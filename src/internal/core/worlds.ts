@@ -156,6 +156,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
 
   const lose = (world: World): void => {
     world.abandoned = true
+    work.lose()
     leave(world, "lost")
   }
 
