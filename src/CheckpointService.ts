@@ -238,7 +238,7 @@ const makeQueue = (
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
     if (bytes > limit) return new PayloadTooLarge({ operation: describe(update), bytes, limit })
     stored += bytes
-    known.add(update.Id)
+    if (update.Action === "START") known.add(update.Id)
     if (known.size > limits.operations) {
       return new OperationLimitExceeded({
         operation: describe(update),

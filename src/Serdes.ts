@@ -207,11 +207,20 @@ export const writePlainJson = (value: unknown): Result.Result<string | undefined
     : Result.succeed(value === undefined ? undefined : JSON.stringify(value))
 }
 
+const parse = (payload: string): Result.Result<unknown, string> => {
+  // try: one is read for every operation, and Result.try takes two more functions for it
+  try {
+    return Result.succeed(JSON.parse(payload))
+  } catch {
+    return Result.fail(notJson(payload))
+  }
+}
+
 /** Reads a plain value; no payload is no value. */
 export const readPlainJson = (payload: string | undefined): Result.Result<unknown, string> =>
   payload === undefined || payload === ""
     ? Result.succeed(undefined)
-    : Result.try({ try: () => JSON.parse(payload) as unknown, catch: () => notJson(payload) })
+    : parse(payload)
 
 const plainJson: PayloadCodec = {
   encode: (value) => Effect.fromResult(writePlainJson(value)),

@@ -30,7 +30,7 @@ const copy = (from: Raw, known: Shape, fail: Fail): Record<string, unknown> | un
   for (const key in from) {
     const value = from[key]
     const kind = known.get(key)
-    if (kind === undefined || isAbsent(value)) continue
+    if (kind === undefined || value === undefined || value === null) continue
     if (kind === "timestamp") {
       const millis = parseTimestamp(value)
       if (millis !== undefined) to[key] = millis

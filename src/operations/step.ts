@@ -273,7 +273,7 @@ const attemptOf = (
   attempt: Attempt
 ): Run => {
   const { name } = op.spec
-  const context = Context.add(services, CurrentStep, currentStep(core, op, attempt))
+  const context = Context.addUnsafe(services, CurrentStep.key, currentStep(core, op, attempt))
   const limited: AnyEffect = attempt.interrupted
     ? Effect.fail(new StepInterrupted({ operation: name }))
     : timeout === undefined

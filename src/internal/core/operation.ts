@@ -192,7 +192,7 @@ const servicesOfSteps = (core: Core, place: Place, context: Context.Context<neve
   const made =
     around === undefined || above === undefined
       ? mergeOutside(core, context, inStep)
-      : Context.add(servicesOfSteps(core, above, around), DurableContext, inStep)
+      : Context.addUnsafe(servicesOfSteps(core, above, around), DurableContext.key, inStep)
   core.stepContexts.set(context, made)
   return made
 }
@@ -214,9 +214,10 @@ export const bodyContext = (
     Context.get(context, Scheduler.Scheduler) === core.scheduler
       ? context
       : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
-  const timed = Context.add(scheduled, Clock.Clock, new WorldClock(place.world))
-  const seeded = Context.add(timed, Random.Random, seededRandom(`${core.executionArn}#${place.world.place.path}`))
-  const inner = Context.add(seeded, DurableContext, { core, place, inStep: false })
+  const timed = Context.addUnsafe(scheduled, Clock.Clock.key, new WorldClock(place.world))
+  const random = seededRandom(`${core.executionArn}#${place.world.place.path}`)
+  const seeded = Context.addUnsafe(timed, Random.Random.key, random)
+  const inner = Context.addUnsafe(seeded, DurableContext.key, { core, place, inStep: false })
   place.outer = { context, inner }
   return inner
 }
@@ -356,9 +357,9 @@ export const encodePlain = (
   if (codec.success !== undefined || Context.get(context, Serdes) !== undefined) return undefined
   const text = writePlainJson(value)
   if (Result.isFailure(text)) return Result.fail(serdesFailed(op, "encode")(text.failure))
-  // what cannot change need not be read back: a long text costs as much to read as to write
-  if (typeof value === "string") op.written = { text: text.success, value }
-  return Result.succeed(text.success)
+  // what cannot change need not be read back (but -0 is written as 0)
+  if (typeof value !== "object" && !Object.is(value, -0)) op.written = { text: text.success, value }
+  return text as Result.Result<string | undefined, never>
 }
 
 /** What to record of a success. */

@@ -22,8 +22,12 @@ import { bodyContext, halt, outsideOf } from "./operation.ts"
 export const Settle: Context.Reference<(f: () => void) => void> = Context.Reference(
   "effect-durable-lambda/internal/Settle",
   {
-    defaultValue: () => (f: () => void) => {
-      queueMicrotask(() => process.nextTick(f))
+    defaultValue: () => {
+      // not queueMicrotask: Node.js makes an AsyncResource for each
+      const resolved = Promise.resolve()
+      return (f: () => void) => {
+        void resolved.then(() => process.nextTick(f))
+      }
     }
   }
 )

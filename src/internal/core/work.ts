@@ -93,7 +93,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   /** A START may carry a payload, which is encoded only where there is no record yet. */
   const start = (op: Op): void => {
     const fields = op.start
-    if (!Effect.isEffect(fields)) return offer(op.update("START", fields))
+    if (fields === undefined || !Effect.isEffect(fields)) return offer(op.update("START", fields))
     running++
     follow(op, host.fork(fields), (exit) => {
       running--
@@ -124,7 +124,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     running++
     follow(op, host.fork(effect, context), (exit) => {
       const end = ending(exit)
-      if (!Effect.isEffect(end)) return ended(op, end)
+      if ("Action" in end) return ended(op, end)
       follow(op, host.fork(end), (exit) => (Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit))))
     })
   }

@@ -118,7 +118,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     leave(world, "ended")
     if (closed() || isLost()) return
     const closing = encode()
-    if (!Effect.isEffect(closing)) return done(closing)
+    if ("ending" in closing) return done(closing)
     const again = world.rebuilding || visits.missing() > 0
     if (again) remade++
     work.encode(closing, (closing: C) => {
