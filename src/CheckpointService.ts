@@ -353,7 +353,7 @@ const makeQueue = (
         response.operations,
         batch.map((entry) => entry.update)
       )
-    for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
+    batch.forEach(({ done }) => done === undefined || Deferred.doneUnsafe(done, Exit.void))
     if (failure !== undefined) return fail(failure, [])
     if (drained.length === 0) return
     if (entries.length > 0) return send({ force: true })

@@ -218,9 +218,7 @@ const parse = (payload: string): Result.Result<unknown, string> => {
 
 /** Reads a plain value; no payload is no value. */
 export const readPlainJson = (payload: string | undefined): Result.Result<unknown, string> =>
-  payload === undefined || payload === ""
-    ? Result.succeed(undefined)
-    : parse(payload)
+  payload === undefined || payload === "" ? Result.succeed(undefined) : parse(payload)
 
 const plainJson: PayloadCodec = {
   encode: (value) => Effect.fromResult(writePlainJson(value)),

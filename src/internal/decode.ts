@@ -55,6 +55,7 @@ const ERROR = /*#__PURE__*/ shape({
   ErrorData: "string",
   StackTrace: "strings"
 })
+const OUTCOME = { Result: "string", Error: ERROR } as const
 const OPERATION = /*#__PURE__*/ shape({
   Id: "string",
   ParentId: "string",
@@ -64,16 +65,11 @@ const OPERATION = /*#__PURE__*/ shape({
   Status: "string",
   StartTimestamp: "timestamp",
   EndTimestamp: "timestamp",
-  StepDetails: /*#__PURE__*/ shape({
-    Result: "string",
-    Error: ERROR,
-    Attempt: "number",
-    NextAttemptTimestamp: "timestamp"
-  }),
-  ContextDetails: /*#__PURE__*/ shape({ Result: "string", Error: ERROR, ReplayChildren: "boolean" }),
+  StepDetails: /*#__PURE__*/ shape({ ...OUTCOME, Attempt: "number", NextAttemptTimestamp: "timestamp" }),
+  ContextDetails: /*#__PURE__*/ shape({ ...OUTCOME, ReplayChildren: "boolean" }),
   WaitDetails: /*#__PURE__*/ shape({ ScheduledEndTimestamp: "timestamp" }),
-  CallbackDetails: /*#__PURE__*/ shape({ Result: "string", Error: ERROR, CallbackId: "string" }),
-  ChainedInvokeDetails: /*#__PURE__*/ shape({ Result: "string", Error: ERROR }),
+  CallbackDetails: /*#__PURE__*/ shape({ ...OUTCOME, CallbackId: "string" }),
+  ChainedInvokeDetails: /*#__PURE__*/ shape(OUTCOME),
   ExecutionDetails: /*#__PURE__*/ shape({ InputPayload: "string" })
 })
 

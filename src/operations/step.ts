@@ -251,15 +251,26 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
     return park(core, op, "ended", decoder(core, context, codec))
   })
 
+type StepService = CurrentStep["Service"]
+
 /** What an attempt can know of itself. */
-export const currentStep = (core: Core, op: Op, attempt: Attempt): CurrentStep["Service"] => ({
-  attempt: attempt.number,
-  get idempotencyKey() {
-    return operationId(core.executionArn, "step", op.id, 1)
-  },
-  operationId: op.id,
-  name: op.spec.name
-})
+export class StepAttempt implements StepService {
+  readonly attempt: number
+  readonly operationId: string
+  readonly name: string
+  private readonly executionArn: string
+
+  constructor(core: Core, op: Op, attempt: Attempt) {
+    this.attempt = attempt.number
+    this.operationId = op.id
+    this.name = op.spec.name
+    this.executionArn = core.executionArn
+  }
+  /** A hash, so made when it is asked for. */
+  get idempotencyKey(): string {
+    return operationId(this.executionArn, "step", this.operationId, 1)
+  }
+}
 
 /** One attempt: what to run, and what to record of how it ends. */
 const attemptOf = (
@@ -273,7 +284,7 @@ const attemptOf = (
   attempt: Attempt
 ): Run => {
   const { name } = op.spec
-  const context = Context.addUnsafe(services, CurrentStep.key, currentStep(core, op, attempt))
+  const context = Context.addUnsafe(services, CurrentStep.key, new StepAttempt(core, op, attempt))
   const limited: AnyEffect = attempt.interrupted
     ? Effect.fail(new StepInterrupted({ operation: name }))
     : timeout === undefined

@@ -35,7 +35,7 @@ import type {
   NoDurableOperations,
   StepServices
 } from "../StepServices.ts"
-import { CurrentStep, currentStep, type Retry, type Surfaced } from "./step.ts"
+import { CurrentStep, StepAttempt, type Retry, type Surfaced } from "./step.ts"
 
 /** Options of `waitForCondition`. `S` is the schema of the state. */
 export interface WaitForConditionOptions<S extends Schema.Constraint, SE, RX> {
@@ -136,7 +136,7 @@ const checkOf = (
   codec: OutcomeCodec,
   attempt: Attempt
 ): Run => {
-  const context = Context.add(services, CurrentStep, currentStep(core, op, attempt))
+  const context = Context.addUnsafe(services, CurrentStep.key, new StepAttempt(core, op, attempt))
   const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
   /** A recorded state that cannot be read is no failure of the check. */
   let unreadable: SerdesFailed | undefined

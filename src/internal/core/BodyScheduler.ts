@@ -51,7 +51,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
     while (this.buckets.length > 0) {
       const { buckets } = this
       this.buckets = []
-      for (const [, tasks] of buckets) for (const task of tasks) task()
+      for (const bucket of buckets) bucket[1].forEach((task) => task())
     }
   }
 }

@@ -12,11 +12,12 @@
  * later snapshot; an old token is refused once a new invocation has its snapshot; terminal operations never
  * change; timestamps of our own successive requests increase when they are at least `pace` apart.
  */
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
+import { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, InvalidOperation, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
@@ -56,8 +57,6 @@ export interface Core extends Worlds.Worlds {
   readonly working: ReadonlySet<Fiber.Fiber<unknown, unknown>>
   /** Root fibers of child contexts. */
   readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
-  /** What steps see, by what the fibers that ask for them see. */
-  readonly stepContexts: WeakMap<Context.Context<never>, Context.Context<never>>
   /** The invocation has ended: nothing durable happens any more. */
   readonly closed: boolean
   /** Whether anything durable can happen here; ends the invocation where it must not even be tried. */
@@ -84,6 +83,13 @@ export interface Core extends Worlds.Worlds {
   readonly release: (effect: Effect.Effect<never>, world?: World) => void
 }
 
+/** For messages: which operation a fiber asked for last. */
+const lastAskedBy = (fiber: Fiber.Fiber<unknown, unknown> | undefined): Op | undefined =>
+  fiber &&
+  Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)?.place.world.trail.findLast(
+    (op) => op.fiber === fiber
+  )
+
 /** The core of an invocation over its recorded state. Closures, not a class: bundlers shorten their names. */
 export const make = (
   host: Host,
@@ -95,8 +101,6 @@ export const make = (
   /** The invocation has ended: nothing durable happens any more. */
   let closed = false
   let report: ((outcome: Outcome) => void) | undefined
-  /** What steps see, by what the fibers that ask for them see. */
-  const stepContexts = new WeakMap<Context.Context<never>, Context.Context<never>>()
   /** Root fibers of child contexts. */
   const bodies = new Set<Fiber.Fiber<unknown, unknown>>()
 
@@ -109,8 +113,6 @@ export const make = (
   /** The body moved by itself while nothing durable was in flight, so any of its worlds may move. */
   let unguarded = true
   let bodyExit: Exit.Exit<unknown, unknown> | undefined
-  /** For messages: which operation a fiber asked for last. */
-  const lastAsked = new WeakMap<Fiber.Fiber<unknown, unknown>, Op>()
 
   // the wire
   /** The next request must be stamped later than what was delivered; when that was; when the last response came. */
@@ -182,7 +184,7 @@ export const make = (
   const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
     if (!admits(place.world, spec)) return undefined
     const op = enter(place.nextId(spec), place, spec)
-    if (op !== undefined) lastAsked.set(fiber, op)
+    if (op !== undefined) op.fiber = fiber
     return op
   }
 
@@ -316,8 +318,7 @@ export const make = (
     // That is harmless while no durable operation is in flight, otherwise the order is up to chance.
     if (parked.size > 0) {
       const waiting = [...parked].map((waiter) => waiter.op)
-      const last = fiber === undefined ? undefined : lastAsked.get(fiber)
-      return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, last) }))
+      return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, lastAskedBy(fiber)) }))
     }
     unguarded = true
     settled = false
@@ -373,8 +374,8 @@ export const make = (
     if (options.order === "timestamps") lastReceived = monotonic()
     ambiguous = false
     if (marked) choice() // what follows a marker must be stamped later than the marker
-    for (const record of operations) merge(record)
-    for (const update of acknowledged) acknowledge(update)
+    operations.forEach(merge)
+    acknowledged.forEach(acknowledge)
     gate.advance(complete)
     pump()
   }
@@ -486,7 +487,6 @@ export const make = (
     host,
     working: work.fibers,
     bodies,
-    stepContexts,
     get closed() {
       return closed
     },

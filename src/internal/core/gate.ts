@@ -93,7 +93,7 @@ export const make = (
       time: 0,
       rank: 0
     }
-    op.waiters.push(waiter)
+    op.waiters = [...op.waiters, waiter]
     parked.add(waiter)
     world.parked++
     if (isOutside(waiter)) world.unknownOutside++
@@ -106,7 +106,7 @@ export const make = (
     waiter.parked = false
     parked.delete(waiter)
     world.parked--
-    op.waiters.splice(op.waiters.indexOf(waiter), 1)
+    op.waiters = op.waiters.filter((other) => other !== waiter)
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
     if (op.waiters.length > 0) return
     op.run = undefined // no attempt begins without a waiter
@@ -168,7 +168,7 @@ export const make = (
 
   const update = (op: Op, record: Protocol.Operation): void => {
     op.record = record
-    for (const waiter of op.waiters) refresh(waiter)
+    op.waiters.forEach(refresh)
   }
 
   const advance = (complete: number): void => {

@@ -1,6 +1,6 @@
 /** A binary heap ordered by `less`: the first element is always at hand, whatever the number of elements. */
 export class Heap<A> {
-  private readonly items: Array<A> = []
+  private items: Array<A> = []
   private readonly less: (a: A, b: A) => boolean
   constructor(less: (a: A, b: A) => boolean) {
     this.less = less
@@ -10,6 +10,10 @@ export class Heap<A> {
   }
   push(item: A): void {
     const { items, less } = this
+    if (items.length === 0) {
+      this.items = [item] // most heaps never hold more, and pushing to an empty array makes room for many
+      return
+    }
     let i = items.push(item) - 1
     while (i > 0) {
       const parent = (i - 1) >> 1

@@ -177,15 +177,14 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
   )
 
 /**
- * The services of the steps that a body fiber with these services asks for. Kept per context: merging is what a
+ * The services of the steps that a body fiber with these services asks for. Kept at its place: merging is what a
  * step costs most, so a body that has no services of its own builds on what the body around it has merged.
  */
 export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> =>
   servicesOfSteps(core, place, fiber.context)
 
 const servicesOfSteps = (core: Core, place: Place, context: Context.Context<never>): Context.Context<never> => {
-  const known = core.stepContexts.get(context)
-  if (known !== undefined) return known
+  if (place.steps?.of === context) return place.steps.context
   const around = place.outer?.inner === context ? place.outer.context : undefined
   const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
   const inStep = { core, place, inStep: true }
@@ -193,7 +192,7 @@ const servicesOfSteps = (core: Core, place: Place, context: Context.Context<neve
     around === undefined || above === undefined
       ? mergeOutside(core, context, inStep)
       : Context.addUnsafe(servicesOfSteps(core, above, around), DurableContext.key, inStep)
-  core.stepContexts.set(context, made)
+  place.steps = { of: context, context: made }
   return made
 }
 

@@ -9,6 +9,8 @@
 import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Types from "effect/Types"
 import type { Fatal } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
@@ -29,6 +31,8 @@ export class Place {
   /** `ParentId` of the operations: the nearest context that has a record. */
   readonly parentId: string | undefined
   readonly world: World
+  /** What the steps see that a fiber with these services asked for here: the last ones, which are mostly the only ones. */
+  steps: { readonly of: Context.Context<never>; readonly context: Context.Context<never> } | undefined
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
   private readonly occurrences = new Map<string, number>()
@@ -53,6 +57,8 @@ export class Place {
   }
 }
 
+const NO_WAITERS: ReadonlyArray<Waiter> = []
+
 /** A durable operation that the body has asked for in this invocation. */
 export class Op {
   readonly id: string
@@ -61,8 +67,10 @@ export class Op {
   /** The how-manieth request of the body: breaks ties, the same in every replay. */
   readonly seq: number
   record: Protocol.Operation | undefined
-  readonly waiters: Array<Waiter> = []
+  waiters: ReadonlyArray<Waiter> = NO_WAITERS
   waits = 0
+  /** Who asked for it. */
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** What its START carries besides the common fields; a payload may have to be encoded first. */
   start: Partial<Protocol.OperationUpdate> | Effect.Effect<Partial<Protocol.OperationUpdate>, Fatal> | undefined
   /** START is acknowledged before the body runs. */
@@ -93,10 +101,14 @@ export class Op {
   update(action: Protocol.OperationAction, more?: Partial<Protocol.OperationUpdate>): Protocol.OperationUpdate {
     const { parentId } = this.place
     const { name, subType, type } = this.spec
-    const update: Record<string, unknown> & Protocol.OperationUpdate =
-      parentId === undefined
-        ? { Id: this.id, Name: name, Type: type, SubType: subType, Action: action }
-        : { Id: this.id, ParentId: parentId, Name: name, Type: type, SubType: subType, Action: action }
+    const update: Types.Mutable<Protocol.OperationUpdate> & Record<string, unknown> = {
+      Id: this.id,
+      Name: name,
+      Type: type,
+      SubType: subType,
+      Action: action
+    }
+    if (parentId !== undefined) update.ParentId = parentId
     // key by key: two of these are made for every operation, and spreading objects is slow until it is compiled
     for (const key in more) update[key] = more[key as keyof Protocol.OperationUpdate]
     return update

@@ -2,7 +2,7 @@
  * How worlds begin and end: the contexts, batches and items of the body, what goes on record when one has ended, and
  * what its parent goes on with.
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { Fatal } from "../../DurableError.ts"
 import { isTerminal } from "../wire.ts"
 import type { Gate } from "./gate.ts"
