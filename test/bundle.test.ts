@@ -18,7 +18,7 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * what batches ask of the core (the batches themselves come along with the first of them), and 0.3 KB for rules of
  * order that the laws found missing.
  */
-const budget = { minified: 146.5, gzip: 51.6 }
+const budget = { minified: 149, gzip: 52.6 }
 
 const contributors = (metafile: Metafile): string => {
   const sizes = new Map<string, number>()
