@@ -12,12 +12,10 @@
  * later snapshot; an old token is refused once a new invocation has its snapshot; terminal operations never
  * change; timestamps of our own successive requests increase when they are at least `pace` apart.
  */
-import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
-import { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, InvalidOperation, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
@@ -82,13 +80,6 @@ export interface Core extends Worlds.Worlds {
   /** Lets go of the fibers that still wait (in uninterruptible regions), so that interruption can reach them. */
   readonly release: (effect: Effect.Effect<never>, world?: World) => void
 }
-
-/** For messages: which operation a fiber asked for last. */
-const lastAskedBy = (fiber: Fiber.Fiber<unknown, unknown> | undefined): Op | undefined =>
-  fiber &&
-  Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)?.place.world.trail.findLast(
-    (op) => op.fiber === fiber
-  )
 
 /** The core of an invocation over its recorded state. Closures, not a class: bundlers shorten their names. */
 export const make = (
@@ -318,7 +309,9 @@ export const make = (
     // That is harmless while no durable operation is in flight, otherwise the order is up to chance.
     if (parked.size > 0) {
       const waiting = [...parked].map((waiter) => waiter.op)
-      return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, lastAskedBy(fiber)) }))
+      const worlds = new Set([root, ...waiting.map((op) => op.place.world)])
+      const last = [...worlds].flatMap(({ trail }) => trail).findLast((op) => op.fiber === fiber)
+      return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, last) }))
     }
     unguarded = true
     settled = false
