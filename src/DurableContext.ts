@@ -19,5 +19,7 @@ export class DurableContext extends Context.Service<
     readonly place: Place
     /** This fiber runs a step. */
     readonly inStep: boolean
+    /** @internal Where cleanup is registered, if not at the place (`Durable.scoped`). */
+    readonly scope?: object
   }
 >()("effect-durable-lambda/DurableContext") {}

@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type { DurableContext } from "../DurableContext.ts"
 import { ChildContextFailed, type Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
-import { bodyContext, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
+import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
 import { mustRun, Place } from "../internal/core/world.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
@@ -147,5 +147,5 @@ export const contextHere = (
 const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string, body: AnyEffect): AnyEffect => {
   const id = place.nextId({ type: "CONTEXT", subType: `virtual-${subType}`, name })
   const inner = new Place(`${place.path}/${id}`, place.parentId, place.world)
-  return Effect.provideContext(body, bodyContext(fiber.context, core, inner))
+  return Effect.provideContext(ending(inner, body), bodyContext(fiber.context, core, inner))
 }

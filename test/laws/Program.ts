@@ -103,6 +103,9 @@ export type Node =
   | { readonly t: "par"; readonly struct: boolean; readonly c: ReadonlyArray<Node> } & Batch
   | { readonly t: "fin"; readonly b: Node; readonly f: Node; readonly on: "ensuring" | "interrupt" }
   | { readonly t: "mask"; readonly b: Node }
+  | { readonly t: "final"; readonly k: number; readonly f: Node }
+  | { readonly t: "undo" | "acquire"; readonly k: number; readonly b: Node; readonly f: Node }
+  | { readonly t: "scoped"; readonly b: Node }
   | { readonly t: "sem"; readonly n: number; readonly c: ReadonlyArray<Node> }
   | { readonly t: "handoff"; readonly a: Node; readonly b: Node }
   | { readonly t: "queue"; readonly c: ReadonlyArray<Node>; readonly b: Node }
@@ -191,8 +194,11 @@ const drawBatch = (r: Rng, size: number): Batch => {
   }
 }
 
-/** `hard`: mostly races, timeouts, child contexts, finalizers and masks, nested in each other. */
-export const generate = (r: Rng, size: number, hard = false): Node => {
+/**
+ * `hard`: mostly races, timeouts, child contexts, finalizers and masks, nested in each other. `cleanup`: with durable
+ * cleanup everywhere.
+ */
+export const generate = (r: Rng, size: number, hard = false, cleanup = false): Node => {
   let k = 0
   /**
    * In an uninterruptible part of a context: what waits there for memory goes on when the context is lost, and
@@ -289,8 +295,20 @@ export const generate = (r: Rng, size: number, hard = false): Node => {
     if (x < 0.8) return { t: "each", items: 2 + int(r, 4), n: 1 + int(r, 4), b: drawStep(r) }
     return { t: "timeout", s: 1 + int(r, 4), b: batch(4) }
   }
+  const cleaning = (size: number, inChild: boolean): Node => {
+    const x = r()
+    const name = int(r, 3)
+    if (x < 0.3) return { t: "scoped", b: gen(size, inChild) }
+    // a context of its own, in which durable finalizers are as forbidden as in others
+    const f = within(false, () => gen(1 + int(r, Math.min(4, size)), true))
+    if (x < 0.5) return { t: "seq", c: [{ t: "final", k: name, f }, gen(size, inChild)] }
+    const b = gen(size >> 1, inChild)
+    const one: Node = { t: x < 0.8 ? "undo" : "acquire", k: name, b: x < 0.8 ? b : within(true, () => leaf()), f }
+    return r() < 0.2 ? one : { t: "seq", c: [one, gen(size >> 1, inChild)] }
+  }
   const gen = (size: number, inChild: boolean): Node => {
     if (size <= 1) return leaf()
+    if (cleanup && !inChild && r() < 0.3) return cleaning(size - 1, inChild)
     const x = r()
     const n = 2 + int(r, 3)
     const s = size - 1
@@ -351,11 +369,15 @@ const CONCURRENT: ReadonlySet<Node["t"]> = new Set(["all", "each", "race", "race
 const OUTSIDE: ReadonlySet<Node["t"]> = new Set(["sleep", "cb", "invoke", "timeout", "retry"])
 
 const someHere = (node: Node, f: (node: Node) => boolean): boolean =>
-  f(node) || (!isWorld(node) && parts(node).some((part) => someHere(part, f)))
+  f(node) || (!isWorld(node) && parts(node).some((part) => part !== worldOf(node) && someHere(part, f)))
 
 /** Whether the parts of this node run in worlds of their own. */
 const isWorld = (node: Node): boolean =>
   node.t === "map" || node.t === "par" || (node.t === "child" && node.keep !== "virtual")
+
+/** What runs in a world of its own although the rest of the node does not: a context at the end of its scope. */
+const worldOf = (node: Node): Node | undefined =>
+  node.t === "final" || node.t === "undo" || node.t === "acquire" ? node.f : undefined
 
 /**
  * Whether a program may have a marker: in some world several operations are parked at once, and (policy
@@ -373,7 +395,8 @@ export const mayChoose = (node: Node, order: string): boolean => {
 }
 
 /** The bodies of contexts that begin a world of their own, the outermost ones. */
-const worldsIn = (node: Node): ReadonlyArray<Node> => (isWorld(node) ? parts(node) : parts(node).flatMap(worldsIn))
+const worldsIn = (node: Node): ReadonlyArray<Node> =>
+  isWorld(node) ? parts(node) : parts(node).flatMap((part) => (part === worldOf(node) ? [part] : worldsIn(part)))
 
 // ---- shrinking ---------------------------------------------------------------------------------------
 

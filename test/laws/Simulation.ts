@@ -15,6 +15,8 @@
  * - *same result*: a replay of the finished history takes the same decisions, has the same result, runs no step
  *   and writes nothing;
  * - *time*: no world is ahead of the service's clock, so no wait ends early;
+ * - *cleanup*: none at a suspension; in reverse order; a compensation only after a failure; all of it before its scope
+ *   has ended;
  * - *markers* only where a program has a choice.
  */
 import * as Clock from "effect/Clock"
@@ -88,6 +90,8 @@ interface Invocation {
   /** The same, once the request with this ClientToken is applied. */
   readonly upon: Map<string, Map<string, number>>
   readonly begun: Set<string>
+  /** By world and name: how much cleanup was done before or has begun, and how much was to be done. */
+  readonly cleaned: Map<string, { done: number; due: number }>
 }
 
 /** Completed: its answer counts. Cut off: whatever was not durable is lost. */
@@ -101,6 +105,9 @@ const SILENT: Console.Console = Object.assign(Object.create(globalThis.console),
 const kindOf = ({ SubType, Type }: { readonly SubType?: string | undefined; readonly Type: string }) => SubType ?? Type
 
 const keyOf = (world: World): string => world.place.path
+
+/** Contexts of cleanup. */
+const CLEANUP: ReadonlySet<string> = new Set(["Finalizer", "Compensation", "Release"])
 
 /** A batch has ended. */
 const BATCH = /:(batch |(map|par)[=!])/
@@ -218,7 +225,11 @@ export class Simulation {
       worlds: new Map(),
       durable: new Map(),
       upon: new Map(),
-      begun: new Set()
+      begun: new Set(),
+      cleaned: new Map()
+    }
+    for (const { Name, ParentId, Status, SubType } of this.service.operations.values()) {
+      if (CLEANUP.has(SubType ?? "") && isTerminal(Status)) this.cleanupOf(inv, ParentId, Name).done++
     }
     this.current = inv
     this.byEpoch.set(inv.epoch, inv)
@@ -325,6 +336,19 @@ export class Simulation {
         if (inv.verify || inv.begun.has(key)) this.report(`the condition ${id} was asked again after check ${attempt}`)
         inv.begun.add(key)
       },
+      cleans: (world, name) => {
+        if (!inv.alive) return
+        if (inv.core?.closed !== false) this.report(`CLEANUP ${name} at a suspension`)
+        this.cleanupOf(inv, world.place.parentId, name).done++
+      },
+      cleaned: (world, names) => {
+        // of a context that will not run again nothing is left to do
+        if (!inv.alive || inv.core?.closed !== false || world.rebuilding) return
+        for (const name of names) {
+          const known = this.cleanupOf(inv, world.place.parentId, name)
+          if (++known.due > known.done) this.report(`CLEANUP ${name} of "${keyOf(world)}" was not done`)
+        }
+      },
       claim: (holds, what) => {
         if (!holds && inv.alive) this.report(`CLAIM: ${what}`)
       }
@@ -335,6 +359,15 @@ export class Simulation {
   private count(what: string, operation: Protocol.Operation | Protocol.OperationUpdate | undefined): void {
     const key = `${what}: ${operation === undefined ? "new" : kindOf(operation)}`
     this.reached[key] = (this.reached[key] ?? 0) + 1
+  }
+
+  private cleanupOf(inv: Invocation, parentId: string | undefined, name: string | undefined) {
+    const key = `${parentId}:${name}`
+    const known = inv.cleaned.get(key)
+    if (known !== undefined) return known
+    const made = { done: 0, due: 0 }
+    inv.cleaned.set(key, made)
+    return made
   }
 
   private crashes(inv: Invocation, factor: number): boolean {

@@ -8,14 +8,16 @@ import { int, rng } from "./Virtual.ts"
 export interface Options {
   readonly order: Order
   readonly hard?: boolean
+  /** With durable cleanup. */
+  readonly cleanup?: boolean
   readonly size?: number | undefined
   readonly profile?: Partial<Profile>
 }
 
-export const programOf = (seed: number, { hard, size }: Options): Node => {
+export const programOf = (seed: number, { cleanup, hard, size }: Options): Node => {
   const r = rng(seed)
   const drawn = 2 + int(r, 14)
-  return generate(r, size ?? drawn, hard)
+  return generate(r, size ?? drawn, hard, cleanup)
 }
 
 export const runCase = (seed: number, options: Options, program = programOf(seed, options)): Result =>

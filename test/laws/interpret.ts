@@ -36,6 +36,10 @@ export interface Env {
   readonly checks: (operationId: string, attempt: number, state: State) => void
   /** The condition was asked after this check. */
   readonly asked: (operationId: string, attempt: number) => void
+  /** Cleanup that was registered in this world begins. */
+  readonly cleans: (world: World, name: string) => void
+  /** A scope of this world has ended, in which this was to be done. */
+  readonly cleaned: (world: World, names: ReadonlyArray<string>) => void
   /** What must hold by itself. */
   readonly claim: (holds: boolean, what: string) => void
   /** For the outcome of steps: not the same in another attempt. */
@@ -55,7 +59,25 @@ interface Here {
   readonly env: Env
   readonly world: World
   readonly ref: { v: number }
+  readonly scope: Registered
 }
+
+/** What a scope must do at its end, as far as this invocation knows. */
+interface Registered {
+  /** Of the world that the scope stands in. */
+  world: World | undefined
+  readonly list: Array<{
+    readonly name: string
+    readonly compensates: boolean
+    readonly fiber: Fiber.Fiber<unknown, unknown>
+  }>
+  /** The one that was begun last. */
+  last: number
+  /** How it ended, before its cleanup. */
+  exit: Exit.Exit<unknown, unknown> | undefined
+}
+
+const makeScope = (world?: World): Registered => ({ world, list: [], last: Infinity, exit: undefined })
 
 /** What a program needs; the handler provides it. */
 export type Eff<A = number> = Effect.Effect<A, string, Durable.Requires>
@@ -66,13 +88,65 @@ export const worldOf = (fiber: Fiber.Fiber<unknown, unknown>): World =>
 
 /** Runs a program in the world it finds itself in. */
 export const interpret =
-  (node: Node) =>
+  (node: Node, scope = makeScope()) =>
   (env: Env): Eff =>
     Effect.withFiber((fiber) => {
       const world = worldOf(fiber)
       env.entered(world)
-      return ev(node, "r", { env, world, ref: { v: 0 } })
+      Object.assign(scope, makeScope(world))
+      return bodyOf(scope, ev(node, "r", { env, world, ref: { v: 0 }, scope }))
     })
+
+// ---- cleanup -------------------------------------------------------------------------------------------
+
+/** Takes down how the body of a scope ends. */
+const bodyOf = (scope: Registered, effect: Eff): Eff =>
+  Effect.onExit(effect, (exit) =>
+    Effect.sync(() => {
+      scope.exit = exit
+    })
+  )
+
+/** Looks, where a scope has ended, whether all was done that should have been. */
+const ended = (env: Env, scope: Registered, effect: Eff): Eff =>
+  Effect.ensuring(
+    effect,
+    Effect.sync(() => {
+      const { exit, list, world } = scope
+      if (world === undefined || exit === undefined) return
+      const due = list.filter(({ compensates, fiber }) => {
+        const own = fiber.pollUnsafe()
+        return !compensates || Exit.isFailure(exit) || (own !== undefined && Exit.isFailure(own))
+      })
+      env.cleaned(
+        world,
+        due.map(({ name }) => name)
+      )
+    })
+  )
+
+/** Registers something of a scope: gives what it does when its time has come. */
+const registering = (n: Extract<Node, { f: Node; k: number }>, { env, scope, world }: Here) => {
+  const name = `${n.t}${n.k}`
+  let index = -1
+  const note = Effect.withFiber((fiber) => {
+    index = scope.list.push({ name, compensates: n.t === "undo", fiber }) - 1
+    return Effect.void
+  })
+  const run = (value: number, exit: Exit.Exit<unknown, unknown>): Eff => {
+    const at = index
+    return Effect.withFiber((fiber) => {
+      env.cleans(world, name)
+      env.claim(at < scope.last, `${name} is cleaned up after what was registered before it`)
+      env.claim(n.t !== "undo" || Exit.isFailure(exit), `${name} is undone after a success`)
+      scope.last = at
+      const why = Exit.isSuccess(exit) ? "success" : causeText(exit.cause)
+      env.log(worldOf(fiber), `${name} of ${value} for ${why}`)
+      return interpret(n.f)(env)
+    })
+  }
+  return { name, note, run }
+}
 
 /** Every failure as text, the same whether a schema kept its class or a wrapper stands for it. */
 const text = (error: unknown): string => {
@@ -291,12 +365,21 @@ const branch = Durable.branch as unknown as Loose
 
 const child = (n: Extract<Node, { t: "child" }>, path: string, here: Here): Eff => {
   const name = "k" + n.k
-  if (n.keep === "virtual") {
-    return Effect.mapError(Durable.childContext(name, ev(n.b, path + ".v", here), { virtual: true }), text)
+  const { keep } = n
+  if (keep === "virtual") {
+    return Effect.suspend(() => {
+      const scope = makeScope(here.world)
+      const inner = bodyOf(scope, ev(n.b, path + ".v", { ...here, scope }))
+      return Effect.mapError(ended(here.env, scope, Durable.childContext(name, inner, { virtual: true })), text)
+    })
   }
-  const { body, success, unwrap } = kept(n.keep, interpret(n.b)(here.env), PAD)
-  const error = n.typed ? Schema.String : undefined
-  return Effect.mapBoth(childContext(name, body, { success, error }), { onSuccess: unwrap, onFailure: text })
+  return Effect.suspend(() => {
+    const scope = makeScope()
+    const { body, success, unwrap } = kept(keep, interpret(n.b, scope)(here.env), PAD)
+    const error = n.typed ? Schema.String : undefined
+    const ran = Effect.mapBoth(childContext(name, body, { success, error }), { onSuccess: unwrap, onFailure: text })
+    return ended(here.env, scope, ran)
+  })
 }
 
 // ---- batches ---------------------------------------------------------------------------------------------
@@ -352,7 +435,11 @@ const reasonOf = (done: Completion, size: number, success: number, failure: numb
 const causeText = (cause: Cause.Cause<unknown>): string =>
   cause.reasons
     .map((reason) =>
-      reason._tag === "Fail" ? text(reason.error) : reason._tag === "Die" ? "!" + text(reason.defect) : "^"
+      reason._tag === "Fail"
+        ? text(reason.error)
+        : reason._tag === "Die"
+          ? "!" + text(reason.defect)
+          : `^${reason.fiberId ?? ""}`
     )
     .join("+")
 
@@ -610,6 +697,39 @@ const ev = (n: Node, path: string, x: Here): Eff => {
         ? Effect.ensuring(kid(n.b, "b"), cleanup)
         : Effect.onInterrupt(kid(n.b, "b"), () => cleanup)
     }
+    case "final":
+      return Effect.suspend(() => {
+        const { name, note, run } = registering(n, x)
+        const registered = Durable.addFinalizer(name, (exit) => run(0, exit))
+        return Effect.as(Effect.andThen(note, registered), 1)
+      })
+    case "undo":
+      return Effect.suspend(() => {
+        const { name, note, run } = registering(n, x)
+        const self = Effect.tap(kid(n.b, "b"), () => note)
+        return logged(
+          "undo",
+          Durable.withCompensation(self, name, (value, cause) => run(value, Exit.failCause(cause)))
+        )
+      })
+    case "acquire":
+      return Effect.suspend(() => {
+        const { name, note, run } = registering(n, x)
+        return logged(
+          "acquire",
+          Durable.acquireRelease(
+            name,
+            Effect.tap(kid(n.b, "b"), () => note),
+            run
+          )
+        )
+      })
+    case "scoped":
+      return Effect.suspend(() => {
+        const scope = makeScope(x.world)
+        const inner = bodyOf(scope, ev(n.b, path + ".b", { ...x, scope }))
+        return logged("scoped", ended(x.env, scope, Durable.scoped(inner)))
+      })
     case "mask":
       return Effect.uninterruptible(kid(n.b, "b"))
     case "sem":

@@ -23,7 +23,7 @@ const seeds = (from: number, n: number, options: Options, program?: Node) => {
     if (error === undefined) continue
     assert.fail(
       `seed ${seed}: ${error}\n${JSON.stringify({ ...options, program: program ?? programOf(seed, options) })}\nRepeat with: ` +
-        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.size ? ` --size ${options.size}` : ""}`
+        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.cleanup ? " --cleanup" : ""}${options.size ? ` --size ${options.size}` : ""}`
     )
   }
 }
@@ -35,14 +35,18 @@ const random: ReadonlyArray<readonly [n: number, options: Options]> = [
   [500, { order: "timestamps" }],
   [300, { order: "timestamps", hard: true }],
   [500, { order: "log" }],
-  [300, { order: "log", hard: true }]
+  [300, { order: "log", hard: true }],
+  [500, { order: "markers", cleanup: true }],
+  [300, { order: "markers", cleanup: true, hard: true }],
+  [200, { order: "timestamps", cleanup: true }],
+  [200, { order: "log", cleanup: true }]
 ]
 
 describe("laws: random programs in hostile worlds run as one run", () => {
   for (const [n, options] of random) {
-    const { hard, order, size } = options
+    const { cleanup, hard, order, size } = options
     it(
-      `${n} programs, order ${order}${hard ? ", hard" : ""}${size ? `, ${size} nodes` : ""}`,
+      `${n} programs, order ${order}${hard ? ", hard" : ""}${size ? `, ${size} nodes` : ""}${cleanup ? ", cleanup" : ""}`,
       () => seeds(7_000_000, n, options),
       SLOW
     )

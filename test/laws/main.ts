@@ -6,6 +6,7 @@
  *   --order  markers | timestamps | log (markers)    --profile  JSON, overrides what the seed draws
  *   --size   nodes per program (2 to 15)             --hard     races, contexts and finalizers in each other
  *   --max    how many failures to make smaller (3)   --program  JSON: this one, under all seeds
+ *   --cleanup  with durable cleanup
  *   --until  stop after so many failures             --counts   which operations the world has met, how often
  */
 import { parseArgs } from "node:util"
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     profile: { type: "string", default: "{}" },
     size: { type: "string" },
     hard: { type: "boolean", default: false },
+    cleanup: { type: "boolean", default: false },
     max: { type: "string", default: "3" },
     until: { type: "string", default: "Infinity" },
     counts: { type: "boolean", default: false },
@@ -34,6 +36,7 @@ const max = Number(values.max)
 const options: Options = {
   order: values.order as Order,
   hard: values.hard,
+  cleanup: values.cleanup,
   size: values.size === undefined ? undefined : Number(values.size),
   profile: JSON.parse(values.profile)
 }
@@ -43,6 +46,7 @@ const command = (seed: number, program: Node | undefined) =>
   [
     `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}`,
     ...(options.hard ? ["--hard"] : []),
+    ...(options.cleanup ? ["--cleanup"] : []),
     ...(options.size === undefined ? [] : [`--size ${options.size}`]),
     ...(values.profile === "{}" ? [] : [`--profile '${values.profile}'`]),
     ...(program === undefined ? [] : [`--program '${JSON.stringify(program)}'`])

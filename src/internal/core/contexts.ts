@@ -18,6 +18,7 @@ import {
   decodeValue,
   encodePlain,
   encodeValue,
+  ending,
   halt,
   type Here,
   type OutcomeCodec,
@@ -50,7 +51,8 @@ export const start = (
   let fiber: Fiber.Fiber<unknown, unknown> | undefined
   core.scheduler.schedule(() => {
     if (core.closed || world.state !== "open") return
-    const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), body)) ?? body
+    const whole = ending(world.place, body)
+    const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
     const running = Effect.runForkWith(bodyContext(context, core, world.place))(observed)
     fiber = running
     core.bodies.add(running)

@@ -221,6 +221,11 @@ export const bodyContext = (
   return inner
 }
 
+/** A body that has ended when what was registered at its place is done, too. */
+export const ending = <A, E, R>(place: Place, body: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  // what is done there may fail; its failures are defects where the body's type knows of none
+  Effect.onExitPrimitive(body, (exit) => place.atEnd?.(exit) as Effect.Effect<void> | undefined)
+
 const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
 
 /** The clock of a body stands still between deliveries, and its sleep is a durable wait. Most bodies never read it. */

@@ -12,7 +12,7 @@ import type { Observer } from "../observer.ts"
 import { warn } from "../warn.ts"
 import { type Core, make as makeCore } from "./Core.ts"
 import type { Options, Outcome } from "./host.ts"
-import { bodyContext, halt, outsideOf } from "./operation.ts"
+import { bodyContext, ending, halt, outsideOf } from "./operation.ts"
 
 /**
  * Calls back when every microtask has run. What a microtask hands to `nextTick` comes when that queue is empty, and
@@ -65,8 +65,9 @@ export const run = <A, E, R>(
     const outcome = yield* Effect.callback<Outcome>((resume) => {
       core.start(
         () => {
-          const services = bodyContext(context, core, core.root.place)
-          root = Effect.runForkWith(services)(body as Effect.Effect<A, E, DurableContext>) // R is in `context`
+          const { place } = core.root
+          const services = bodyContext(context, core, place)
+          root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
           return root
         },
         (outcome) => resume(Effect.succeed(outcome))

@@ -33,6 +33,8 @@ export class Place {
   readonly world: World
   /** What the steps see that a fiber with these services asked for here: the last ones, which are mostly the only ones. */
   steps: { readonly of: Context.Context<never>; readonly context: Context.Context<never> } | undefined
+  /** What is left to do when the body that stands here has ended, if anything was registered (operations/cleanup.ts). */
+  atEnd: ((exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown>) | undefined
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
   private readonly occurrences = new Map<string, number>()
