@@ -22,6 +22,7 @@ import { Sell, sell } from "./15-invoke.ts"
 import { Travel, travel, Trip } from "./16-parallel.ts"
 import { Gallery, gallery, Images } from "./17-map.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
+import { NoCourier, Purchase, purchase, Warehouse } from "./22-saga.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
 
@@ -70,6 +71,18 @@ const examples: Readonly<Record<string, Start>> = {
   "17-map": Effect.provideService(TestRunner.start(Gallery, gallery, ["a.png", "b.png", "c.png"]), Images, {
     resize: (image) => Effect.succeed(`small-${image}`)
   }),
+  "22-saga": Effect.provideService(
+    TestRunner.start(Purchase, purchase, { item: "teapot", cents: 1999, city: "Atlantis" }),
+    Warehouse,
+    {
+      reserve: (item) => Effect.succeed(`R-${item}`),
+      release: () => Effect.void,
+      charge: (cents) => Effect.succeed(`C-${cents}`),
+      refund: () => Effect.void,
+      ship: (_, city) => Effect.fail(new NoCourier({ city })),
+      tell: (what) => Effect.logInfo(what)
+    }
+  ),
   "20-plugins": TestRunner.start(Weekly, weekly, "sales", { plugins: [metrics] }),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),

@@ -24,6 +24,7 @@ import { Sell, sell, Ship, ship, Tax } from "../../examples/15-invoke.ts"
 import { Travel, travel, Trip } from "../../examples/16-parallel.ts"
 import { Broken, Gallery, gallery, Images } from "../../examples/17-map.ts"
 import { metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
+import { NoCourier, Purchase, purchase, Warehouse } from "../../examples/22-saga.ts"
 import { layer as services } from "../../examples/order/services.ts"
 import { ProcessOrder, processOrder } from "../../examples/order/workflow.ts"
 
@@ -77,6 +78,23 @@ const make = <
 const failsOnce = <A, E>(error: E, value: A): Effect.Effect<A, E> => {
   let calls = 0
   return Effect.suspend(() => (calls++ === 0 ? Effect.fail(error) : Effect.succeed(value)))
+}
+
+/** A warehouse that writes down what it did; there is no courier to Atlantis. */
+export const warehouse = (did: Array<string>) => {
+  const does = <A>(what: string, value: A) =>
+    Effect.sync(() => {
+      did.push(what)
+      return value
+    })
+  return Layer.succeed(Warehouse, {
+    reserve: (item) => does(`reserve ${item}`, `R-${item}`),
+    release: (id) => does(`release ${id}`, undefined),
+    charge: (cents) => does(`charge ${cents}`, `C-${cents}`),
+    refund: (id) => does(`refund ${id}`, undefined),
+    ship: (id, city) => (city === "Atlantis" ? Effect.fail(new NoCourier({ city })) : does(`ship ${id}`, `P-${id}`)),
+    tell: (what) => does(`tell ${what}`, undefined)
+  })
 }
 
 export const cases: Readonly<Record<string, Case>> = {
@@ -170,6 +188,7 @@ export const cases: Readonly<Record<string, Case>> = {
     })
   }),
   "20-plugins": make(Weekly, weekly, "sales", { plugins: [metrics] }),
+  "22-saga": make(Purchase, purchase, { item: "teapot", cents: 1999, city: "Atlantis" }, { layer: warehouse([]) }),
   order: make(
     ProcessOrder,
     processOrder,

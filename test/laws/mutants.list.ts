@@ -32,11 +32,13 @@ const QUEUE = "CheckpointService.ts"
 const CALLBACK = "operations/callback.ts"
 const CONDITION = "operations/waitForCondition.ts"
 const BATCH = "operations/batch.ts"
+const CLEANUP = "operations/cleanup.ts"
 const COMPLETION = "internal/completion.ts"
 
 const timestamps = ["--order", "timestamps"]
 const late = ["--profile", '{"externalLag":8}']
 const hard = ["--hard"]
+const cleanup = ["--cleanup"]
 
 /** More markers at once than fit into a request. */
 const crowded = [
@@ -181,6 +183,15 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the order of a flat item is dropped where its batch is rebuilt", args: ["--profile", '{"externalLag":10,"crash":0}', "--program", flatOdd], patches: [[BATCH, "          if (flat && inner.unrecorded.length > 0) parts.push(inner)\n", ""]] },
   { name: "while an outcome is made again, what follows it counts as missing", args: ["--program", flatSlow], patches: [[CORE, " && !worlds.remaking()", ""]] },
   { name: "a context that ends alone does not look whether it stays alone", args: ["--profile", '{"skew":1,"pace":3,"crash":0,"latency":0.3}', "--program", alone], patches: [[WORLDS, "    else ended.push({ op, ending })", "    else {\n      ended.push({ op, ending })\n      settleEnded()\n    }"]] },
+
+  // ---- cleanup
+  { name: "what was registered first is cleaned up first", quick: true, args: cleanup, patches: [[CLEANUP, "for (let next = scope.registered.pop(); next !== undefined; next = scope.registered.pop()) {", "for (let next = scope.registered.shift(); next !== undefined; next = scope.registered.shift()) {"]] },
+  { name: "the last one registered is forgotten", args: cleanup, patches: [[CLEANUP, "for (let next = scope.registered.pop(); next", "scope.registered.pop()\n    for (let next = scope.registered.pop(); next"]] },
+  { name: "what succeeds is undone, too", args: cleanup, patches: [[CLEANUP, "if (!compensates || Exit.isFailure(exit)) return exit", "return exit"]] },
+  { name: "what a lost fiber has done is not undone", args: cleanup, patches: [[CLEANUP, "return own === undefined || Exit.isSuccess(own) ? undefined : withoutFibers(own)", "return undefined"]] },
+  { name: "cleanup at a suspension", args: cleanup, patches: [[CLEANUP, "      if (core.closed) return\n      const registration", "      if (core.closed) yield* Effect.exit(next.run(ended))\n      const registration"]] },
+  { name: "the exit names the fibers that interrupted", args: cleanup, patches: [[CLEANUP, "const ended = withoutFibers(exit)", "const ended = exit"]] },
+  { name: "the body of a context ends before its cleanup", args: cleanup, patches: [[OPERATION, "Effect.onExitPrimitive(body, (exit) => place.atEnd?.(exit) as Effect.Effect<void> | undefined)", "Effect.onExitPrimitive(body, (exit) => place.atEnd === undefined ? undefined : Effect.asVoid(Effect.forkDetach(place.atEnd(exit) as Effect.Effect<void>)))"]] },
 
   // ---- the queue
   { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client\n      .checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests}`\n      })\n      .pipe(", "++requests}`\n      })).pipe("]] },

@@ -3,7 +3,7 @@
  * words: what it calls a terminal action is a finalizer or a compensation here.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Durable, DurableHandler } from "effect-durable-lambda"
+import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import { ChildContextFailed, StepFailed } from "effect-durable-lambda/DurableError"
 import { crashEverywhere, TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
@@ -264,6 +264,21 @@ describe("cleanup: the other criteria", () => {
       assert.strictEqual(yield* execution.status, "STOPPED")
       assert.deepStrictEqual(done, ["a"])
     }).pipe(Effect.provide(outside.layerClock))
+  )
+
+  it.effect("after a timeout of the execution none can run", () =>
+    Effect.gen(function* () {
+      const { done, finalizer, undoable } = ledger()
+      const Callee = DurableFunction.make("callee", { payload: Schema.Void })
+      const body = () =>
+        Effect.andThen(Effect.all([undoable("a"), finalizer("f")], { discard: true }), Durable.wait("w", "1 day"))
+      yield* outside.deploy(Callee, body, { executionTimeoutSeconds: 60 })
+      const error = yield* Effect.flip(
+        kit.run(Durable.invoke("call", Callee, undefined, { functionName: "callee:$LATEST" }))
+      )
+      assert.deepInclude(error, { status: "TIMED_OUT" })
+      assert.deepStrictEqual(done, ["a"])
+    }).pipe(Effect.provide(outside.layerSkipping))
   )
 
   it.effect("a terminal action can itself suspend and resume", () =>

@@ -323,16 +323,15 @@ Durable.map([1], () => charge)
 
 // prettier-ignore
 // @ts-expect-error in a step
-Durable.step("outer", Durable.map("m", [1], () => charge))
+Durable.step("s", Durable.scoped(Effect.succeed(1)))
 
 // prettier-ignore
-// @ts-expect-error a failure used as if it had survived without a schema
-Durable.map("m", [1], () => Effect.fail(new CardDeclined({ reason: "" }))).pipe(Effect.catchTag("CardDeclined", () => Effect.void))
+// @ts-expect-error a raw service in a finalizer
+DurableHandler.make(Fn, () => Durable.addFinalizer("f", () => raw))
 
 // prettier-ignore
-// @ts-expect-error a raw service in an item
-DurableHandler.make(Fn, () => Effect.asVoid(Durable.map("m", [1], () => raw)))
+// @ts-expect-error a raw service in a compensation
+DurableHandler.make(Fn, () => Effect.asVoid(Durable.step("a", Effect.void).pipe(Durable.withCompensation("un-a", () => raw))))
 
-// prettier-ignore
-// @ts-expect-error a raw service in a branch
-DurableHandler.make(Fn, () => Effect.asVoid(Durable.parallel("p", { a: raw })))
+// @ts-expect-error the value is the effect's
+Durable.withCompensation(Durable.step("a", Effect.succeed(1)), "un-a", (value: string) => Durable.wait(value, 1000))

@@ -79,6 +79,11 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
     `DurableHandler.make(Fn, () => Effect.asVoid(charge))`,
     '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'
   ],
+  "a raw service in a compensation": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Durable.step("a", Effect.void).pipe(Durable.withCompensation("b", () => charge))))`,
+    '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'
+  ],
+  "a finalizer in a step": [`Durable.step("a", Durable.addFinalizer("f", () => Effect.void))`, IN_STEP],
   "a raw service in a context of the body": [
     `DurableHandler.make(Fn, () => Effect.asVoid(Durable.childContext("c", charge)))`,
     '"The service `app/Payments` is used outside a step. Use it inside Durable.step."'

@@ -602,3 +602,27 @@ export const nested = Effect.fnUntraced(function* (orders: ReadonlyArray<Order>)
   return lists.flat().join()
 })
 is<string, StepFailed, And<Labels>>()(nested([]))
+
+// ---- cleanup -----------------------------------------------------------------------------------------------
+
+// the value keeps its type, the failure too; what the cleanup's steps need is needed
+const undone = Durable.step("charge", raw, { error: CardDeclined }).pipe(
+  Durable.withCompensation("refund", (charge, cause) =>
+    Durable.step(
+      "refund",
+      Effect.flatMap(Mail, () => Effect.logInfo(charge.id, cause.reasons.length))
+    )
+  )
+)
+export const saga: Effect.Effect<
+  { readonly id: string },
+  CardDeclined | StepFailed,
+  Durable.Requires<Payments | Mail>
+> = Durable.scoped(undone)
+is<number, never, And<Labels>>()(
+  Durable.acquireRelease("machine", stepA, (value, exit) => (exit._tag === "Success" ? label(value.toFixed()) : stepA))
+)
+// it may fail with anything
+export const finalizer: Effect.Effect<void, never, Durable.Requires> = Durable.addFinalizer("f", (exit) =>
+  Effect.fail(exit._tag)
+)
