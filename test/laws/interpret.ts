@@ -88,10 +88,11 @@ export const worldOf = (fiber: Fiber.Fiber<unknown, unknown>): World =>
 
 /** Runs a program in the world it finds itself in. */
 export const interpret =
-  (node: Node, scope = makeScope()) =>
+  (node: Node, given?: Registered) =>
   (env: Env): Eff =>
     Effect.withFiber((fiber) => {
       const world = worldOf(fiber)
+      const scope = given ?? makeScope()
       env.entered(world)
       Object.assign(scope, makeScope(world))
       return bodyOf(scope, ev(node, "r", { env, world, ref: { v: 0 }, scope }))
