@@ -88,8 +88,8 @@ export const withAssertions = (example: Pick<Example, "code" | "file" | "line">)
   return lines.join("\n")
 }
 
-/** Extracts all examples and writes their modules, with a tsconfig.json for all of them. */
-export const extract = (): ReadonlyArray<Example> => {
+/** All examples, as they are written. */
+export const read = (): ReadonlyArray<Example> => {
   const documents = ["README.md", ...walk(path.join(root, "docs")), ...walk(path.join(root, "src"))]
     .map((file) => path.relative(root, path.resolve(root, file)))
     // docs/api is made of the docstrings
@@ -97,7 +97,12 @@ export const extract = (): ReadonlyArray<Example> => {
       (file) =>
         !file.startsWith(path.join("docs", "api")) && /\.(?:md|ts)$/.test(file) && fs.existsSync(path.join(root, file))
     )
-  const examples = documents.flatMap(examplesIn)
+  return documents.flatMap(examplesIn)
+}
+
+/** Writes a module for each example, with a tsconfig.json for all of them. */
+export const extract = (): ReadonlyArray<Example> => {
+  const examples = read()
   fs.rmSync(folder, { recursive: true, force: true })
   fs.mkdirSync(folder, { recursive: true })
   for (const example of examples) {
