@@ -15,7 +15,6 @@ import { llms, llmsFull } from "./llms.ts"
 import { parse, type Source } from "./source.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
-const declarations = path.join(root, ".tmp/api")
 export const folder = "docs/api"
 
 // ---- reading declarations --------------------------------------------------------------------------
@@ -202,16 +201,19 @@ export interface Page {
   readonly exports: ReadonlyArray<Export>
 }
 
-const emit = async () => {
-  fs.rmSync(declarations, { recursive: true, force: true })
+/** The declarations of src, in a folder of their own: several processes may do this at a time. */
+const emit = async (): Promise<string> => {
+  fs.mkdirSync(path.join(root, ".tmp"), { recursive: true })
+  const declarations = fs.mkdtempSync(path.join(root, ".tmp/api-"))
   const tsc = path.join(root, "node_modules/typescript/bin/tsc")
   const options = ["--emitDeclarationOnly", "--declarationMap", "false", "--outDir", declarations]
   await promisify(execFile)(process.execPath, [tsc, "-p", "tsconfig.build.json", ...options], { cwd: root })
+  return declarations
 }
 
 /** Every page, read from what the compiler emits of src. */
 export const pages = async (): Promise<ReadonlyArray<Page>> => {
-  await emit()
+  const declarations = await emit()
   const read = reader(declarations, path.join(root, "src"))
   const found: Array<Page> = []
   const add = (module: string, entrance: string | undefined, direct: ReadonlyArray<Export>) => {
@@ -250,6 +252,7 @@ export const pages = async (): Promise<ReadonlyArray<Page>> => {
     }
   }
   for (const module of apart) add(module, undefined, [])
+  fs.rmSync(declarations, { recursive: true })
   return found
 }
 
