@@ -4,6 +4,7 @@
  *     ```ts                       type-checked
  *     ```ts import.meta.vitest    type-checked and run: in `expression // => value` the two must be Equal
  *     ```ts file=orders.ts        type-checked; other examples of the same document import "./orders.ts"
+ *     ```ts file=orders.test.ts   type-checked, and its tests are run
  *     ```ts no-check              shown only
  *
  * Generated modules keep the line numbers of their example, so that an error can be shown where it was written.

@@ -13,6 +13,11 @@ describe("documentation", () => {
     assert.isTrue(errors.length === 0, `\n${errors.map((error) => `  ${error}`).join("\n")}\n`)
   })
 
+  // tests that are shown are run as tests
+  for (const example of examples.filter(({ path }) => path.endsWith(".test.ts"))) {
+    describe(`${example.file}:${example.line}`, () => import(/* @vite-ignore */ example.path).then(() => undefined))
+  }
+
   for (const example of examples.filter(({ run }) => run)) {
     it(`${example.file}:${example.line} gives what it says`, () => import(/* @vite-ignore */ example.path))
   }
