@@ -152,7 +152,11 @@ export interface CommandSender {
  */
 export const loadAws: Effect.Effect<typeof import("@aws-sdk/client-lambda"), ServiceCallFailed> =
   /*#__PURE__*/ Effect.tryPromise({
-    try: () => import("@aws-sdk/client-lambda"),
+    try: () =>
+      import("@aws-sdk/client-lambda").then((aws) => {
+        if (aws.CheckpointDurableExecutionCommand === undefined) throw new Error("it is too old")
+        return aws
+      }),
     catch: (cause) =>
       new ServiceCallFailed({
         call: "CheckpointDurableExecution",
@@ -160,8 +164,8 @@ export const loadAws: Effect.Effect<typeof import("@aws-sdk/client-lambda"), Ser
         errorName: "AwsClientNotFound",
         reason:
           `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
-          "Run npm install @aws-sdk/client-lambda and bundle it (as CommonJS, or as ESM with a createRequire banner, since it requires Node's modules), or mark " +
-          "it as external to use the copy of Lambda's Node.js runtime, which must be 3.943 or later to know durable functions.",
+          "Run npm install @aws-sdk/client-lambda, 3.943 or later, and bundle it (ESM with a createRequire banner) " +
+          "or leave it to Lambda's runtime.",
         transient: false
       })
   })
@@ -181,40 +185,45 @@ export const clientConfig: import("@aws-sdk/client-lambda").LambdaClientConfig =
   }
 }
 
-const fromSender = (
-  sender: (aws: typeof import("@aws-sdk/client-lambda")) => CommandSender
-): Effect.Effect<DurableExecutionClient["Service"]> =>
-  Effect.sync(() => {
-    let made: DurableExecutionClient["Service"] | undefined
-    const load = Effect.suspend(() => (made === undefined ? Effect.map(loadAws, make) : Effect.succeed(made)))
-    const make = (aws: typeof import("@aws-sdk/client-lambda")) => {
-      const client = sender(aws)
-      return (made = fromCalls({
-        checkpoint: (request) => client.send(new aws.CheckpointDurableExecutionCommand(request as any)), // readonly arrays
-        getExecutionState: (request) => client.send(new aws.GetDurableExecutionStateCommand(request))
-      }))
-    }
-    return {
-      checkpoint: (request) => Effect.flatMap(load, (client) => client.checkpoint(request)),
-      getExecutionState: (request) => Effect.flatMap(load, (client) => client.getExecutionState(request))
-    }
+type Aws = typeof import("@aws-sdk/client-lambda")
+
+const fromAws = (aws: Aws, client: CommandSender): DurableExecutionClient["Service"] =>
+  fromCalls({
+    checkpoint: (request) => client.send(new aws.CheckpointDurableExecutionCommand(request as any)), // readonly arrays
+    getExecutionState: (request) => client.send(new aws.GetDurableExecutionStateCommand(request))
   })
+
+/** Loaded by the first call, or at once. A load ahead that fails says nothing: the first call tries again, and tells. */
+const fromSender = (sender: (aws: Aws) => CommandSender, ahead: boolean): DurableExecutionClient["Service"] => {
+  let made: DurableExecutionClient["Service"] | undefined
+  const load = Effect.suspend(() =>
+    made ? Effect.succeed(made) : Effect.map(loadAws, (aws) => (made ??= fromAws(aws, sender(aws))))
+  )
+  if (ahead) void Effect.runPromiseExit(load)
+  return {
+    checkpoint: (request) => Effect.flatMap(load, (client) => client.checkpoint(request)),
+    getExecutionState: (request) => Effect.flatMap(load, (client) => client.getExecutionState(request))
+  }
+}
+
+/**
+ * The service of `make`; with `ahead`, AWS's client begins to load at once.
+ *
+ * @internal
+ */
+export const makeUnsafe = (ahead: boolean): DurableExecutionClient["Service"] =>
+  fromSender((aws) => new aws.LambdaClient(clientConfig), ahead)
 
 /**
  * AWS Lambda, through `@aws-sdk/client-lambda`, loaded when the first call is made. Endpoint, region and
  * credentials come from the environment (`AWS_ENDPOINT_URL_LAMBDA` included). Time-outs: 5 s to connect,
  * 50 s without a byte, 55 s for a request; three attempts, as AWS's own SDKs.
  */
-export const make: Effect.Effect<DurableExecutionClient["Service"]> = /*#__PURE__*/ fromSender(
-  (aws) => new aws.LambdaClient(clientConfig)
-)
+export const make: Effect.Effect<DurableExecutionClient["Service"]> = /*#__PURE__*/ Effect.sync(() => makeUnsafe(false))
 
 /** AWS Lambda, as a layer: see `make`. */
 export const layer: Layer.Layer<DurableExecutionClient> = /*#__PURE__*/ Layer.effect(DurableExecutionClient, make)
 
 /** AWS Lambda, through a `LambdaClient` of your own (other region, credentials, middleware). */
 export const layerClient = (client: CommandSender): Layer.Layer<DurableExecutionClient> =>
-  Layer.effect(
-    DurableExecutionClient,
-    fromSender(() => client)
-  )
+  Layer.sync(DurableExecutionClient, () => fromSender(() => client, false))

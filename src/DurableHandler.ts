@@ -323,12 +323,13 @@ const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
 /** The services of a sandbox. The defaults are no layers, so that a bundle that needs none does not carry them. */
 const buildServices = <ROut, LE>(
   { checkpoints, client, layer }: Options<ROut, LE>,
-  scope: Scope.Scope
+  scope: Scope.Scope,
+  lambda: DurableExecutionClient.DurableExecutionClient["Service"]
 ): Effect.Effect<Context.Context<CheckpointService.CheckpointService>, LE> =>
   Effect.gen(function* () {
     const clients =
       client === undefined
-        ? Context.make(DurableExecutionClient.DurableExecutionClient, yield* DurableExecutionClient.make)
+        ? Context.make(DurableExecutionClient.DurableExecutionClient, lambda)
         : yield* Layer.buildWithScope(client, scope)
     const queues =
       checkpoints === undefined
@@ -348,7 +349,8 @@ const buildServices = <ROut, LE>(
  *
  * **Details**
  *
- * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. Log
+ * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. AWS's
+ * client begins to load at once in Lambda (`AWS_LAMBDA_RUNTIME_API` is set), elsewhere with the first call. Log
  * lines go through `DurableLogger` (one JSON line each, silent while replaying) unless the layer brings other
  * loggers; from the level on that `AWS_LAMBDA_LOG_LEVEL` names, or else `INFO`, unless the layer sets
  * `References.MinimumLogLevel`.
@@ -384,14 +386,17 @@ export const make = <
 ): LambdaHandler => {
   const options: Options<ROut, LE> = rest[0] ?? {}
   const named = fromEnvironment()
+  // To load AWS's client takes longer than all else, and Lambda lends a sandbox that starts the CPU to do it.
+  const inLambda = process.env.AWS_LAMBDA_RUNTIME_API !== undefined
+  const lambda = DurableExecutionClient.makeUnsafe(inLambda && options.client === undefined)
   // Built at the first invocation and kept: one set of services per sandbox. A build that failed is tried again.
   const scope = Scope.makeUnsafe()
   let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
   const build = () => {
-    const built = Effect.runPromise(buildServices(options, scope))
+    const built = Effect.runPromise(buildServices(options, scope, lambda))
     built.catch(() => (services = undefined))
     // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
-    if (process.env.AWS_LAMBDA_RUNTIME_API !== undefined) {
+    if (inLambda) {
       process.once("SIGTERM", () => void Effect.runPromise(Scope.close(scope, Exit.void)))
     }
     return built

@@ -2,8 +2,10 @@
  * The order workflow's domain: what goes in and out, what can go wrong, and the services that do the work.
  * Nothing here knows of durable functions, except that `charge` reads its idempotency key from the step it runs in.
  */
-import { type Durable } from "effect-durable-lambda"
-import { Context, type Effect, Schema } from "effect"
+import type * as Durable from "effect-durable-lambda/Durable"
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 
 export const Order = Schema.Struct({
   id: Schema.String,

@@ -2,8 +2,9 @@
  * Stand-ins for a payment provider, a warehouse and a mail server. Yours would call them with effect/http, an SDK,
  * `Effect.tryPromise`: whatever a service does is free of rules, since it runs inside of steps.
  */
-import { Durable } from "effect-durable-lambda"
-import { Effect, Layer } from "effect"
+import * as Durable from "effect-durable-lambda/Durable"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { CardDeclined, Mail, OutOfStock, Payments, Warehouse } from "./domain.ts"
 
 export const layer = Layer.mergeAll(

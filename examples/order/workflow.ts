@@ -1,5 +1,7 @@
-import { Durable, DurableFunction } from "effect-durable-lambda"
-import { Effect, Schedule } from "effect"
+import * as Durable from "effect-durable-lambda/Durable"
+import * as DurableFunction from "effect-durable-lambda/DurableFunction"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import { CardDeclined, Mail, Order, OutOfStock, Payments, Receipt, Warehouse } from "./domain.ts"
 
 export const ProcessOrder = DurableFunction.make("process-order", {
