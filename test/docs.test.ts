@@ -122,6 +122,28 @@ describe("troubleshooting", () => {
   })
 })
 
+describe("guides", () => {
+  const docs = path.resolve(import.meta.dirname, "../docs")
+  const guides = fs.readdirSync(docs).filter((file) => file.endsWith(".md") && file !== "README.md")
+
+  it("begin with what the reader will know or be able to do", () => {
+    assert.isAbove(guides.length, 15)
+    for (const file of guides) {
+      const [title = "", promise = ""] = fs.readFileSync(path.join(docs, file), "utf8").split("\n\n")
+      assert.match(title, /^# \S/, file)
+      assert.match(promise, /^After this you /, file)
+    }
+  })
+
+  it("are listed in docs/README.md", () => {
+    const index = fs.readFileSync(path.join(docs, "README.md"), "utf8")
+    assert.deepStrictEqual(
+      guides.filter((file) => !index.includes(`(${file})`)),
+      []
+    )
+  })
+})
+
 describe("coverage", () => {
   const docs = path.resolve(import.meta.dirname, "../docs")
   const text = fs.readFileSync(path.join(docs, "coverage.md"), "utf8")
