@@ -21,6 +21,7 @@ import { awaitEnd } from "../internal/executionEnd.ts"
 import type * as Protocol from "../Protocol.ts"
 import { badUsage, CommandFailed, EXIT } from "./failures.ts"
 import * as find from "./find.ts"
+import { entryOf } from "./help.ts"
 import { onTarget } from "./target.ts"
 import { duration, moment, note, type Paint, plain, print, progress, safe, table, toggle } from "./terminal.ts"
 import * as timeline from "./timeline.ts"
@@ -48,6 +49,7 @@ const describe = (execution: DurableClient.ExecutionDescription, now: number) =>
     ["result", execution.Result === undefined ? undefined : safe(execution.Result)],
     ["error", execution.Error && paint("red", safe(errorText(execution.Error) ?? ""))],
     ["data", execution.Error?.ErrorData === undefined ? undefined : safe(execution.Error.ErrorData)],
+    ["help", entryOf(execution.Error?.ErrorType)],
     ["arn", execution.DurableExecutionArn]
   ]
   const name = `${find.functionName(execution.FunctionArn)}/${execution.DurableExecutionName}`

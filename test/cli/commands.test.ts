@@ -102,6 +102,11 @@ describe("start", () => {
     const got = await run(["get", shown.DurableExecutionArn])
     assert.strictEqual(got.code, 0)
     assert.match(got.stdout, /error +CardDeclined/)
+    assert.notMatch(got.stdout, /help/)
+
+    const refused = await run(["start", "order", "--wait", "--payload", '{"id":8}'])
+    assert.strictEqual(refused.code, 1)
+    assert.match(refused.stdout, /error +InvalidPayload: [^]*help +\S*docs\/troubleshooting\.md#invalidpayload\n/)
   })
 
   it("ends with 6 when it takes longer than one waits; stop, list", SLOW, async () => {

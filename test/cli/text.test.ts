@@ -1,8 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import { entries } from "../../scripts/error-tags.ts"
+import { entryOf } from "../../src/cli/help.ts"
 import { brief, duration, hasColors, safe, table } from "../../src/cli/terminal.ts"
 import * as terminal from "../../src/cli/terminal.ts"
 import * as timeline from "../../src/cli/timeline.ts"
 import * as tree from "../../src/cli/tree.ts"
+import * as DurableError from "../../src/DurableError.ts"
 import type * as History from "../../src/History.ts"
 
 const START = Date.UTC(2026, 10, 24, 12)
@@ -160,6 +164,25 @@ describe("text", () => {
       assert.isFalse(hasColors(stream(true)))
     } finally {
       process.env = before
+    }
+  })
+})
+
+describe("help", () => {
+  it("is the entry of each of our errors", () => {
+    const tags = Object.keys(DurableError).filter((name) => /^[A-Z]/.test(name) && name !== "Operation")
+    assert.isAbove(tags.length, 25)
+    const sections = entries()
+    for (const tag of tags) {
+      const [file = "", anchor] = entryOf(tag)?.split("#") ?? []
+      assert.isTrue(fs.existsSync(file), tag)
+      assert.strictEqual(anchor, tag.toLowerCase())
+      assert.isTrue(sections.has(tag), tag)
+    }
+  })
+  it("is nothing for errors of others", () => {
+    for (const type of [undefined, "", "CardDeclined", "Operation", "toFields", "constructor", "__proto__"]) {
+      assert.isUndefined(entryOf(type), type)
     }
   })
 })
