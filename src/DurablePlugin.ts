@@ -12,6 +12,7 @@ import type { Hooks, Observe } from "./internal/observer.ts"
 export type {
   AttemptEndInfo,
   AttemptInfo,
+  CheckpointInfo,
   ContextEndInfo,
   ContextInfo,
   Hooks,

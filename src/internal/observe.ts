@@ -134,6 +134,12 @@ const makeTeam = (
       }
       return fields
     },
+    /** Told in the body itself. */
+    asked: (base: InvocationBase, op: Observed, fiber: Fiber.Fiber<unknown, unknown>): void => {
+      for (const { plugin } of members) plugin.inBody?.asked(base, op, fiber)
+    },
+    virtual: <A, E, R>(base: InvocationBase, op: Observed, body: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+      members.reduceRight((inner, { plugin }) => plugin.inBody?.virtual(base, op, inner) ?? inner, body),
     /** Waits for all hooks that were told, each plugin for its own time. */
     settle: Effect.forEach(members, ({ settle }) => settle, { concurrency: "unbounded", discard: true }),
     close: Effect.sync(() => {
@@ -202,15 +208,29 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
     )
   }
 
+  /** When the request that is in flight was sent, or the next will be at the earliest. */
+  let sentAt = 0
+  const sending = (): void => {
+    if (!opened.inFlight()) sentAt = clock.currentTimeMillisUnsafe()
+  }
+  const answered = (updates: number, failure?: string): void => {
+    const durationMillis = clock.currentTimeMillisUnsafe() - sentAt
+    sentAt += durationMillis // what is still queued is sent at once
+    team.tell("onCheckpoint", () => ({ ...base, updates, durationMillis, failure }))
+  }
+
   const checkpoints: Checkpoints = {
     operations: opened.operations,
     poll: () => opened.poll(),
-    send: (options) => opened.send(options),
+    send: (options) => {
+      sending()
+      opened.send(options)
+    },
     inFlight: () => opened.inFlight(),
     queued: () => opened.queued(),
     urgent: () => opened.urgent(),
-    commit: (update) => opened.commit(update),
-    drain: opened.drain,
+    commit: (update) => Effect.andThen(Effect.sync(sending), opened.commit(update)),
+    drain: Effect.andThen(Effect.sync(sending), opened.drain),
     offer: (update, options) => {
       const refused = opened.offer(update, options)
       if (refused === undefined && update.Action === "START") begin(update.Id, () => named(update))
@@ -218,8 +238,12 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
     },
     listen: (listener) =>
       opened.listen({
-        ...listener,
+        failed: (error) => {
+          answered(0, error.message)
+          listener.failed(error)
+        },
         responded: (changed, acknowledged) => {
+          answered(acknowledged.length)
           const delta = new Map<string, Protocol.Operation>()
           for (const record of changed) if (merge(record)) delta.set(record.Id, record)
           for (const update of acknowledged) {
@@ -320,7 +344,9 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
           )
         )
       }),
-    logFields: (line) => team.logFields({ ...base, ...line })
+    logFields: (line) => team.logFields({ ...base, ...line }),
+    asked: (op, fiber) => team.asked(base, op, fiber),
+    virtual: (op, body) => team.virtual(base, op, body)
   }
 
   // ---- the invocation

@@ -4,6 +4,7 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../CheckpointService.ts"
 import type * as Protocol from "../Protocol.ts"
 
@@ -69,6 +70,15 @@ export interface OperationChangeInfo extends InvocationBase {
   readonly operations: Operations
 }
 
+/** A checkpoint that was answered, or failed for good. Reading further pages and sending again are part of it. */
+export interface CheckpointInfo extends InvocationBase {
+  /** How many updates it carried; 0 asks for news. */
+  readonly updates: number
+  readonly durationMillis: number
+  /** What it failed with. The invocation cannot go on then. */
+  readonly failure: string | undefined
+}
+
 /** An attempt of a step that begins. `startTimestamp` is its own. */
 export interface AttemptInfo extends OperationInfo {
   readonly attempt: number
@@ -124,6 +134,8 @@ export interface Hooks {
   readonly onOperationEnd?: Hook<OperationInfo>
   /** After each answer of the service that changed something. */
   readonly onOperationChange?: Hook<OperationChangeInfo>
+  /** A request to the service has ended. */
+  readonly onCheckpoint?: Hook<CheckpointInfo>
   readonly onAttemptStart?: Hook<AttemptInfo>
   readonly onAttemptEnd?: Hook<AttemptEndInfo>
   /**
@@ -140,6 +152,21 @@ export interface Hooks {
   readonly aroundAttempt?: Around<AttemptInfo>
   /** Fields for a line that `DurableLogger` writes. */
   readonly logFields?: ((info: LogLineInfo) => Readonly<Record<string, unknown>> | undefined) | undefined
+  /**
+   * For the library's own tracer. It runs in the body, where nothing keeps it from doing harm.
+   *
+   * @internal
+   */
+  readonly inBody?:
+    | {
+        readonly asked: (info: InvocationBase, op: Observed, fiber: Fiber.Fiber<unknown, unknown>) => void
+        readonly virtual: <A, E, R>(
+          info: InvocationBase,
+          op: Observed,
+          body: Effect.Effect<A, E, R>
+        ) => Effect.Effect<A, E, R>
+      }
+    | undefined
 }
 
 // ---- what the core and the handler see of them -------------------------------------------------------------------
@@ -186,6 +213,10 @@ export interface Observer {
     body: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E, R>
   readonly logFields: (line: Omit<LogLineInfo, keyof InvocationBase>) => Readonly<Record<string, unknown>>
+  /** A fiber of the body asks for an operation, in every invocation that gets there. */
+  readonly asked: (op: Observed, fiber: Fiber.Fiber<unknown, unknown>) => void
+  /** A context that has no record of its own is about to run, in the fiber that asks for it. */
+  readonly virtual: <A, E, R>(op: Observed, body: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 /** Runs an invocation under the eyes of all plugins. */

@@ -147,5 +147,8 @@ export const contextHere = (
 const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string, body: AnyEffect): AnyEffect => {
   const id = place.nextId({ type: "CONTEXT", subType: `virtual-${subType}`, name })
   const inner = new Place(`${place.path}/${id}`, place.parentId, place.world)
-  return Effect.provideContext(ending(inner, body), bodyContext(fiber.context, core, inner))
+  const op = { id, spec: { type: "CONTEXT", subType, name }, place: inner, record: undefined } as const
+  const whole = ending(inner, body)
+  const observed = core.host.observer?.virtual(op, whole) ?? whole
+  return Effect.provideContext(observed, bodyContext(fiber.context, core, inner))
 }

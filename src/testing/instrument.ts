@@ -42,5 +42,7 @@ const silent: Observer = {
   attempt: (_op, _attempt, run) => run,
   begin: () => {},
   context: (_op, _replaying, body) => body,
-  logFields: () => ({})
+  logFields: () => ({}),
+  asked: () => {},
+  virtual: (_op, body) => body
 }

@@ -15,6 +15,7 @@ import * as ExecutionStore from "../../src/engine/ExecutionStore.ts"
 import * as functions from "../../src/engine/functions.ts"
 import * as Timers from "../../src/engine/Timers.ts"
 import { asTarget, delayed, type Handler, helper, LOG_SETTLE_MILLIS, type Target } from "./driver.ts"
+import { invokedBy, spansOf } from "./spans.ts"
 
 const POLL_MILLIS = 10
 
@@ -87,15 +88,16 @@ export const createDriver = async ({ timeScale = 0.1 }: { readonly timeScale?: n
       )
       const execution = { DurableExecutionArn: arn }
       const describe = () => client.send(new aws.GetDurableExecutionCommand(execution))
+      const history = async () => {
+        const events: Array<unknown> = []
+        for await (const page of aws.paginateGetDurableExecutionHistory({ client }, execution)) {
+          events.push(...(page.Events ?? []))
+        }
+        return plain(events) as ReadonlyArray<unknown>
+      }
       return {
         arn,
-        history: async () => {
-          const events: Array<unknown> = []
-          for await (const page of aws.paginateGetDurableExecutionHistory({ client }, execution)) {
-            events.push(...(page.Events ?? []))
-          }
-          return plain(events)
-        },
+        history,
         describe: async () => plain(await describe()),
         completion: async () => {
           while ((await describe()).Status === "RUNNING") await pause(POLL_MILLIS)
@@ -115,6 +117,7 @@ export const createDriver = async ({ timeScale = 0.1 }: { readonly timeScale?: n
           await pause(LOG_SETTLE_MILLIS)
           return logs.logsOf(arn)
         },
+        spans: async () => spansOf(arn, invokedBy(await history())),
         stop: () => client.send(new aws.StopDurableExecutionCommand(execution))
       }
     }

@@ -15,6 +15,7 @@ import * as ExecutionStore from "../../src/engine/ExecutionStore.ts"
 import * as functions from "../../src/engine/functions.ts"
 import * as Timers from "../../src/engine/Timers.ts"
 import type * as Protocol from "../../src/Protocol.ts"
+import { invokedBy, spansOf } from "./spans.ts"
 
 // The runner's own helpers, copied beside the project at run time; they have no types.
 interface Helpers {
@@ -225,6 +226,7 @@ export const createDriver = async ({ timeScale = 0.1 }: { readonly timeScale?: n
             await new Promise((resolve) => setTimeout(resolve, LOG_SETTLE_MILLIS))
             return logs.logsOf(arn)
           },
+          spans: () => use((engine) => Effect.map(engine.history(arn), (history) => spansOf(arn, invokedBy(history)))),
           stop: () => use((engine) => Effect.asVoid(engine.stop(arn)))
         }
       }

@@ -2,7 +2,7 @@
 /**
  * Every example, with an outside for it: what the tests of all of them share.
  */
-import { type DurableFunction, type DurableHandler } from "effect-durable-lambda"
+import { type DurableFunction, type DurableHandler, DurableMetrics, DurableTracer } from "effect-durable-lambda"
 import { type CrashTest, crashEverywhere, Histories, TestRunner } from "effect-durable-lambda/testing"
 import { Effect, Layer, type Schema } from "effect"
 import { Hello, hello } from "../../examples/01-hello.ts"
@@ -25,6 +25,7 @@ import { Travel, travel, Trip } from "../../examples/16-parallel.ts"
 import { Broken, Gallery, gallery, Images } from "../../examples/17-map.ts"
 import { metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "../../examples/22-saga.ts"
+import { couriers, Deliver, deliver } from "../../examples/26-tracing.ts"
 import { layer as services } from "../../examples/order/services.ts"
 import { ProcessOrder, processOrder } from "../../examples/order/workflow.ts"
 
@@ -189,6 +190,10 @@ export const cases: Readonly<Record<string, Case>> = {
   }),
   "20-plugins": make(Weekly, weekly, "sales", { plugins: [metrics] }),
   "22-saga": make(Purchase, purchase, { item: "teapot", cents: 1999, city: "Atlantis" }, { layer: warehouse([]) }),
+  "26-tracing": make(Deliver, deliver, "p-1", {
+    layer: couriers,
+    plugins: [DurableTracer.make(), DurableMetrics.make()]
+  }),
   order: make(
     ProcessOrder,
     processOrder,

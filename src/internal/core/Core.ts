@@ -175,7 +175,10 @@ export const make = (
   const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
     if (!admits(place.world, spec)) return undefined
     const op = enter(place.nextId(spec), place, spec)
-    if (op !== undefined) op.fiber = fiber
+    if (op !== undefined) {
+      op.fiber = fiber
+      host.observer?.asked(op, fiber)
+    }
     return op
   }
 
