@@ -19,6 +19,12 @@ const WITHOUT_EXAMPLE: ReadonlyArray<readonly [reason: string, names: string]> =
       "BatchResult.statusOf Engine.errorObject Engine.exited Engine.fromThrown Engine.timedOut Engine.defaultLimits Engine.layerClient " +
       "ExecutionStore.ExecutionStore ExecutionStore.CLIENT_TOKEN_MILLIS Timers.Timers Timers.layerSkipping Replay.table Functions.format Server.make " +
       "DurableClient.DurableClient"
+  ],
+  [
+    "metrics, all of which are read alike; a row each in docs/tracing.md",
+    "DurableMetrics.attempts DurableMetrics.checkpointDuration DurableMetrics.executionDuration DurableMetrics.invocations " +
+      "DurableMetrics.operationDuration DurableMetrics.operations DurableMetrics.replayDuration DurableMetrics.retries " +
+      "DurableMetrics.suspensions"
   ]
 ]
 
