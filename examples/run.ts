@@ -23,6 +23,7 @@ import { Travel, travel, Trip } from "./16-parallel.ts"
 import { Gallery, gallery, Images } from "./17-map.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "./22-saga.ts"
+import { Press, Publish, publish } from "./24-deadline.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
 
@@ -84,6 +85,14 @@ const examples: Readonly<Record<string, Start>> = {
     }
   ),
   "20-plugins": TestRunner.start(Weekly, weekly, "sales", { plugins: [metrics] }),
+  "24-deadline": Effect.provideService(
+    TestRunner.start(Publish, publish, "news", { functionTimeout: "1 minute" }),
+    Press,
+    {
+      preview: () => Effect.as(Effect.sleep("1 hour"), "a preview"),
+      publish: (article, preview) => Effect.succeed(`${article} with ${preview}`)
+    }
+  ),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),
     services

@@ -73,6 +73,47 @@ export class StepTimedOut
 }
 
 /**
+ * An attempt of a step was still running shortly before Lambda's deadline, the end of the function's timeout, and was
+ * cut off so that it counts. Input of the step's retry schedule; when that gives up, the step dies with it: it can
+ * happen to every step, so no step's type says it. `Effect.catchDefect` sees it, and it keeps its class everywhere. To
+ * the client, and in `execution.result` of a test, it is a failure. A step that runs at most once per attempt gets
+ * `StepInterrupted` instead.
+ *
+ * **Example** (Compensating for a step that is stuck)
+ *
+ * ```ts
+ * import { Durable, DurableError } from "effect-durable-lambda"
+ * import { Effect } from "effect"
+ *
+ * declare const charge: Effect.Effect<{ readonly id: string }>
+ *
+ * const program = Durable.step("charge", charge).pipe(
+ *   Effect.catchDefect((defect) =>
+ *     defect instanceof DurableError.DeadlineExceeded ? Effect.succeed({ id: "unknown" }) : Effect.die(defect)
+ *   )
+ * )
+ * ```
+ * @see [Troubleshooting](../docs/troubleshooting.md#deadlineexceeded)
+ */
+export class DeadlineExceeded
+  extends /*#__PURE__*/ Data.TaggedError("DeadlineExceeded")<{
+    readonly operation: string
+    readonly operationId: string
+    /** The attempt that was cut off, from 1. */
+    readonly attempt: number
+    /** How long it had run, milliseconds. */
+    readonly elapsedMillis: number
+  }>
+{
+  override get message() {
+    return (
+      `Step "${this.operation}" (${this.operationId}): attempt ${this.attempt} had run for ${this.elapsedMillis} ms when ` +
+      "Lambda's deadline came near. Give the step a `timeout`, do less in it, or raise the function's timeout."
+    )
+  }
+}
+
+/**
  * The body of a child context failed with an error that its `error` schema does not cover.
  * @see [Troubleshooting](../docs/troubleshooting.md#childcontextfailed)
  */
@@ -150,6 +191,7 @@ export type Operation =
   | StepFailed
   | StepInterrupted
   | StepTimedOut
+  | DeadlineExceeded
   | ChildContextFailed
   | CallbackFailed
   | CallbackTimedOut
@@ -400,6 +442,13 @@ export class InvalidPayload extends /*#__PURE__*/ Data.TaggedError("InvalidPaylo
 export class CheckpointFailed
   extends /*#__PURE__*/ Data.TaggedError("CheckpointFailed")<Explained & { readonly scope: Scope }> {}
 
+/**
+ * Lambda's deadline came near, and nothing that the service could go on with is on record: the workflow waits for
+ * something that is not an operation, or never comes to rest. Thrown, so that Lambda invokes again.
+ * @see [Troubleshooting](../docs/troubleshooting.md#outoftime)
+ */
+export class OutOfTime extends /*#__PURE__*/ Data.TaggedError("OutOfTime")<Explained> {}
+
 /** Everything that ends an invocation without the workflow's consent. */
 export type Fatal =
   | NonDeterministic
@@ -411,10 +460,15 @@ export type Fatal =
   | MalformedEvent
   | InvalidPayload
   | CheckpointFailed
+  | OutOfTime
 
 /** What a fatal error ends. Only infrastructure that may recover, and events that are not ours, are worth another invocation. */
 export const scopeOf = (error: Fatal): Scope =>
-  error._tag === "CheckpointFailed" ? error.scope : error._tag === "MalformedEvent" ? "invocation" : "execution"
+  error._tag === "CheckpointFailed"
+    ? error.scope
+    : error._tag === "MalformedEvent" || error._tag === "OutOfTime"
+      ? "invocation"
+      : "execution"
 
 // ---- schema --------------------------------------------------------------------------------------------
 
@@ -448,6 +502,12 @@ const makeOperation = () => {
     classSchema(StepFailed, "StepFailed", uncovered),
     classSchema(StepInterrupted, "StepInterrupted", operation),
     classSchema(StepTimedOut, "StepTimedOut", { ...operation, timeoutMillis: Schema.Number }),
+    classSchema(DeadlineExceeded, "DeadlineExceeded", {
+      ...operation,
+      operationId: Schema.String,
+      attempt: Schema.Number,
+      elapsedMillis: Schema.Number
+    }),
     classSchema(ChildContextFailed, "ChildContextFailed", uncovered),
     classSchema(CallbackFailed, "CallbackFailed", uncovered),
     classSchema(CallbackTimedOut, "CallbackTimedOut", {

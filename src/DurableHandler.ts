@@ -96,6 +96,12 @@ export interface RunOptions {
   /** How long finalizers may take when an invocation suspends or ends, before it answers without them. Default: 250 ms. */
   readonly finalizerGrace?: Duration.Input | undefined
   /**
+   * How long before Lambda's deadline (the function's timeout) an invocation is brought to its end: attempts of steps
+   * that run are cut off and count, and it answers. Default: 5 % of the time that the invocation has, at least 500 ms,
+   * at most half of it; 0 switches it off. See `DurableError.DeadlineExceeded`.
+   */
+  readonly deadlineMargin?: Duration.Input | undefined
+  /**
    * Observers of what happens. Those of the layer (`DurablePlugin.layer`) come after them, then those that the
    * environment variable `DURABLE_EXECUTION_PLUGINS` names (in a handler).
    */
@@ -150,6 +156,14 @@ const describeExecution = (
   remainingTime: Effect.sync(() => Duration.millis(lambda?.getRemainingTimeInMillis?.() ?? MAX_LAMBDA_MILLIS)),
   lambdaContext: lambda
 })
+
+/** Who names no deadline has none. */
+const deadlineOf = (lambda: LambdaContext | undefined, input: Duration.Input | undefined) => {
+  const left = lambda?.getRemainingTimeInMillis?.()
+  if (left === undefined) return undefined
+  const wanted = input === undefined ? Math.max(left / 20, 500) : Duration.toMillis(Duration.fromInputUnsafe(input))
+  return wanted > 0 ? { left, margin: Math.min(wanted, left / 2) } : undefined
+}
 
 /** No input is `{}`, as for AWS's SDKs; a function that declares no payload takes whatever comes. */
 const decodePayload = (definition: DurableFunction.Any, input: string | undefined) => {
@@ -212,7 +226,8 @@ export const invocation = <R>(
             pace: options.pace ?? 1,
             startDelay: Duration.toMillis(Duration.fromInputUnsafe(options.startDelay ?? 50)),
             unvisited: options.unvisited ?? "fail",
-            finalizerGrace: Duration.fromInputUnsafe(options.finalizerGrace ?? 250),
+            finalizerGrace: Duration.toMillis(Duration.fromInputUnsafe(options.finalizerGrace ?? 250)),
+            deadline: deadlineOf(lambda, options.deadlineMargin),
             observer
           }
         )
@@ -268,7 +283,7 @@ const answer = (
     case "Suspended":
       return Effect.as(checkpoints.drain, { Status: "PENDING" })
     case "Fatal":
-      return outcome.error._tag === "CheckpointFailed"
+      return outcome.error._tag === "CheckpointFailed" || outcome.error._tag === "OutOfTime"
         ? Effect.fail(outcome.error)
         : Effect.andThen(checkpoints.drain, Effect.fail(outcome.error))
     case "Completed":

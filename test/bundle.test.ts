@@ -18,9 +18,10 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * 1.5 KB to find plugins (their machinery comes along with the first of them) and the level of log lines, 1 KB for
  * what batches ask of the core (the batches themselves come along with the first of them), 0.3 KB for rules of
  * order that the laws found missing, 0.1 KB for the place where cleanup hooks in (it comes along with its first use),
- * and 0.03 KB to tell a tracer which spans operations stand in.
+ * 0.03 KB to tell a tracer which spans operations stand in, and 3.3 KB (1.3 gzip) for the guard of Lambda's deadline,
+ * which every handler has.
  */
-const budget = { minified: 149, gzip: 52.6 }
+const budget = { minified: 150, gzip: 53.1 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }

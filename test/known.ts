@@ -178,7 +178,7 @@ export const javascript: ReadonlyArray<readonly [pain: string, settled: Settled]
   ],
   [
     "19 a crash loop consumes no attempts",
-    "No: at-least-once means this; AtMostOncePerRetry counts them. The deadline guard is planned."
+    "operations/deadline.test.ts > uses up its retries, and dies with DeadlineExceeded, live and on replay"
   ],
   [
     "20 durations are not validated",

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Engine from "../engine/Engine.ts"
+import { allow } from "../engine/functions.ts"
 import * as Protocol from "../Protocol.ts"
 
 // ---- shapes --------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ export interface Listener {
 /** An invocation that the process works on, or will. */
 interface Current {
   readonly requestId: string
-  readonly headers: http.OutgoingHttpHeaders
+  readonly headers: () => http.OutgoingHttpHeaders
   readonly body: string
   readonly answer: Deferred.Deferred<unknown, Engine.InvocationError>
   isHanded: boolean
@@ -132,7 +133,7 @@ export const make = Effect.fnUntraced(function* (listener: Listener): Effect.fn.
   const hand = () => {
     if (poll === undefined || current === undefined || current.isHanded) return
     current.isHanded = true
-    poll.writeHead(200, { "content-type": "application/json", ...current.headers }).end(current.body)
+    poll.writeHead(200, { "content-type": "application/json", ...current.headers() }).end(current.body)
     poll = undefined
   }
 
@@ -227,19 +228,22 @@ export const make = Effect.fnUntraced(function* (listener: Listener): Effect.fn.
     Effect.suspend(() => {
       if (broken !== undefined) return Effect.fail(broken)
       const answer = Deferred.makeUnsafe<unknown, Engine.InvocationError>()
-      const deadline = clock.currentTimeMillisUnsafe() + context.getRemainingTimeInMillis()
+      const deadline = () => {
+        allow(context, 0) // the code is loaded: its time begins
+        return clock.currentTimeMillisUnsafe() + context.getRemainingTimeInMillis()
+      }
       current = {
         requestId: context.awsRequestId,
-        headers: {
+        headers: () => ({
           "lambda-runtime-aws-request-id": context.awsRequestId,
-          "lambda-runtime-deadline-ms": String(Math.ceil(deadline)),
+          "lambda-runtime-deadline-ms": String(Math.ceil(deadline())),
           "lambda-runtime-invoked-function-arn": context.invokedFunctionArn,
           "lambda-runtime-trace-id": traceId,
           // a header holds no other characters
           ...(context.tenantId === undefined
             ? undefined
             : { "lambda-runtime-aws-tenant-id": context.tenantId.replace(/[^\x20-\x7e]/g, "?") })
-        },
+        }),
         body: JSON.stringify(event ?? null),
         answer,
         isHanded: false

@@ -6,7 +6,11 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { InvocationContext, InvocationError } from "../engine/Engine.ts"
+import { allow } from "../engine/functions.ts"
 import type { FunctionProcess } from "./FunctionProcess.ts"
+
+/** How long the code of a function may take to load, besides the function's timeout, as on Lambda. */
+const INIT_SECONDS = 10
 
 /** The processes of one function. */
 export interface Sandboxes {
@@ -57,10 +61,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     return process
   })
 
-  const take = (requestId: string) =>
+  const take = (context: InvocationContext) =>
     Effect.suspend(() => {
+      const requestId = context.awsRequestId
       let process = free.pop()
       while (process?.isAlive() === false) process = free.pop()
+      if (process === undefined) allow(context, INIT_SECONDS)
       return process === undefined
         ? Effect.tap(start, ({ pid }) => Effect.sync(() => options.invoked(pid, requestId, false)))
         : Effect.as(
@@ -71,7 +77,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
 
   const invoke: Sandboxes["invoke"] = (event, context, traceId) =>
     Effect.acquireUseRelease(
-      take(context.awsRequestId),
+      take(context),
       (process) => process.invoke(event, context, traceId),
       (process) =>
         Effect.sync(() => {

@@ -317,16 +317,29 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
   ) => {
     const { execution } = live
     const seconds = registered.options.invocationTimeoutSeconds ?? functions.MAX_INVOCATION_SECONDS
-    const deadline = timers.now() + seconds * 1000
+    // Only a limit that was asked for gets a timer: skipped time must not run into one that nobody knows of.
+    const isLimited = registered.options.invocationTimeoutSeconds !== undefined
+    let deadline = Infinity
+    let isOver = false
+    let cancel = () => {}
+    const restart = (extra: number) => {
+      if (isOver) return
+      cancel()
+      deadline = timers.now() + (seconds + extra) * 1000
+      const crash = Effect.sync(() => live.running?.crash(functions.timedOut(seconds)))
+      if (isLimited) cancel = timers.schedule(deadline, crash)
+    }
     const context = functions.makeContext({
       requestId: execution.invocation.requestId,
       name: registered.name,
       version: execution.version,
       place: settings.place,
       tenantId: execution.tenantId,
-      deadline,
+      deadline: () => deadline,
       now: timers.now
     })
+    functions.onAllow(context, restart)
+    restart(0)
     const fiber = run(
       Effect.suspend(() => registered.executor(event, context)).pipe(
         Effect.onExit((exit) => Effect.sync(() => Deferred.doneUnsafe(answer, exit))),
@@ -334,15 +347,8 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
         Effect.asVoid
       )
     )
-    // Only a limit that was asked for gets a timer: skipped time must not run into one that nobody knows of.
-    const cancel =
-      registered.options.invocationTimeoutSeconds === undefined
-        ? () => {}
-        : timers.schedule(
-            deadline,
-            Effect.sync(() => live.running?.crash(functions.timedOut(seconds)))
-          )
     return () => {
+      isOver = true
       cancel()
       fiber.interruptUnsafe()
     }

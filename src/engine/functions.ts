@@ -174,6 +174,18 @@ export const notFound = (place: Place, { name, qualifier }: FunctionReference): 
 export const executionArn = (place: Place, name: string, version: string, executionName: string, id: string): string =>
   `${functionArn(place, name, version)}/durable-execution/${executionName}/${id}`
 
+const allowances = new WeakMap<InvocationContext, (seconds: number) => void>()
+
+/**
+ * Counts the time of an invocation from now on: so many seconds, and then those of its function. For who has to start a
+ * process first: loading code is not on the function's time.
+ */
+export const allow = (context: InvocationContext, seconds: number): void => allowances.get(context)?.(seconds)
+
+/** Whose time is counted by `allow`. */
+export const onAllow = (context: InvocationContext, restart: (seconds: number) => void): void =>
+  void allowances.set(context, restart)
+
 /** The context of an invocation. `deadline` and `now` are epoch milliseconds. */
 export const makeContext = (options: {
   readonly requestId: string
@@ -181,7 +193,7 @@ export const makeContext = (options: {
   readonly version: string
   readonly place: Place
   readonly tenantId: string | undefined
-  readonly deadline: number
+  readonly deadline: () => number
   readonly now: () => number
 }): InvocationContext => ({
   awsRequestId: options.requestId,
@@ -193,7 +205,7 @@ export const makeContext = (options: {
   logStreamName: "local",
   callbackWaitsForEmptyEventLoop: false,
   ...(options.tenantId === undefined ? undefined : { tenantId: options.tenantId }),
-  getRemainingTimeInMillis: () => Math.max(options.deadline - options.now(), 0)
+  getRemainingTimeInMillis: () => Math.max(options.deadline() - options.now(), 0)
 })
 
 /** Runs a plain function once: JSON text in, JSON text out. No payload is `null`, no result too. */
@@ -205,7 +217,7 @@ export const callPlain = (
   Effect.suspend(() => {
     const limit = registered.options.invocationTimeoutSeconds
     const deadline = options.now() + (limit ?? MAX_INVOCATION_SECONDS) * 1000
-    const context = makeContext({ ...options, name: registered.name, deadline })
+    const context = makeContext({ ...options, name: registered.name, deadline: () => deadline })
     const call = registered.executor(payload === undefined ? null : JSON.parse(payload), context)
     if (limit === undefined) return call
     const orElse = () => Effect.fail(timedOut(limit))

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import * as DurableError from "../DurableError.ts"
@@ -48,7 +49,14 @@ export const awaitEnd = <E, R>(
     )
   })
 
-/** What an execution ended with. A defect over there is no defect here. */
+/** What an execution ended with, in this process a failure also where it was a defect over there. */
+export const failureOf = <E>(exit: Exit.Exit<never, E>, otherwise: () => E): E | DurableError.DeadlineExceeded =>
+  Option.getOrElse(Exit.findErrorOption(exit), () => {
+    const defect = Result.getOrUndefined(Exit.findDefect(exit))
+    return defect instanceof DurableError.DeadlineExceeded ? defect : otherwise()
+  })
+
+/** Reads what an execution ended with. A defect over there is no defect here. */
 const readFailure = (
   definition: Definition,
   executionArn: string,
@@ -71,7 +79,7 @@ const readFailure = (
     {
       onFailure: ({ reason }) =>
         Effect.fail(otherwise(definition.error.ast._tag === "Never" ? "" : ` (its data does not fit: ${reason})`)),
-      onSuccess: (exit) => Effect.fail(Option.getOrElse(Exit.findErrorOption(exit), () => otherwise()))
+      onSuccess: (exit) => Effect.fail(failureOf<unknown>(exit, otherwise))
     }
   )
 }
@@ -79,12 +87,12 @@ const readFailure = (
 /** The result of an execution that has ended, or what it failed with. */
 export const readEnd = (
   definition: Definition,
-  { DurableExecutionArn: executionArn, Error: error, Result, Status }: ExecutionDescription
+  { DurableExecutionArn: executionArn, Error: error, Result: result, Status }: ExecutionDescription
 ): Effect.Effect<unknown, unknown, any> => {
   switch (Status) {
     case "SUCCEEDED":
       return Effect.mapError(
-        payloadCodec(definition.success).decode(Result),
+        payloadCodec(definition.success).decode(result),
         (reason) =>
           new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "decode", reason })
       )

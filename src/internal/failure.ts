@@ -20,6 +20,7 @@ import {
   ChildContextFailed,
   ConditionExhausted,
   ConditionFailed,
+  DeadlineExceeded,
   InvokeFailed,
   type Operation,
   SerdesFailed,
@@ -119,6 +120,7 @@ const OPERATIONS = {
   StepFailed,
   StepInterrupted,
   StepTimedOut,
+  DeadlineExceeded,
   ChildContextFailed,
   CallbackFailed,
   CallbackTimedOut,
@@ -164,6 +166,7 @@ export const reasonOf = (cause: Cause.Cause<unknown>) =>
 
 /** A defect as `Schema.Defect` writes it: an error's name, message and cause, never its stack; else plain JSON, else text. */
 const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
+  if (defect instanceof DeadlineExceeded) return toFields(defect) as { readonly [key: string]: Schema.Json } // of numbers and texts
   if (!(defect instanceof Error)) {
     return Serdes.plainJsonFault(defect) === undefined && defect !== undefined
       ? (defect as Schema.Json)
@@ -232,6 +235,7 @@ const readOperation = (data: unknown): Operation | undefined => {
 }
 
 const readDefect = (data: unknown): unknown => {
+  if (property(data, "_tag") === "DeadlineExceeded") return readOperation(data)
   const message = property(data, "message")
   if (typeof message !== "string") return data
   const cause = property(data, "cause")

@@ -34,6 +34,16 @@ export interface Options {
   readonly schedule?: Schedule.Schedule<any, any, never, any> | undefined
 }
 
+/**
+ * The policy for an attempt that was cut off by the deadline: predicates are about the step's own failures. What they
+ * alone have limited goes by the default.
+ */
+export const withoutPredicates = (policy: Policy | undefined): Policy | undefined => {
+  if (policy === undefined || typeof policy === "function" || isSchedule(policy)) return policy
+  const { schedule, times } = policy
+  return schedule === undefined && times === undefined ? undefined : { schedule, times }
+}
+
 /** Asks a predicate of the options form, which may be an effect. */
 const holds = (f: Predicate, error: unknown): Effect.Effect<boolean, never, any> => {
   const result = f(error)

@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { CurrentExecution } from "../CurrentExecution.ts"
 import type { DurableContext } from "../DurableContext.ts"
-import { type Fatal, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
+import { DeadlineExceeded, type Fatal, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
 import {
   decoder,
@@ -326,10 +326,11 @@ const fail = (
 ): Effect.Effect<Ending, Fatal, any> =>
   Effect.gen(function* () {
     const reason = failures.reasonOf(cause)
-    const retried = reason !== undefined && (reason._tag === "Fail" || options.retryDefects === true)
+    const isCutOff = reason?._tag === "Die" && reason.defect instanceof DeadlineExceeded
+    const retried = reason !== undefined && (reason._tag === "Fail" || isCutOff || options.retryDefects === true)
     const decided = retried
       ? yield* Effect.exit(
-          retries.decide(options.retry, {
+          retries.decide(isCutOff ? retries.withoutPredicates(options.retry) : options.retry, {
             attempt: attempt.number,
             error: reason._tag === "Fail" ? reason.error : reason.defect,
             now: yield* Clock.currentTimeMillis,
@@ -339,7 +340,7 @@ const fail = (
         )
       : Exit.succeed(undefined)
     // a schedule that fails itself fails the step, with its own reason
-    const final = Exit.isSuccess(decided) ? cause : decided.cause
+    const final = Exit.isSuccess(decided) || isCutOff ? cause : decided.cause
     const error = yield* encodeError(core, op, codec, final)
     const delay = Exit.isSuccess(decided) ? decided.value : undefined
     return {

@@ -8,7 +8,13 @@ import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { CurrentExecution } from "../CurrentExecution.ts"
 import type { DurableContext } from "../DurableContext.ts"
-import { ConditionExhausted, ConditionFailed, type Fatal, type SerdesFailed } from "../DurableError.ts"
+import {
+  ConditionExhausted,
+  ConditionFailed,
+  DeadlineExceeded,
+  type Fatal,
+  type SerdesFailed
+} from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
 import {
   decoder,
@@ -154,7 +160,12 @@ const checkOf = (
         : Effect.provideContext(
             Exit.isSuccess(exit)
               ? decide(core, op, exit.value, options, codec, attempt, began)
-              : fail(core, op, codec, exit.cause),
+              : exit.cause.reasons[0]?._tag === "Die" && exit.cause.reasons[0].defect instanceof DeadlineExceeded
+                ? // it counts, and has found nothing new
+                  Effect.flatMap(readState(core, op, options, codec, attempt), (state) =>
+                    decide(core, op, state, { ...options, until: () => false }, codec, attempt, began)
+                  )
+                : fail(core, op, codec, exit.cause),
             context as Context.Context<any> // services of codecs and schedules are in the handler's layer
           )
   }

@@ -17,6 +17,11 @@ export interface Options extends DurableHandler.RunOptions {
   readonly executionName?: string | undefined
   /** The function's execution timeout. Default: none. In memory only: a deployed function has its own. */
   readonly executionTimeout?: Duration.Input | undefined
+  /**
+   * The function's timeout: how long one invocation may take, in whole seconds. Default: none, so that skipped time runs
+   * into no deadline. In memory only.
+   */
+  readonly functionTimeout?: Duration.Input | undefined
 }
 
 /** A callback that has come to exist. */

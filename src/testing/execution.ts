@@ -110,16 +110,21 @@ export const readEnd = (
     case "STOPPED":
       return Effect.fail(new DurableError.ExecutionStopped({ executionArn, message }))
     default:
-      return Effect.flatten(
-        Effect.orDie(
-          failures.decodeFailure(error, {
-            operation: definition.name,
-            schema: definition.error,
-            Wrapper: DurableError.ChildContextFailed,
-            otherwise: (type, message) => new DurableError.ExecutionFailed({ executionArn, type, message })
-          })
+      return failures
+        .decodeFailure(error, {
+          operation: definition.name,
+          schema: definition.error,
+          Wrapper: DurableError.ChildContextFailed,
+          otherwise: (type, message) => new DurableError.ExecutionFailed({ executionArn, type, message })
+        })
+        .pipe(
+          Effect.orDie,
+          Effect.flatten,
+          // as the client has it; other defects of the body are the test's
+          Effect.catchDefect((defect) =>
+            defect instanceof DurableError.DeadlineExceeded ? Effect.fail(defect) : Effect.die(defect)
+          )
         )
-      )
   }
 }
 

@@ -53,6 +53,9 @@ const STANDSTILL_MILLIS = 100
 const real = Context.get(Context.empty(), Clock.Clock)
 const millisecond = real.sleep(Duration.millis(1))
 
+const secondsOf = (input: Duration.Input | undefined): number | undefined =>
+  input === undefined ? undefined : Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(input)))
+
 const nobodyAsks = (name: string): Effect.Effect<never> =>
   Effect.die(new Error(`The execution has ended, and there is no callback "${name}" to answer.`))
 
@@ -126,7 +129,14 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
         if (virtual !== undefined) parties.set(arnOf(event), makeParty(virtual))
         // the engine stamps each request later than the one before, so no request needs to wait for its order
         const run = { ...options, pace: 0, plugins: [kit, ...(options.plugins ?? [])] }
-        return DurableHandler.invocation(definition, body, run, event, lambda)
+        if (options.functionTimeout === undefined) {
+          return DurableHandler.invocation(definition, body, { ...run, deadlineMargin: 0 }, event, lambda)
+        }
+        const invocation = DurableHandler.invocation(definition, body, run, event, lambda)
+        // its own timer comes before that of the service, whatever else time waits for
+        return virtual === undefined
+          ? invocation
+          : Effect.provideService(invocation, Clock.Clock, { ...virtual.timers.clock, sleep: virtual.sleep })
       }).pipe(
         Effect.ensuring(Effect.sync(() => invoking--)),
         Effect.mapError(Engine.fromThrown),
@@ -152,13 +162,10 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
     body: DurableHandler.AnyBody<any>,
     options: Options
   ) =>
-    engine.register(
-      name,
-      executor(definition, body, options),
-      options.executionTimeout === undefined
-        ? {}
-        : { executionTimeoutSeconds: Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(options.executionTimeout))) }
-    )
+    engine.register(name, executor(definition, body, options), {
+      executionTimeoutSeconds: secondsOf(options.executionTimeout),
+      invocationTimeoutSeconds: secondsOf(options.functionTimeout)
+    })
 
   /** What stands in for the outside runs in the engine's time, and may sleep in it. */
   const outside = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -25,6 +25,7 @@ import { Travel, travel, Trip } from "../../examples/16-parallel.ts"
 import { Broken, Gallery, gallery, Images } from "../../examples/17-map.ts"
 import { metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "../../examples/22-saga.ts"
+import { Press, Publish, publish } from "../../examples/24-deadline.ts"
 import { couriers, Deliver, deliver } from "../../examples/26-tracing.ts"
 import { layer as services } from "../../examples/order/services.ts"
 import { ProcessOrder, processOrder } from "../../examples/order/workflow.ts"
@@ -190,6 +191,12 @@ export const cases: Readonly<Record<string, Case>> = {
   }),
   "20-plugins": make(Weekly, weekly, "sales", { plugins: [metrics] }),
   "22-saga": make(Purchase, purchase, { item: "teapot", cents: 1999, city: "Atlantis" }, { layer: warehouse([]) }),
+  "24-deadline": make(Publish, publish, "news", {
+    layer: Layer.succeed(Press, {
+      preview: () => Effect.delay(Effect.succeed("a preview"), "10 seconds"),
+      publish: (article, preview) => Effect.succeed(`${article} with ${preview}`)
+    })
+  }),
   "26-tracing": make(Deliver, deliver, "p-1", {
     layer: couriers,
     plugins: [DurableTracer.make(), DurableMetrics.make()]

@@ -26,6 +26,8 @@ export interface Profile {
   readonly cbDur: number
   /** Steps take so many times longer. */
   readonly slow: number
+  /** Milliseconds after which an invocation is ended, whatever it does; 0: never. */
+  readonly deadline: number
   readonly prune: boolean
   /** Operations per page of state; 0: everything on one page. */
   readonly pageSize: number
@@ -70,6 +72,7 @@ export const profileOf = (seed: number, order: Order, over: Partial<Profile> = {
     batchUpdates: r() < 0.8 ? 250 : 2 + int(r, 5),
     startDelay: [0, 2, 50][int(r, 3)]!,
     pace: skewed ? 3 : 1,
+    deadline: r() < 0.9 ? 0 : 30 + r() * 70,
     ...over
   }
 }

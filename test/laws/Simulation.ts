@@ -12,6 +12,8 @@
  * - *batches*: items start in their order, and no more at once than may; nothing is sent for what lies in a context
  *   that has ended; reason, status and counts are what the rule says (the claims of interpret.ts);
  * - *always ends*: never PENDING with nothing pending, no hang, no refused request;
+ * - *deadlines*: no invocation that can still answer lets itself be ended by Lambda's deadline; attempts are counted, so
+ *   a step that takes longer uses up its retries;
  * - *same result*: a replay of the finished history takes the same decisions, has the same result, runs no step
  *   and writes nothing;
  * - *time*: no world is ahead of the service's clock, so no wait ends early;
@@ -80,6 +82,8 @@ interface Invocation {
   readonly n: number
   readonly epoch: number
   readonly verify: boolean
+  /** When it began. */
+  readonly began: number
   alive: boolean
   core: Core | undefined
   checkpoints: CheckpointService.Checkpoints | undefined
@@ -116,6 +120,10 @@ const BATCH = /:(batch |(map|par)[=!])/
 const isGoingOn = ({ parent, place, state }: World): boolean =>
   state === "open" || (state === "ended" && parent?.state === "open" && parent.place.parentId === place.parentId)
 
+const isOutOfTime = (failure: unknown) => (failure as { readonly _tag?: string })._tag === "OutOfTime"
+
+/** Milliseconds before its deadline that an invocation is brought to its end. */
+const MARGIN = 12
 const MAX_INVOCATIONS = 400
 const MAX_EVENTS = 300_000
 
@@ -218,6 +226,7 @@ export class Simulation {
       n: this.total.invocations,
       epoch: this.service.epoch,
       verify,
+      began: this.loop.now,
       alive: true,
       core: undefined,
       checkpoints: undefined,
@@ -260,11 +269,21 @@ export class Simulation {
       inv.core = Context.get(fiber.context as Context.Context<DurableContext>, DurableContext).core
       return this.program(env)
     })
-    const options = { order, pace: profile.pace, startDelay: profile.startDelay, unvisited: this.setting.unvisited }
+    const options = {
+      order,
+      pace: profile.pace,
+      startDelay: profile.startDelay,
+      unvisited: this.setting.unvisited,
+      deadlineMargin: MARGIN
+    }
     if (this.crashes(inv, 2)) loop.after(rand() * 30, () => this.die(inv))
+    const endsAt = loop.now + profile.deadline
+    const isLimited = profile.deadline > 0 && !verify
+    if (isLimited) loop.after(profile.deadline, () => this.kill(inv))
+    const lambda = isLimited ? { getRemainingTimeInMillis: () => Math.max(0, endsAt - loop.now) } : undefined
     loop.after(rand() < 0.5 ? 0.01 : rand() * 1.5, () => {
       if (!inv.alive) return
-      Effect.runForkWith(services)(invocation(Law, () => body, options, event, undefined)).addObserver((exit) => {
+      Effect.runForkWith(services)(invocation(Law, () => body, options, event, lambda)).addObserver((exit) => {
         if (inv.alive) this.ended(inv, exit)
       })
     })
@@ -274,6 +293,7 @@ export class Simulation {
     const { profile, seed } = this.setting
     return {
       slow: profile.slow,
+      cutsOff: profile.deadline > 0,
       rand: rng(seed * 31 + inv.n * 7919),
       log: (world, entry) => {
         // what runs in a torn-down body decides nothing any more
@@ -294,6 +314,8 @@ export class Simulation {
         const live = inv === this.current
         if (live && operation !== undefined && isTerminal(operation.Status))
           this.report(`STEP ${id} ran again after ${operation.Status}`)
+        const recorded = operation?.StepDetails?.Attempt ?? 0
+        if (live && attempt !== recorded + 1) this.report(`COUNT: attempt ${attempt} of step ${id} follows ${recorded}`)
         if (live && operation?.Status === "PENDING") this.report(`STEP ${id} began before its time`)
         if (!live) this.count("begun by a zombie", operation)
         if (this.everBegun.has(`${id}:${attempt}`)) this.count("begun again after a crash", operation)
@@ -324,7 +346,8 @@ export class Simulation {
           this.report(`a submitter was given "${callbackId}", which is no callback of its context`)
       },
       checks: (id, attempt, state) => {
-        if (state.n !== attempt - 1) this.report(`STATE ${state.n} was given to attempt ${attempt} of condition ${id}`)
+        if (profile.deadline > 0 ? state.n > attempt - 1 : state.n !== attempt - 1)
+          this.report(`STATE ${state.n} was given to attempt ${attempt} of condition ${id}`)
         const recorded = this.service.operations.get(id)?.StepDetails?.Result
         const { v } = recorded === undefined ? { v: -1 } : (JSON.parse(recorded) as { readonly v: number })
         if (inv === this.current && v !== state.v)
@@ -353,6 +376,12 @@ export class Simulation {
         if (!holds && inv.alive) this.report(`CLAIM: ${what}`)
       }
     }
+  }
+
+  /** It has been brought to its end by its deadline. */
+  private isLate({ began, verify }: Invocation): boolean {
+    const { deadline } = this.setting.profile
+    return deadline > 0 && !verify && this.loop.now >= began + deadline - MARGIN - 1
   }
 
   /** How often something happened to a kind of operation. */
@@ -384,6 +413,17 @@ export class Simulation {
     this.loop.after(this.rand() < 0.3 ? this.rand() * 0.5 : this.rand() * 10, () => this.invoke(false))
   }
 
+  /** Lambda's deadline has come. One that is answering may be late: its last request may be lost. */
+  private kill(inv: Invocation): void {
+    if (!inv.alive || inv !== this.current) return
+    if (inv.core !== undefined && !inv.core.closed)
+      return this.report("KILLED by its deadline, without having tried to end")
+    this.count("killed by its deadline", undefined)
+    this.current = undefined
+    this.bury(inv)
+    this.loop.after(this.rand() * 3, () => this.invoke(false))
+  }
+
   /** An invocation has come to an end that it did not choose. */
   private bury(inv: Invocation): void {
     inv.alive = false
@@ -395,7 +435,12 @@ export class Simulation {
     if (Exit.isFailure(exit)) {
       const failure = exit.cause.reasons[0]
       // lost beyond all resending: Lambda invokes again. Anything else is a bug.
-      if (failure?._tag === "Fail" && isLost(failure.error)) {
+      const isLate = inv.core !== undefined && this.isLate(inv)
+      if (failure?._tag === "Fail" && (isLost(failure.error) || (isLate && isOutOfTime(failure.error)))) {
+        // (these programs do nothing by themselves, so the service always has something to go on with)
+        if (isOutOfTime(failure.error) && this.loop.now < inv.began + this.setting.profile.deadline - MARGIN / 2 - 1)
+          return this.report("OUT OF TIME, while it could still record something")
+        if (isLate) this.count("out of time", undefined)
         this.current = undefined
         this.bury(inv)
         this.loop.after(this.rand() * 3, () => this.invoke(inv.verify))
@@ -502,6 +547,7 @@ export class Simulation {
       if (
         how === "suspended" &&
         !this.forgetful() &&
+        !this.isLate(inv) &&
         entries.length < known.length &&
         inv.worlds.get(key)!.state === "open"
       ) {

@@ -39,14 +39,24 @@ const random: ReadonlyArray<readonly [n: number, options: Options]> = [
   [500, { order: "markers", cleanup: true }],
   [300, { order: "markers", cleanup: true, hard: true }],
   [200, { order: "timestamps", cleanup: true }],
-  [200, { order: "log", cleanup: true }]
+  [200, { order: "log", cleanup: true }],
+  [400, { order: "markers", profile: { slow: 20, deadline: 50 } }],
+  [200, { order: "markers", hard: true, profile: { slow: 20, deadline: 50 } }],
+  [150, { order: "timestamps", profile: { slow: 20, deadline: 50 } }],
+  [150, { order: "log", profile: { slow: 600, deadline: 80 } }]
 ]
 
 describe("laws: random programs in hostile worlds run as one run", () => {
   for (const [n, options] of random) {
-    const { cleanup, hard, order, size } = options
+    const { cleanup, hard, order, profile, size } = options
+    const words = [
+      hard ? "hard" : "",
+      size ? `${size} nodes` : "",
+      cleanup ? "cleanup" : "",
+      profile ? JSON.stringify(profile) : ""
+    ]
     it(
-      `${n} programs, order ${order}${hard ? ", hard" : ""}${size ? `, ${size} nodes` : ""}${cleanup ? ", cleanup" : ""}`,
+      [`${n} programs`, `order ${order}`, ...words.filter((word) => word !== "")].join(", "),
       () => seeds(7_000_000, n, options),
       SLOW
     )
@@ -398,11 +408,7 @@ describe("laws: hazards of user programs", () => {
       Effect.onInterrupt(Effect.sleep("1 day"), () => Effect.ignore(slow("cleanup", 1)))
     )
     const program = (): Eff => Effect.raceFirst(Effect.as(lost, 2), slow("fast", 1))
-    ends(
-      simulate(program, setting({ unverified: true })),
-      "InvalidOperation",
-      "was reached in a finalizer of child context"
-    )
+    ends(simulate(program, setting({ unverified: true })), "InvalidOperation", "was reached in child context")
   })
 
   it("a masked fiber that waits for memory of a lost context must not go on durably", () => {

@@ -29,6 +29,7 @@ const OPERATION = "internal/core/operation.ts"
 const WORLD = "internal/core/world.ts"
 const CONTEXTS = "internal/core/contexts.ts"
 const QUEUE = "CheckpointService.ts"
+const DEADLINE = "internal/core/deadline.ts"
 const CALLBACK = "operations/callback.ts"
 const CONDITION = "operations/waitForCondition.ts"
 const BATCH = "operations/batch.ts"
@@ -39,6 +40,8 @@ const timestamps = ["--order", "timestamps"]
 const late = ["--profile", '{"externalLag":8}']
 const hard = ["--hard"]
 const cleanup = ["--cleanup"]
+/** Steps that take longer than an invocation may. */
+const slow = ["--profile", '{"slow":20,"deadline":50}']
 
 /** More markers at once than fit into a request. */
 const crowded = [
@@ -129,7 +132,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, "if (world.movedAt !== delivery && !unguarded) {", "if (false) {"]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
   { name: "default scheduler in the body", patches: [[OPERATION, "Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)", "context"]] },
-  { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return false\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
+  { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return this.isStopped\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
 
   // ---- contexts that are rebuilt
   { name: "a rebuilt context that had to wait keeps no outcome", quick: true, patches: [[WORLDS, "    op.outcome = outcome\n", "    if (recorded || op.place.world.parked === op.waiters.length) op.outcome = outcome\n"]] },
@@ -140,19 +143,29 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the loser of a race waits for its step's finalizers", patches: [
     [OPERATION, 'import type * as Fiber from "effect/Fiber"', 'import * as Fiber from "effect/Fiber"'],
     [OPERATION, "      leave?.()\n    })\n", "      leave?.()\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
-    [WORK, "    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      op.cancel", "    ;(op as any).fiber = fiber\n    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      op.cancel"]
+    [WORK, "    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      if (op.cancel"]
   ] },
   { name: "what a cancelled step still produces counts", patches: [[WORK, "if (!closed() && !cancelled) done(exit)", "if (!closed()) done(exit)"]] },
-  { name: "READY begins an attempt, whatever runs", args: ["--profile", '{"repeat":6}'], patches: [[WORK, "if (number <= op.attempt || op.waiters.length === 0) return", "if (op.waiters.length === 0) return"]] },
-  { name: "a lost step begins", patches: [[WORK, "if (op.launched || (op.waiters.length === 0 && op.spec.type !== \"CONTEXT\")) return", "if (op.launched) return"], [WORK, "if (number <= op.attempt || op.waiters.length === 0) return", "if (number <= op.attempt) return"]] },
+  { name: "READY begins an attempt, whatever runs", args: ["--profile", '{"repeat":6}'], patches: [[WORK, "if (number <= op.attempt || op.waiters.length === 0 || tooLate()) return", "if (op.waiters.length === 0 || tooLate()) return"]] },
+  { name: "a lost step begins", patches: [[WORK, "if (op.launched || (op.waiters.length === 0 && op.spec.type !== \"CONTEXT\")) return", "if (op.launched) return"], [WORK, "if (number <= op.attempt || op.waiters.length === 0 || tooLate()) return", "if (number <= op.attempt || tooLate()) return"]] },
   { name: "at most once: the body does not wait for its START", quick: true, patches: [[WORK, " && !(op.atMostOnce && op.record === undefined))", ")"]] },
   { name: "at most once: an interrupted attempt runs again", patches: [[WORK, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
   { name: "START of a step that exists is sent again", patches: [[WORK, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offer(op.update('START'), true)\n    if (isStep && op.record?.Status"]] },
   { name: "a lazy START is never sent", patches: [[WORK, 'else offer(op.update("START"), true)', "else void 0"], [WORK, '      offer(op.update("START"), true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
   { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
 
+  // ---- deadlines
+  { name: "no deadline is guarded", quick: true, args: slow, patches: [[DEADLINE, "left - margin", "Infinity"]] },
+  { name: "what a deadline cuts off runs again for ever", args: slow, patches: [[DEADLINE, "      hasEnded = true\n", "      if (!atMostOnce) return undefined\n"]] },
+  { name: "what a deadline cuts off is waited for", args: slow, patches: [[WORK, "      op.cancel?.() // at once", "      // at once"]] },
+  { name: "attempts begin when it is too late", args: slow, patches: [[WORK, "const tooLate = (): boolean => (left ||= expired)", "const tooLate = (): boolean => false"]] },
+  { name: "work is left, and nobody is told", args: slow, patches: [[DEADLINE, "if (!work.left() || rests()) return false", "return false"]] },
+  { name: "the rest of an earlier invocation counts as an operation", quick: true, args: slow, patches: [[CORE, " || deadline.isRest(record)", ""]] },
+  { name: "rests share an id", args: slow, patches: [[DEADLINE, "count = Math.max(count, n)", "count = 0 * n"]] },
+  { name: "at most once: what is cut off is begun again", args: slow, patches: [[DEADLINE, "!atMostOnce && hasEnded", "hasEnded"], [WORK, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
+
   // ---- callbacks, conditions, invokes
-  { name: "what exists is started again", patches: [[WORK, "    if (op.record === undefined) {\n      if (op.place", "    if (!isStep || op.record === undefined) {\n      if (op.place"]] },
+  { name: "what exists is started again", patches: [[WORK, "    if (op.record === undefined) {\n      if (isStep && tooLate", "    if (!isStep || op.record === undefined) {\n      if (isStep && tooLate"]] },
   { name: "what others complete counts as our own", args: late, patches: [[GATE, 'record.Type === "STEP" || record.Type === "CONTEXT" ? 0 : 1', "0"]] },
   { name: "a callback is given out before it exists", quick: true, patches: [[CALLBACK, 'park<string, never>(here.core, op, "created", created)', 'Effect.succeed("cb-" + op.id)']] },
   { name: "an answer that was waited for once is not given again", patches: [[CALLBACK, '? park<unknown, unknown>(core, op, "ended", answer) : halt', '&& op.waits < 2 ? park<unknown, unknown>(core, op, "ended", answer) : halt']] },

@@ -131,7 +131,7 @@ for (const nesting of ["nested", "flat"] as const) {
           )
         )
         assert.strictEqual(type, "InvalidOperation")
-        assert.match(message, /"cleanup" was reached in a finalizer of parallel-branch-0 of parallel "p"/)
+        assert.match(message, /"cleanup" was reached in parallel-branch-0 of parallel "p", in a finalizer/)
       }).pipe(Effect.provide(layerMemory))
     )
   })

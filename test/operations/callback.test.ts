@@ -470,7 +470,7 @@ describe("callback: waiting for it", () => {
       const fault = yield* Effect.flip(execution.result)
       assert.match(
         (fault as Error).message,
-        /^CALLBACK "approval" was reached in a finalizer of child context "loser" after that context had been interrupted/
+        /^CALLBACK "approval" was reached in child context "loser", in a finalizer or an uninterruptible part of it, after that context had been interrupted/
       )
     }).pipe(Effect.provide(layerSkipping))
   )

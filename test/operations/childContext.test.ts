@@ -614,7 +614,7 @@ describe("childContext: interrupted", () => {
       assert.strictEqual(fault.type, "InvalidOperation")
       assert.match(
         fault.message,
-        /^STEP "cleanup" was reached in a finalizer of child context "loser" after that context had been interrupted /
+        /^STEP "cleanup" was reached in child context "loser", in a finalizer or an uninterruptible part of it, after that context had been interrupted /
       )
       assert.include(
         fault.message,

@@ -8,6 +8,7 @@ import type * as Scheduler from "effect/Scheduler"
 export class BodyScheduler implements Scheduler.Scheduler {
   readonly executionMode = "async" as const
   private buckets: Array<[priority: number, tasks: Array<() => void>]> = []
+  private isStopped = false
   private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
 
   /** `onMove` is called for every operation of a body fiber and for every task. */
@@ -21,7 +22,13 @@ export class BodyScheduler implements Scheduler.Scheduler {
    */
   shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
     this.onMove(fiber)
-    return false
+    return this.isStopped
+  }
+
+  /** Nothing of the body runs any more: fibers stop at their next operation, for good. */
+  stop(): void {
+    this.isStopped = true
+    this.buckets = []
   }
 
   /** One dispatcher for all fibers: one order. */
@@ -35,6 +42,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
   }
 
   schedule(task: () => void, priority: number): void {
+    if (this.isStopped) return
     const { buckets } = this
     let i = 0
     while (i < buckets.length && buckets[i]![0] < priority) i++
@@ -51,7 +59,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
     while (this.buckets.length > 0) {
       const { buckets } = this
       this.buckets = []
-      for (const bucket of buckets) bucket[1].forEach((task) => task())
+      for (const bucket of buckets) bucket[1].forEach((task) => this.isStopped || task())
     }
   }
 }

@@ -22,6 +22,7 @@ import { isTerminal } from "../wire.ts"
 import { recordOf, reflects } from "../acknowledged.ts"
 import * as Alarm from "./alarm.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
+import * as Deadline from "./deadline.ts"
 import * as explain from "./explain.ts"
 import * as Gate from "./gate.ts"
 import type { Host, Options, Outcome } from "./host.ts"
@@ -98,6 +99,7 @@ export const make = (
   // the body
   let delivery = 0
   let phase: "idle" | "running" | "waiting" = "idle"
+  let moves = 0
   /** Nothing has moved since the microtask queue was last seen empty. */
   let settled = false
   let pumpSoon = false
@@ -113,6 +115,8 @@ export const make = (
   /** What to conclude from the response to the request in flight. */
   let beforeResponse = { marked: false, complete: -Infinity }
   let polls = 0
+
+  let body: Fiber.Fiber<unknown, unknown> | undefined
 
   const records = new Map<string, Protocol.Operation>()
   const gate = Gate.make(options.order, execution.startTimestamp, {
@@ -146,7 +150,18 @@ export const make = (
       phase = before
     }
   })
+  const deadline = Deadline.make(options.deadline, {
+    host,
+    work,
+    arn: execution.arn,
+    fail: (error) => fail(error),
+    offer: (update) => offer(update),
+    recordOf: (id) => records.get(id),
+    ringAt: (at) => alarm.set("deadline", at),
+    bodies: () => (body === undefined ? [] : [body, ...bodies])
+  })
   const alarm = Alarm.make(host, (isDue, now) => {
+    if (isDue("deadline")) deadline.expire(now)
     if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()
     if (isDue("poll")) look(now)
     isDue("pace")
@@ -301,7 +316,7 @@ export const make = (
 
   /** A body fiber runs or wants to run. */
   const moved = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void => {
-    if (phase !== "idle") return
+    if (phase !== "idle") return spins()
     if (closed) {
       // finalizers of a body that was torn down
       if (!scheduler.idle) host.settle(() => scheduler.drain())
@@ -323,6 +338,13 @@ export const make = (
       pumpSoon = false
       pump()
     })
+  }
+
+  /** A body that never comes to rest keeps the event loop to itself, so no timer goes off: look at the clock. */
+  const spins = (): void => {
+    if (++moves % 1_024 > 0 || closed || host.clock.currentTimeMillisUnsafe() < deadline.at) return
+    scheduler.stop()
+    deadline.fail()
   }
 
   // ---- wire -------------------------------------------------------------------------------------------
@@ -409,10 +431,13 @@ export const make = (
   const start = (fork: () => Fiber.Fiber<unknown, unknown>, done: (outcome: Outcome) => void): void => {
     report = done
     phase = "running"
-    fork().addObserver((exit) => {
+    body = fork()
+    body.addObserver((exit) => {
       bodyExit = exit
     })
     phase = "idle"
+    alarm.set("deadline", deadline.at)
+    alarm.arm()
     pump()
   }
 
@@ -425,13 +450,14 @@ export const make = (
       return
     }
     if (checkpoints.queued() > 0 || checkpoints.urgent()) return
-    for (const { op } of parked) {
-      if (!waitsForService(op)) continue
+    if (deadline.rest()) return flush()
+    if (deadline.rests() || [...parked].some(({ op }) => waitsForService(op))) {
       if (gate.unwritten.size === 0) return end({ _tag: "Suspended" })
       checkpoints.poll() // the order of what was delivered goes on record before anything can follow from it
       return flush()
     }
     // otherwise there is nothing to wait for but untracked async work of the body
+    if (deadline.isOver()) deadline.fail()
   }
 
   const fail = (error: Fatal): void => end({ _tag: "Fatal", error })
@@ -465,7 +491,7 @@ export const make = (
   }
 
   for (const record of checkpoints.operations) {
-    if (record.Type === "EXECUTION") continue
+    if (record.Type === "EXECUTION" || deadline.isRest(record)) continue
     records.set(record.Id, record)
     gate.see(record)
     visits.expect(record)

@@ -8,9 +8,9 @@ import type { Host } from "./host.ts"
 
 /**
  * `start`: a START has waited long enough for another reason to send; `pace`: a request may be sent whose
- * timestamp must be later than the last one; `poll`: time to look at the service.
+ * timestamp must be later than the last one; `poll`: time to look at the service; `deadline`: Lambda's is near.
  */
-export type Need = "start" | "pace" | "poll"
+export type Need = "start" | "pace" | "poll" | "deadline"
 
 export interface Alarm {
   /** Rings at this time of the clock (epoch milliseconds), or soon after, once armed. */
@@ -24,7 +24,8 @@ export interface Alarm {
 
 /** `ring` asks which needs are due; what it asks for is then no longer set. */
 export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolean, now: number) => void): Alarm => {
-  const needs = { start: Infinity, pace: Infinity, poll: Infinity }
+  const needs = { start: Infinity, pace: Infinity, poll: Infinity, deadline: Infinity }
+  const earliest = () => Math.min(needs.start, needs.pace, needs.poll, needs.deadline)
   let armedFor = Infinity
   let disarm: (() => void) | undefined
   let stopped = false
@@ -32,7 +33,7 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
   const arm = (): void => {
     disarm?.()
     disarm = undefined
-    armedFor = Math.min(needs.start, needs.pace, needs.poll)
+    armedFor = earliest()
     if (armedFor === Infinity || stopped) return
     const fiber = fork(clock.sleep(Duration.millis(Math.max(0, armedFor - clock.currentTimeMillisUnsafe()))))
     disarm = () => fiber.interruptUnsafe()
@@ -55,7 +56,7 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
       needs[need] = at
     },
     arm: () => {
-      if (Math.min(needs.start, needs.pace, needs.poll) < armedFor) arm()
+      if (earliest() < armedFor) arm()
     },
     clear: (need) => {
       needs[need] = Infinity

@@ -6,7 +6,7 @@ import { describeSpec, type Op, type Spec, type World } from "./world.ts"
 
 const describeRecord = (record: Protocol.Operation) => `${record.Type} "${record.Name ?? ""}" (${record.Id})`
 
-const list = (items: ReadonlyArray<string>, most = 5) =>
+export const list = (items: ReadonlyArray<string>, most = 5) =>
   items.length === 0
     ? "nothing"
     : items.slice(0, most).join(", ") + (items.length > most ? ` and ${items.length - most} more` : "")
@@ -39,9 +39,9 @@ export const inFinishedContext = (op: Op): string =>
   `Non-deterministic: ${op.place.world.title} is finished and runs again only to rebuild its result, ` +
   `but it asks for ${op}, which is not recorded. ${CHANGED}`
 
-/** A finalizer of an interrupted context wants to do durable work. */
+/** What still runs of an interrupted context, its finalizers and what cannot be interrupted, wants to do durable work. */
 export const inLostContext = (world: World, spec: Spec): string =>
-  `${describeSpec(spec)} was reached in a finalizer of ${world.title} after that context had been interrupted ` +
+  `${describeSpec(spec)} was reached in ${world.title}, in a finalizer or an uninterruptible part of it, after that context had been interrupted ` +
   "(it lost a race, timed out, or a sibling failed). What an interrupted context has seen is not recorded, so nothing " +
   "durable can follow in it. Put the cleanup around the context, for example " +
   `Durable.childContext("name", body).pipe(Effect.onInterrupt(() => Durable.step("${spec.name}", ...))).`
@@ -60,3 +60,10 @@ export const untracked = (world: World, waiting: ReadonlyArray<Op>, last: Op | u
   `The fiber that moved asked last for ${last === undefined ? "no operation" : last}. ` +
   "Which of them comes first would be left to chance, so a replay could take another way. Move the work into Durable.step " +
   `(it may use promises, timers and services freely). Last operations of ${world.title}: ${lastOf(world)}.`
+
+/** Lambda's deadline is near, and the body is at work of its own, or waits for something that nobody records. */
+export const outOfTime = (asked: ReadonlyArray<Op | undefined>): string =>
+  "Lambda's deadline is near, and the service has nothing to go on with: the workflow computes, or waits for what is no " +
+  "durable operation (a promise, Effect.never, a deadlock). " +
+  `Its fibers asked last for ${list(asked.map((op) => (op === undefined ? "no operation" : String(op))))}. ` +
+  "Move such work into Durable.step."

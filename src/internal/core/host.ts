@@ -7,6 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import type { Fatal } from "../../DurableError.ts"
 import type { Observer } from "../observer.ts"
 import type { OrderPolicy } from "./order.ts"
+import type { Op } from "./world.ts"
 
 /** How an invocation is run. */
 export interface Options {
@@ -17,6 +18,14 @@ export interface Options {
   readonly startDelay: number
   /** Recorded operations that the body does not ask for again: an error, or tolerated with a warning. */
   readonly unvisited: "fail" | "ignore"
+  /** When Lambda ends this invocation, if that is to be forestalled. */
+  readonly deadline?: Deadline | undefined
+}
+
+/** Lambda's deadline: milliseconds until it comes, and so many before that the invocation is brought to its end. */
+export interface Deadline {
+  readonly left: number
+  readonly margin: number
 }
 
 /** What the core needs of the world outside the body. */
@@ -29,6 +38,8 @@ export interface Host {
   readonly warn: (message: string) => void
   /** Observers, if there are any. */
   readonly observer: Observer | undefined
+  /** The operation that a fiber of the body asked for last, if it was one of the last of its context. For messages. */
+  readonly lastAsked: (fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
   /** Calls `f` when all microtasks have run. */
   readonly settle: (f: () => void) => void
 }

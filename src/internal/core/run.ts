@@ -3,11 +3,10 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
-import type { DurableContext } from "../../DurableContext.ts"
+import { DurableContext } from "../../DurableContext.ts"
 import type { Observer } from "../observer.ts"
 import { warn } from "../warn.ts"
 import { type Core, make as makeCore } from "./Core.ts"
@@ -33,8 +32,8 @@ export const Settle: Context.Reference<(f: () => void) => void> = Context.Refere
 )
 
 export interface RunOptions extends Options {
-  /** How long finalizers of a body that was torn down may take before the invocation answers without them. */
-  readonly finalizerGrace: Duration.Duration
+  /** Milliseconds that finalizers of a body that was torn down may take before the invocation answers without them. */
+  readonly finalizerGrace: number
   readonly observer?: Observer | undefined
 }
 
@@ -55,12 +54,20 @@ export const run = <A, E, R>(
         fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
         warn: (message) => warn(context, message),
         observer: options.observer,
+        lastAsked: (fiber) =>
+          Context.getOrUndefined(
+            fiber.context as Context.Context<DurableContext>,
+            DurableContext
+          )?.place.world.trail.findLast((op) => op.fiber === fiber),
         settle: Context.get(context, Settle)
       },
       options,
       checkpoints,
       execution
     )
+    const endsAt = clock.currentTimeMillisUnsafe() + (options.deadline?.left ?? Infinity)
+    const grace = (): number =>
+      Math.min(options.finalizerGrace, Math.max(0, endsAt - clock.currentTimeMillisUnsafe()) / 2)
     let root: Fiber.Fiber<A, E> | undefined
     const outcome = yield* Effect.callback<Outcome>((resume) => {
       core.start(
@@ -74,10 +81,10 @@ export const run = <A, E, R>(
       )
       return Effect.suspend(() => {
         core.abort()
-        return tearDown(core, root, options.finalizerGrace)
+        return tearDown(core, root, grace())
       })
     })
-    yield* tearDown(core, root, options.finalizerGrace)
+    yield* tearDown(core, root, grace())
     return outcome
   })
 
@@ -85,11 +92,7 @@ export const run = <A, E, R>(
  * Interrupts what still runs and waits a bounded time for its finalizers. Ordinary finalizers release
  * resources; durable operations reached from them do nothing any more.
  */
-const tearDown = (
-  core: Core,
-  root: Fiber.Fiber<unknown, unknown> | undefined,
-  grace: Duration.Duration
-): Effect.Effect<void> =>
+const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, grace: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     const fibers = [...core.working, ...core.bodies]
     if (root !== undefined) fibers.push(root)

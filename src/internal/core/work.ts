@@ -19,6 +19,14 @@ export interface Planned {
   readonly ending?: Ending
 }
 
+/** An attempt whose effect runs. */
+export interface Running {
+  readonly number: number
+  /** When it began, epoch milliseconds. */
+  readonly since: number
+  readonly finish: (exit: Exit.Exit<unknown, unknown>) => void
+}
+
 /** What it asks of the core. */
 export interface Surroundings {
   readonly host: Host
@@ -42,16 +50,33 @@ export interface Work {
   readonly perform: () => void
   /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
   readonly wrapUp: () => void
+  /**
+   * Lambda's deadline is near: no attempt begins any more, and those that run are interrupted, `cutOff` giving what
+   * they end with; where it gives nothing the attempt stays begun, and the next invocation runs it again. Gives
+   * their operations.
+   */
+  readonly expire: (cutOff: (op: Op, attempt: Running) => Exit.Exit<never, unknown> | undefined) => ReadonlyArray<Op>
+  /** Whether the deadline has kept something from going on that need not wait for the service. */
+  readonly left: () => boolean
+  /** How many attempts have ended. */
+  readonly ends: () => number
   /** Encodes what the body of a context ended with; `done` goes on with it. */
   readonly encode: <C extends Closing>(closing: Effect.Effect<C, Fatal>, done: (closing: C) => void) => void
 }
 
 export const make = (startDelay: number, { closed, fail, host, offer, pump }: Surroundings): Work => {
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  const attempts = new Map<Op, Running>()
   let planned: Array<Planned> = []
   let running = 0
   /** Whether there are any: most invocations have none, and worlds may be nested deep. */
   let someLost = false
+  let ends = 0
+  let expired = false
+  let left = false
+
+  /** Whether it is too late for another attempt. */
+  const tooLate = (): boolean => (left ||= expired)
 
   const take = (): Array<Planned> => {
     const items = planned
@@ -80,6 +105,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     op.launched = true
     const isStep = op.spec.type === "STEP"
     if (op.record === undefined) {
+      if (isStep && tooLate()) return
       if (op.place.world.rebuilding) {
         return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
       }
@@ -105,7 +131,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
 
   const attempt = (op: Op): void => {
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
-    if (number <= op.attempt || op.waiters.length === 0) return
+    if (number <= op.attempt || op.waiters.length === 0 || tooLate()) return
     op.attempt = number
     const status = op.record?.Status
     if (status === "READY" && !op.carriesState) {
@@ -116,17 +142,38 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   }
 
   const begin = (op: Op, interrupted: boolean): void => {
-    if (closed()) return // its START was refused, for a limit
+    if (closed() || tooLate()) return // (closed: its START was refused, for a limit)
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
     const run = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
     const { context, effect, ending } = host.observer?.attempt(op, { number, interrupted }, run) ?? run
     running++
-    follow(op, host.fork(effect, context), (exit) => {
+    const finish = (exit: Exit.Exit<unknown, unknown>): void => {
+      attempts.delete(op)
       const end = ending(exit)
       if ("Action" in end) return ended(op, end)
       follow(op, host.fork(end), (exit) => (Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit))))
-    })
+    }
+    const fiber = host.fork(effect, context)
+    if (fiber.pollUnsafe() === undefined) {
+      attempts.set(op, { number, since: host.clock.currentTimeMillisUnsafe(), finish })
+    }
+    follow(op, fiber, finish)
+  }
+
+  const expire: Work["expire"] = (cutOff) => {
+    expired = true
+    const cut = Array.from(attempts)
+    for (const [op, attempt] of cut) {
+      op.cancel?.() // at once: what ignores its interruption is not waited for
+      const exit = cutOff(op, attempt)
+      if (exit === undefined) left = true
+      else {
+        running++
+        attempt.finish(exit)
+      }
+    }
+    return cut.map(([op]) => op)
   }
 
   /** Follows a fiber that works for an attempt. What a cancelled one still produces: its place in the race is lost. */
@@ -134,22 +181,25 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     const exit = fiber.pollUnsafe()
     if (exit !== undefined) return done(exit)
     let cancelled = false
-    op.cancel = () => {
+    const cancel = () => {
       if (cancelled) return
       cancelled = true
+      attempts.delete(op)
       running-- // at once: one that ignores its interruption must not hold up a suspension
       fiber.interruptUnsafe()
     }
+    op.cancel = cancel
     fibers.add(fiber)
     fiber.addObserver((exit) => {
       fibers.delete(fiber)
-      op.cancel = undefined
+      if (op.cancel === cancel) op.cancel = undefined
       if (!closed() && !cancelled) done(exit)
     })
   }
 
   const ended = (op: Op, ending: Ending): void => {
     running--
+    ends++
     record(op, ending)
     pump()
   }
@@ -194,6 +244,9 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     wrapUp: () => {
       for (const item of take()) if (item.op.spec.type === "CONTEXT") act(item)
     },
+    expire,
+    left: () => left,
+    ends: () => ends,
     encode
   }
 }

@@ -1,0 +1,80 @@
+/**
+ * A step that is stuck, in a function with a timeout: processes are killed at it, as Lambda's sandboxes are.
+ */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { errors } from "../engine/kit.ts"
+import * as kit from "./kit.ts"
+import * as runtime from "./runtime.kit.ts"
+
+const TIMEOUT_SECONDS = 1
+
+/** Of a scaled clock: eight real seconds. */
+const EXECUTION_SECONDS = 8 / kit.second
+
+const run = (name: string) =>
+  Effect.gen(function* () {
+    const { engine, events, run } = yield* runtime.serve([
+      {
+        file: `${runtime.fixture("stuck.mjs")}#${name}`,
+        env: runtime.env,
+        timeoutSeconds: TIMEOUT_SECONDS,
+        executionTimeoutSeconds: EXECUTION_SECONDS
+      }
+    ])
+    const end = yield* run(name)
+    const history = yield* engine.history(end.DurableExecutionArn)
+    const steps = (yield* engine.operations(end.DurableExecutionArn)).filter(({ Name }) => Name === "stuck")
+    return {
+      end,
+      began: events.lines().filter((line) => line.startsWith("attempt")),
+      aborted: events.lines().filter((line) => line === "aborted").length,
+      killed: errors(history),
+      recorded: history.flatMap(({ StepFailedDetails }) => StepFailedDetails?.Error.Payload?.ErrorType ?? []),
+      step: steps[0]
+    }
+  }).pipe(Effect.scoped, Effect.provide(kit.layer({ retry: { retries: 1_000 } })))
+
+describe("a step that is stuck, in a function of one second", () => {
+  it.live(
+    "with AWS's SDK: killed, and begun again as attempt 1, until the execution times out",
+    () =>
+      Effect.gen(function* () {
+        const { began, end, killed, recorded, step } = yield* run("aws")
+        assert.strictEqual(end.Status, "TIMED_OUT")
+        assert.isAtLeast(began.length, 3)
+        assert.deepStrictEqual(new Set(began), new Set(["attempt 1"]))
+        assert.isAtLeast(killed.length, 3)
+        assert.deepStrictEqual(new Set(killed), new Set(["Sandbox.Timedout"]))
+        assert.deepStrictEqual(recorded, [])
+        assert.deepInclude(step, { Status: "STARTED" })
+        console.log(
+          `AWS's SDK: ${began.length} runs, ${killed.length} kills, ${recorded.length} failed attempts on record`
+        )
+      }),
+    60_000
+  )
+
+  it.live(
+    "with this library: three attempts, no kill, and a failure with a name",
+    () =>
+      Effect.gen(function* () {
+        const { aborted, began, end, killed, recorded, step } = yield* run("ours")
+        assert.strictEqual(end.Status, "FAILED")
+        assert.strictEqual(end.Error?.ErrorType, "DeadlineExceeded")
+        assert.match(
+          end.Error?.ErrorMessage ?? "",
+          /^Step "stuck" \([\w-]+\): attempt 3 had run for \d+ ms when Lambda's deadline came near\. Give the step a `timeout`/
+        )
+        assert.deepStrictEqual(began, ["attempt 1", "attempt 2", "attempt 3"])
+        assert.strictEqual(aborted, 3)
+        assert.deepStrictEqual(killed, [])
+        assert.deepStrictEqual(recorded, ["DeadlineExceeded", "DeadlineExceeded", "DeadlineExceeded"])
+        assert.deepInclude(step?.StepDetails, { Attempt: 3 })
+        console.log(
+          `This library: ${began.length} runs, ${killed.length} kills, ${recorded.length} failed attempts on record`
+        )
+      }),
+    60_000
+  )
+})
