@@ -460,7 +460,7 @@ describe("deadline: requests", () => {
         () => Effect.andThen(Durable.step("a", Effect.succeed(1)), Durable.step("b", takes(Effect.void, ran))),
         { ...service.handlerOptions, layer: quiet }
       )
-      setTimeout(() => held.release(), 600) // after half of the time, when nothing more begins
+      void FakeService.later(600, undefined).then(held.release) // after half of the time, when nothing more begins
       assert.deepStrictEqual(yield* invoke(service, handler, 1_000), { Status: "PENDING" })
       assert.deepStrictEqual(service.trace, [["START STEP a", "SUCCEED STEP a"], ["START WAIT rest-of-invocation"]])
       assert.deepStrictEqual(ran, [])
