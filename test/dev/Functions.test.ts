@@ -96,6 +96,17 @@ describe("Functions: durable ones", () => {
     { retry: { retries: 1_000 } }
   )
 
+  live("loading its code is not on a function's time", () =>
+    Effect.gen(function* () {
+      const { engine, run } = yield* runtime.serve([
+        { file: runtime.fixture("slow.mjs"), timeoutSeconds: 1, retries: 0 }
+      ])
+      const end = yield* run("slow")
+      assert.deepStrictEqual([end.Status, end.Result], ["SUCCEEDED", "true"])
+      assert.deepStrictEqual(errors(yield* engine.history(end.DurableExecutionArn)), [])
+    })
+  )
+
   live("one that takes too long is killed, and that is on record", () =>
     Effect.gen(function* () {
       const { engine, events, run } = yield* runtime.serve([
