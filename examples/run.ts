@@ -3,8 +3,9 @@
  *
  *     node --conditions=@effect-durable-lambda/source examples/run.ts 03-waits
  */
+import type { KeyProvider } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import { Hello, hello } from "./01-hello.ts"
 import { Buy, buy, Exchange, RateLimited } from "./02-retries.ts"
 import { Ask, ask, Survey } from "./03-waits.ts"
@@ -24,6 +25,7 @@ import { Gallery, gallery, Images } from "./17-map.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "./22-saga.ts"
 import { Press, Publish, publish } from "./24-deadline.ts"
+import { Bank as Accounting, keys, layers, Review, review } from "./25-payload-codecs.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
 
@@ -34,7 +36,12 @@ const exchange = Exchange.of({
   confirm: () => Effect.suspend(() => (confirmed++ === 0 ? Effect.fail(new RateLimited()) : Effect.void))
 })
 
-type Start = Effect.Effect<TestRunner.TestExecution<unknown, unknown>, never, TestRunner.TestRunner>
+/** The keys are for results that have encrypted fields. */
+type Start = Effect.Effect<
+  TestRunner.TestExecution<unknown, unknown, KeyProvider.KeyProvider>,
+  never,
+  TestRunner.TestRunner | KeyProvider.KeyProvider
+>
 
 const examples: Readonly<Record<string, Start>> = {
   "01-hello": TestRunner.start(Hello, hello, "Ada"),
@@ -93,6 +100,10 @@ const examples: Readonly<Record<string, Start>> = {
       publish: (article, preview) => Effect.succeed(`${article} with ${preview}`)
     }
   ),
+  "25-payload-codecs": Effect.provide(TestRunner.start(Review, review, { id: "7", iban: "DE02120300000000202051" }), [
+    layers,
+    Layer.succeed(Accounting, { bookings: () => Effect.succeed(["rent", "salary"]) })
+  ]),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),
     services
@@ -104,7 +115,7 @@ const timelineOf = (start: Start) =>
     const execution = yield* start
     yield* Effect.exit(execution.result)
     return yield* execution.timeline
-  }).pipe(Effect.provide(TestRunner.layerMemory))
+  }).pipe(Effect.provide([TestRunner.layerMemory, keys]))
 
 const wanted = process.argv[2]
 for (const [name, start] of Object.entries(examples)) {

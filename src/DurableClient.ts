@@ -129,6 +129,8 @@ export type StartError =
   | DurableError.FunctionNotFound
   | DurableError.ExecutionAlreadyStarted
   | DurableError.InvalidPayload
+  /** A service that the payload's schema uses did not do its work. */
+  | DurableError.SerdesFailed
   | DurableError.ClientFailed
 
 const call = <A, E>(f: (client: calls.Calls) => Effect.Effect<A, E>): Effect.Effect<A, E, DurableClient> =>
@@ -179,12 +181,12 @@ export const start = <
   options: StartOptions = {}
 ): Effect.Effect<Execution<SA, SE>, StartError, DurableClient | CodecServices<P>> =>
   Effect.gen(function* () {
-    const text = yield* Effect.mapError(
-      encodeInput(definition.payload, payload),
-      (reason) =>
-        new DurableError.InvalidPayload({
-          message: `The payload for "${definition.name}" is not what its definition declares: ${reason}`
-        })
+    const text = yield* Effect.mapError(encodeInput(definition.payload, payload), (fault) =>
+      typeof fault === "string"
+        ? new DurableError.InvalidPayload({
+            message: `The payload for "${definition.name}" is not what its definition declares: ${fault}`
+          })
+        : DurableError.serdesFailed(`The payload for "${definition.name}"`, "encode")(fault)
     )
     const executionName = options.name ?? (yield* randomName)
     const arn = yield* call((client) =>
@@ -437,7 +439,7 @@ export const succeed = <SA extends MaybeSchema, SE extends MaybeSchema>(
       ? Effect.succeed(value as string | undefined)
       : Effect.mapError(
           payloadCodec(callback.success).encode(value),
-          (reason) => new DurableError.SerdesFailed({ operation: described(callback), action: "encode", reason })
+          DurableError.serdesFailed(described(callback), "encode")
         ),
     (text) => call((client) => client.succeedCallback(callback.callbackId, text))
   )

@@ -369,7 +369,39 @@ export class UntrackedAsync extends /*#__PURE__*/ Data.TaggedError("UntrackedAsy
 export class InvalidOperation extends /*#__PURE__*/ Data.TaggedError("InvalidOperation")<Explained> {}
 
 /**
+ * What kept a `Serdes` layer, a key provider or a payload store from its work.
+ *
+ * - `"unavailable"`: a service did not answer, is throttled or broken; it may be well again in a moment.
+ * - `"denied"`: a service refused, for a missing permission or a disabled key.
+ * - `"missing"`: a key or a stored object is not there.
+ * - `"wrong-key"`: a key of this id is there, but is not the one that was used.
+ * - `"other-layers"`: the record was written by other layers, or in another order, or by none.
+ * - `"corrupt"`: the record is damaged, or belongs to another operation. It will never be read.
+ */
+export type PayloadProblem = "unavailable" | "denied" | "missing" | "wrong-key" | "other-layers" | "corrupt"
+
+/**
+ * What a `Serdes` layer, a key provider or a payload store fails with. In a workflow it becomes a `SerdesFailed`
+ * that names the operation. `reason` is a sentence, which says what to do.
+ * @see [Troubleshooting](../docs/troubleshooting.md#payloadfailed)
+ */
+export class PayloadFailed
+  extends /*#__PURE__*/ Data.TaggedError("PayloadFailed")<{
+    readonly problem: PayloadProblem
+    readonly reason: string
+  }>
+{
+  override get message() {
+    return this.reason
+  }
+}
+
+/**
  * A value could not be written as a payload, or a recorded payload could not be read.
+ *
+ * Ends the execution where no later invocation could do better: a value that does not fit its schema, a damaged
+ * record. With a `problem` that somebody can repair (all but `"corrupt"`) it ends the invocation only, and Lambda
+ * invokes again: nothing that is on record is lost.
  * @see [Troubleshooting](../docs/troubleshooting.md#serdesfailed)
  */
 export class SerdesFailed
@@ -377,12 +409,29 @@ export class SerdesFailed
     readonly operation: string
     readonly action: "encode" | "decode"
     readonly reason: string
+    /** What kept a `Serdes` layer from its work. Absent: it was the codec. */
+    readonly problem?: PayloadProblem | undefined
   }>
 {
   override get message() {
-    return `${this.operation}: cannot ${this.action} its payload: ${this.reason}`
+    const rest = isRepairable(this) ? " Nothing on record is lost: Lambda invokes again." : ""
+    return `${this.operation}: cannot ${this.action} its payload: ${this.reason}${rest}`
   }
 }
+
+/** Whether somebody can repair it while the execution waits. */
+export const isRepairable = ({ problem = "corrupt" }: { readonly problem?: PayloadProblem | undefined }): boolean =>
+  problem !== "corrupt"
+
+/** What a codec or a layer says, as the error of an operation. */
+export const serdesFailed =
+  (operation: string, action: "encode" | "decode") =>
+  (failed: string | PayloadFailed): SerdesFailed =>
+    new SerdesFailed(
+      typeof failed === "string"
+        ? { operation, action, reason: failed }
+        : { operation, action, reason: failed.reason, problem: failed.problem }
+    )
 
 /**
  * A payload is larger than the service records. Nothing of the update was sent.
@@ -462,11 +511,16 @@ export type Fatal =
   | CheckpointFailed
   | OutOfTime
 
-/** What a fatal error ends. Only infrastructure that may recover, and events that are not ours, are worth another invocation. */
+/**
+ * What a fatal error ends. Only infrastructure that may recover or be repaired, and events that are not ours, are worth
+ * another invocation.
+ */
 export const scopeOf = (error: Fatal): Scope =>
   error._tag === "CheckpointFailed"
     ? error.scope
-    : error._tag === "MalformedEvent" || error._tag === "OutOfTime"
+    : error._tag === "MalformedEvent" ||
+        error._tag === "OutOfTime" ||
+        (error._tag === "SerdesFailed" && isRepairable(error))
       ? "invocation"
       : "execution"
 

@@ -174,12 +174,12 @@ const decodePayload = (definition: DurableFunction.Any, input: string | undefine
       : input === "{}"
         ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
         : codec.decode(input)
-  return Effect.mapError(
-    decoded,
-    (reason) =>
-      new DurableError.InvalidPayload({
-        message: `The payload of "${definition.name}" is not what its definition declares: ${reason}`
-      })
+  return Effect.mapError(decoded, (fault) =>
+    typeof fault === "string"
+      ? new DurableError.InvalidPayload({
+          message: `The payload of "${definition.name}" is not what its definition declares: ${fault}`
+        })
+      : DurableError.serdesFailed(`The payload of "${definition.name}"`, "decode")(fault)
   )
 }
 
@@ -312,8 +312,7 @@ const succeeded = (
   Effect.gen(function* () {
     const result = yield* Effect.mapError(
       Serdes.payloadCodec(definition.success).encode(value),
-      (reason) =>
-        new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "encode", reason })
+      DurableError.serdesFailed(`The result of "${definition.name}"`, "encode")
     )
     if (result === undefined) return { Status: "SUCCEEDED" }
     if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }

@@ -3,6 +3,7 @@
  * happened, numbered from 1. The local engine writes it, tests and tools read it.
  */
 import * as Schema from "effect/Schema"
+import { readable } from "./internal/envelope.ts"
 import * as Protocol from "./Protocol.ts"
 
 const key = Schema.optionalKey
@@ -88,8 +89,11 @@ export interface Event extends Schema.Schema.Type<typeof Event> {}
 
 // ---- in words ------------------------------------------------------------------------------------------
 
-const shorten = (text: string | undefined) =>
-  text === undefined ? "" : text.length > 60 ? ` ${text.slice(0, 57)}...` : ` ${text}`
+const shorten = (payload: string | undefined) => {
+  if (payload === undefined) return ""
+  const text = readable(payload)
+  return text.length > 60 ? ` ${text.slice(0, 57)}...` : ` ${text}`
+}
 
 const failed = (error: typeof EventError.Type | undefined) =>
   [error?.Payload?.ErrorType ?? "Error", error?.Payload?.ErrorMessage]

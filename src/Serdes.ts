@@ -10,6 +10,8 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
+import { PayloadFailed } from "./DurableError.ts"
+import { ENVELOPE } from "./internal/envelope.ts"
 
 // ---- the layer --------------------------------------------------------------------------------------
 
@@ -20,17 +22,27 @@ export interface PayloadContext {
   readonly operationId: string
   /** Name of the operation. */
   readonly operation: string
+  /**
+   * What it is: the value of a step, a context or a batch, the data of an error, or the state of a `waitForCondition`
+   * (its last one is its value).
+   */
+  readonly kind: "result" | "error" | "state"
 }
 
-/** Transforms payload text on its way to the service and back. `reverse(apply(text))` must be `text`. */
+/**
+ * Transforms payload text on its way to the service and back: `decode(encode(text))` must be `text`, in the same
+ * context. A `PayloadFailed` whose problem somebody can repair ends the invocation, and Lambda invokes again; any other
+ * failure ends the execution.
+ */
 export interface Transform {
-  readonly encode: (text: string, context: PayloadContext) => Effect.Effect<string, string>
-  readonly decode: (text: string, context: PayloadContext) => Effect.Effect<string, string>
+  readonly encode: (text: string, context: PayloadContext) => Effect.Effect<string, string | PayloadFailed>
+  readonly decode: (text: string, context: PayloadContext) => Effect.Effect<string, string | PayloadFailed>
 }
 
 /**
  * What happens to the text of results and errors of operations between a codec and the wire: nothing by
- * default. Compress, encrypt or offload by providing a transform in the handler's layer. The execution's own
+ * default. Provide a transform in the handler's layer, your own or one of `SerdesStack`, which compresses, encrypts
+ * and stores elsewhere. The execution's own
  * input and output stay plain JSON, so that any client can call the function; so do the payloads of callbacks
  * and of invoked functions, which others write and read.
  */
@@ -62,17 +74,34 @@ export const text = <S extends Schema.Codec<any, string, any, any>>(schema: S): 
 export const isText = (schema: Schema.Constraint | undefined): boolean =>
   schema !== undefined && Schema.resolveAnnotations(schema as Schema.Codec<unknown>)?.[TEXT] === true
 
-/** Writes and reads one payload. `encode` may give no text: no value. Failures are readable sentences. */
+/** Why a payload could not be written or read: a readable sentence, or what a service failed with that its schema uses. */
+export type Fault = string | PayloadFailed
+
+/** Writes and reads one payload. `encode` may give no text: no value. */
 export interface PayloadCodec {
-  readonly encode: (value: unknown) => Effect.Effect<string | undefined, string, any>
-  readonly decode: (payload: string | undefined) => Effect.Effect<unknown, string, any>
+  readonly encode: (value: unknown) => Effect.Effect<string | undefined, Fault, any>
+  readonly decode: (payload: string | undefined) => Effect.Effect<unknown, Fault, any>
 }
+
+/** What is wrong with a payload that is about to be read by its codec, where no layer has had a word. */
+export const unlayered = (payload: string | undefined): PayloadFailed | undefined =>
+  payload?.startsWith(ENVELOPE) === true
+    ? new PayloadFailed({
+        problem: "other-layers",
+        reason: "it was written by Serdes layers, and there are none now. Provide them again."
+      })
+    : undefined
 
 const isNothing = (payload: string | undefined) => payload === undefined || payload === "" || payload === "null"
 
 const notJson = (payload: string) => `it is not JSON: ${payload.length > 60 ? `${payload.slice(0, 60)}…` : payload}`
 
-const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
+const fromSchema = (
+  schema: Schema.Constraint
+): {
+  readonly encode: (value: unknown) => Effect.Effect<string | undefined, string, any>
+  readonly decode: (payload: string | undefined) => Effect.Effect<unknown, string, any>
+} => {
   const codec = schema as Schema.Codec<unknown, any, any, any>
   const explain = (error: Schema.SchemaError) => error.message
   if (isText(schema)) {
@@ -102,9 +131,14 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
   }
 }
 
-/** A schema that throws has failed: thrown on, the invocation would be repeated for ever. */
-const total = <A, R>(run: () => Effect.Effect<A, string, R>): Effect.Effect<A, string, R> =>
-  Effect.catchDefect(Effect.suspend(run), (defect) => Effect.fail(`its schema died: ${String(defect)}`))
+/**
+ * A schema that throws has failed: thrown on, the invocation would be repeated for ever. One that dies of a
+ * `PayloadFailed` says so in the only way that leads past the issues of schemas.
+ */
+const total = <A, R>(run: () => Effect.Effect<A, string, R>): Effect.Effect<A, Fault, R> =>
+  Effect.catchDefect(Effect.suspend(run), (defect) =>
+    Effect.fail(defect instanceof PayloadFailed ? defect : `its schema died: ${String(defect)}`)
+  )
 
 const codecs = new WeakMap<object, PayloadCodec>()
 
@@ -175,7 +209,7 @@ const fault = (value: unknown, path: string, parents: ReadonlyArray<object>): st
 export const encodeInput = (
   schema: Schema.Constraint,
   input: unknown
-): Effect.Effect<string | undefined, string, any> => {
+): Effect.Effect<string | undefined, Fault, any> => {
   // a method: a class makes itself
   const maker = schema as { readonly makeEffect?: (input: unknown) => Effect.Effect<unknown, SchemaIssue.Issue> }
   return Effect.flatMap(

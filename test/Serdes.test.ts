@@ -83,7 +83,12 @@ describe("Serdes: the transform", () => {
         .start(Durable.step("s", Effect.succeed("x")))
         .pipe(Effect.provideService(Serdes.Serdes, transform))
       yield* execution.result
-      const context = { executionArn: execution.arn, operationId: (yield* execution.operation("s")).Id, operation: "s" }
+      const context = {
+        executionArn: execution.arn,
+        operationId: (yield* execution.operation("s")).Id,
+        operation: "s",
+        kind: "result"
+      } as const
       assert.deepStrictEqual(calls, [
         ["encode", '"x"', context],
         ["decode", '"x"'.split("").reverse().join(""), context]
@@ -216,7 +221,7 @@ describe("Serdes: codecs", () => {
       assert.strictEqual(yield* Serdes.encodeInput(Schema.Null, null), "null")
       assert.isUndefined(yield* Serdes.encodeInput(Schema.Void, undefined))
       const refused = yield* Effect.flip(Serdes.encodeInput(Item, { id: 1, at: new Date(0) }))
-      assert.match(refused, /Expected string\n {2}at \["id"\]/)
+      assert.match(String(refused), /Expected string\n {2}at \["id"\]/)
       const dying = Schema.Struct({
         id: Schema.String.pipe(Schema.withConstructorDefault(Effect.die(new Error("no id today"))))
       })
@@ -272,7 +277,7 @@ describe("Serdes: codecs", () => {
       for (const payload of [undefined, "", "null"]) {
         assert.isNull(yield* Serdes.payloadCodec(Schema.Null).decode(payload))
         const error = yield* Effect.flip(Serdes.payloadCodec(Schema.String).decode(payload))
-        assert.match(error, /^Expected string/)
+        assert.match(String(error), /^Expected string/)
       }
       assert.isUndefined(yield* Serdes.payloadCodec(Schema.Void).encode(undefined))
     })
@@ -292,9 +297,9 @@ describe("Serdes: codecs", () => {
           })
         })
       )
-      assert.match(yield* Effect.flip(Serdes.payloadCodec(Schema.Any).encode(circular)), /circular/i)
-      assert.match(yield* Effect.flip(Serdes.payloadCodec(throwing).encode("x")), /Error: encode/)
-      assert.match(yield* Effect.flip(Serdes.payloadCodec(throwing).decode('"x"')), /Error: decode/)
+      assert.match(String(yield* Effect.flip(Serdes.payloadCodec(Schema.Any).encode(circular))), /circular/i)
+      assert.match(String(yield* Effect.flip(Serdes.payloadCodec(throwing).encode("x"))), /Error: encode/)
+      assert.match(String(yield* Effect.flip(Serdes.payloadCodec(throwing).decode('"x"'))), /Error: decode/)
     })
   )
 

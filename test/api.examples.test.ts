@@ -13,9 +13,9 @@ const WITHOUT_EXAMPLE: ReadonlyArray<readonly [reason: string, names: string]> =
   [
     "what an engine, a store or a test runner is made of: for those who make their own",
     "CheckpointService.CheckpointService CheckpointService.make Serdes.isText Serdes.payloadCodec Serdes.encodeInput " +
-      "Serdes.plainJsonFault Serdes.writePlainJson Serdes.readPlainJson DurableExecutionClient.make DurableExecutionClient.fromCalls " +
+      "Serdes.plainJsonFault Serdes.writePlainJson Serdes.readPlainJson Serdes.unlayered SerdesStack.make DurableExecutionClient.make DurableExecutionClient.fromCalls " +
       "DurableHandler.invocation DurablePlugin.Plugins DurablePlugin.isDurablePlugin " +
-      "DurableLogger.levelFromEnvironment DurableLogger.CurrentLoggers DurableLogger.loggers DurableError.scopeOf DurableError.toFields " +
+      "DurableLogger.levelFromEnvironment DurableLogger.CurrentLoggers DurableLogger.loggers DurableError.scopeOf DurableError.toFields DurableError.isRepairable DurableError.serdesFailed " +
       "BatchResult.statusOf Engine.errorObject Engine.exited Engine.fromThrown Engine.timedOut Engine.defaultLimits Engine.layerClient " +
       "ExecutionStore.ExecutionStore ExecutionStore.CLIENT_TOKEN_MILLIS Timers.Timers Timers.layerSkipping Replay.table Functions.format Server.make " +
       "DurableClient.DurableClient"

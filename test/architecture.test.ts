@@ -29,9 +29,9 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [
     1,
     "ground",
-    "BatchResult DurableError Serdes internal/operationId internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/views"
+    "BatchResult DurableError Serdes Serdes* Redact KeyProvider KeyProviderKms PayloadStore* internal/awsCall internal/bytes internal/seal internal/operationId internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/views"
   ],
-  [0, "ground", "Protocol History internal/wire internal/decode"]
+  [0, "ground", "Protocol History internal/wire internal/decode internal/envelope"]
 ]
 
 /** Who may import what from outside. A module that is not listed here is free to all. */
@@ -43,7 +43,7 @@ const restricted: ReadonlyArray<readonly [specifier: RegExp, files: string, advi
   ],
   [
     /^node:/,
-    "internal/operationId DurableHandler engine/SqliteStore testing/** dev/** cli/** bin",
+    "internal/operationId internal/seal SerdesStack SerdesGzip SerdesClaimCheck PayloadStoreFiles PayloadStoreS3 DurableHandler engine/SqliteStore testing/** dev/** cli/** bin",
     "the library runs without Node's modules"
   ],
   [/^effect$/, "", 'import the module, `import * as Effect from "effect/Effect"`: bundlers cannot shake the barrel'],

@@ -109,6 +109,10 @@ export const options: Readonly<Record<string, Settled>> = {
   "configureLogger: modeAware, customLogger":
     "DurableLogger.test.ts > replayAware keeps another logger silent while replaying",
   "configureSerdes: defaultSerdes": "Serdes.test.ts > is applied to results of steps and contexts, and undone",
+  "createFileSystemSerdes: ALWAYS, OVERFLOW": "serdes/PayloadStore.test.ts > files: whole, and their owner's only",
+  "createFileSystemSerdes: paths": "serdes/PayloadStore.test.ts > by function, execution, operation, kind and content",
+  "createFileSystemSerdes: generatePreview, buildPreview":
+    "serdes/SerdesPreview.test.ts > names at any depth, paths from the top",
   "configureSerdes: defaultCallbackDeserializer": "No: each callback names its schema; raw text is the default.",
   "withRetry: retryStrategy, wrapWithRunInChildContext":
     "operations/wait.test.ts > Effect.delay, retry(Schedule), repeat(Schedule) wait durably",

@@ -77,8 +77,12 @@ const readFailure = (
       otherwise: () => otherwise()
     }),
     {
-      onFailure: ({ reason }) =>
-        Effect.fail(otherwise(definition.error.ast._tag === "Never" ? "" : ` (its data does not fit: ${reason})`)),
+      onFailure: (failed) =>
+        Effect.fail(
+          DurableError.isRepairable(failed)
+            ? failed
+            : otherwise(definition.error.ast._tag === "Never" ? "" : ` (its data does not fit: ${failed.reason})`)
+        ),
       onSuccess: (exit) => Effect.fail(failureOf<unknown>(exit, otherwise))
     }
   )
@@ -93,8 +97,7 @@ export const readEnd = (
     case "SUCCEEDED":
       return Effect.mapError(
         payloadCodec(definition.success).decode(result),
-        (reason) =>
-          new DurableError.SerdesFailed({ operation: `The result of "${definition.name}"`, action: "decode", reason })
+        DurableError.serdesFailed(`The result of "${definition.name}"`, "decode")
       )
     case "TIMED_OUT":
       return Effect.fail(

@@ -22,8 +22,10 @@ import {
   ConditionFailed,
   DeadlineExceeded,
   InvokeFailed,
+  isRepairable,
   type Operation,
-  SerdesFailed,
+  type SerdesFailed,
+  serdesFailed,
   StepFailed,
   StepInterrupted,
   StepTimedOut,
@@ -184,7 +186,7 @@ export const encodeFailure = (
   codec: FailureCodec
 ): Effect.Effect<Protocol.ErrorObject, SerdesFailed, any> => {
   const reason = reasonOf(cause)
-  const failed = (reason: string) => new SerdesFailed({ operation: codec.operation, action: "encode", reason })
+  const failed = serdesFailed(codec.operation, "encode")
   if (reason === undefined) {
     return Effect.succeed({
       ErrorType: "Interrupted",
@@ -252,7 +254,7 @@ export const decodeFailure = (
 ): Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed, any> => {
   const text = error?.ErrorData
   const data = Result.getOrUndefined(Serdes.readPlainJson(text))
-  const failed = (reason: string) => new SerdesFailed({ operation: codec.operation, action: "decode", reason })
+  const failed = serdesFailed(codec.operation, "decode")
   if (property(data, "~interrupted") === true) return Effect.succeed(Exit.interrupt())
   const defect = property(data, "~defect")
   if (defect !== undefined) {
@@ -293,15 +295,30 @@ const known = (error: Protocol.ErrorObject | undefined, note = ""): Omit<Uncover
 }
 
 /**
+ * What becomes of a text of another party that a codec cannot read: no fault of this program, unless the codec could not
+ * do its work. That must not be an answer: the next time it may read it.
+ */
+export const refused =
+  (
+    operation: string,
+    otherwise: (reason: string) => unknown
+  ): ((fault: Serdes.Fault) => Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed>) =>
+  (fault) =>
+    typeof fault !== "string" && isRepairable(fault)
+      ? Effect.fail(serdesFailed(operation, "decode")(fault))
+      : Effect.succeed(Exit.fail(otherwise(messageOf(fault))))
+
+/**
  * The failure in an error object that another party has written: an external system, or a function that was
  * invoked. What the schema reads keeps its class; `otherwise` makes an error of the rest. What cannot be read is
  * no fault of this program.
  */
 export const decodeForeign = (
+  operation: string,
   error: Protocol.ErrorObject | undefined,
   schema: Schema.Constraint | undefined,
   otherwise: (known: Omit<Uncovered, "operation">) => unknown
-): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>, never, any> => {
+): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed, any> => {
   const text = error?.ErrorData
   const data = Result.getOrUndefined(Serdes.readPlainJson(text))
   const uncovered =
@@ -314,9 +331,10 @@ export const decodeForeign = (
     property(data, "~interrupted") !== undefined
   return uncovered
     ? Exit.fail(otherwise(known(error)))
-    : Effect.match(Serdes.payloadCodec(schema).decode(text), {
-        onSuccess: Exit.fail,
-        onFailure: (reason) =>
-          Exit.fail(otherwise(known(error, ` (its data is not what the \`error\` schema accepts: ${reason})`)))
-      })
+    : Effect.catch(
+        Effect.map(Serdes.payloadCodec(schema).decode(text), Exit.fail),
+        refused(operation, (reason) =>
+          otherwise(known(error, ` (its data is not what the \`error\` schema accepts: ${reason})`))
+        )
+      )
 }

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type { DurableContext } from "../DurableContext.ts"
-import { InvokeFailed, SerdesFailed, type Uncovered } from "../DurableError.ts"
+import { InvokeFailed, type SerdesFailed, serdesFailed, type Uncovered } from "../DurableError.ts"
 import { detailsOf, halt, invalid, open, park, stepContext, withHere } from "../internal/core/operation.ts"
 import { type AnswerCodec, INVALID_RESULT, readAnswer, readFailure } from "../internal/core/outside.ts"
 import type { Decode, Op } from "../internal/core/world.ts"
@@ -140,7 +140,7 @@ const start = (
   { functionName, tenantId }: InvokeOptions
 ): Effect.Effect<Partial<Protocol.OperationUpdate>, SerdesFailed, any> =>
   Effect.mapBoth(encodeInput(schema, payload), {
-    onFailure: (reason) => new SerdesFailed({ operation: op.toString(), action: "encode", reason }),
+    onFailure: serdesFailed(op.toString(), "encode"),
     onSuccess: (text) => {
       const trace = process.env._X_AMZN_TRACE_ID
       return {
@@ -156,15 +156,15 @@ const start = (
 
 const answer =
   (context: Context.Context<never>, operation: string, { error: errorSchema, success }: AnswerCodec): Decode =>
-  (_op, record) => {
+  (op, record) => {
     const { Error: error, Result: result } = detailsOf(record)
     const failed = (known: Omit<Uncovered, "operation">) =>
       new InvokeFailed({ operation, status: record.Status as InvokeFailed["status"], ...known }) // a terminal one
     if (record.Status !== "SUCCEEDED") {
-      return readFailure(context, record.Status === "FAILED" ? errorSchema : undefined, error, failed)
+      return readFailure(op.toString(), context, record.Status === "FAILED" ? errorSchema : undefined, error, failed)
     }
     if (success === undefined) return Exit.void
-    return readAnswer(context, success, result, (reason) =>
+    return readAnswer(op.toString(), context, success, result, (reason) =>
       failed({
         type: INVALID_RESULT,
         message: `The function returned what the target's \`success\` schema does not accept: ${reason}`

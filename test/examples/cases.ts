@@ -26,6 +26,7 @@ import { Broken, Gallery, gallery, Images } from "../../examples/17-map.ts"
 import { metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "../../examples/22-saga.ts"
 import { Press, Publish, publish } from "../../examples/24-deadline.ts"
+import { Bank as Accounting, keys, layers, Review, review } from "../../examples/25-payload-codecs.ts"
 import { couriers, Deliver, deliver } from "../../examples/26-tracing.ts"
 import { layer as services } from "../../examples/order/services.ts"
 import { ProcessOrder, processOrder } from "../../examples/order/workflow.ts"
@@ -197,6 +198,19 @@ export const cases: Readonly<Record<string, Case>> = {
       publish: (article, preview) => Effect.succeed(`${article} with ${preview}`)
     })
   }),
+  "25-payload-codecs": make(
+    Review,
+    review,
+    { id: "7", iban: "DE02120300000000202051" },
+    {
+      layer: Layer.mergeAll(
+        Layer.succeed(Accounting, { bookings: () => Effect.succeed(["rent", "salary"]) }),
+        keys,
+        layers
+      ),
+      around: Effect.provide([keys, layers])
+    }
+  ),
   "26-tracing": make(Deliver, deliver, "p-1", {
     layer: couriers,
     plugins: [DurableTracer.make(), DurableMetrics.make()]

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { TestRunner } from "effect-durable-lambda/testing"
-import { DateTime, Effect, Logger, Metric, Schema } from "effect"
+import { DateTime, Effect, Layer, Logger, Metric, Schema } from "effect"
 import { Hello, hello } from "../../examples/01-hello.ts"
 import { Buy, buy, Exchange, NoSuchStock, RateLimited } from "../../examples/02-retries.ts"
 import { Ask, ask, Survey } from "../../examples/03-waits.ts"
@@ -11,6 +11,7 @@ import { Bank, Pay, pay } from "../../examples/07-idempotency.ts"
 import { Report, report } from "../../examples/08-logging.ts"
 import { Bill, bill, Invoice, layer as compressed } from "../../examples/09-payloads.ts"
 import { attempts, durations, metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
+import { Bank as Accounting, keys, layers, Review, review } from "../../examples/25-payload-codecs.ts"
 
 class Broken extends Schema.TaggedError<Broken>()("Broken", { message: Schema.String }) {}
 
@@ -139,6 +140,19 @@ describe("examples", () => {
       assert.notInclude((yield* execution.operation("number")).StepDetails?.Result ?? "", "2026/7")
     }).pipe(Effect.provide([TestRunner.layerMemory, compressed]))
   )
+
+  it.effect("25-payload-codecs", () => {
+    const bookings = Array.from({ length: 5_000 }, (_, i) => `salary ${Math.sin(i)}`)
+    const bank = Layer.succeed(Accounting, { bookings: () => Effect.succeed(bookings) })
+    return Effect.gen(function* () {
+      const execution = yield* TestRunner.start(Review, review, { id: "7", iban: "DE02120300000000202051" })
+      assert.deepStrictEqual(yield* execution.result, { id: "7", bookings: 5_000 })
+      const { StepDetails } = yield* execution.operation("statement")
+      assert.match(StepDetails?.Result ?? "", /^\{"~serdes":"gzip aes-256-gcm claim-check",.*"preview":\{"id":"7"\}/)
+      assert.match(JSON.stringify(yield* execution.history), /DE…2051 ~sealed:/)
+      assert.notInclude(JSON.stringify(yield* execution.history), "salary")
+    }).pipe(Effect.provide([TestRunner.layerMemory, bank, keys, layers]))
+  })
 
   it.effect("20-plugins", () => {
     const valueOf = <I, S>(metric: Metric.Metric<I, S>, attributes: Readonly<Record<string, string>>) =>

@@ -224,7 +224,7 @@ describe("failure: sent by others", () => {
   }> {}
   const read = (error: Protocol.ErrorObject | undefined, schema?: Schema.Constraint) =>
     Effect.suspend(() => {
-      const decoded = decodeForeign(error, schema, (known) => new Unread(known))
+      const decoded = decodeForeign("s", error, schema, (known) => new Unread(known))
       return Exit.isExit(decoded) ? Effect.succeed(decoded) : decoded
     })
   const readError = (error: Protocol.ErrorObject | undefined, schema?: Schema.Constraint) =>

@@ -3,7 +3,7 @@
  * is in them.
  */
 import { h, icon, notify, setText } from "./dom.js"
-import { kindWord, ROOT, statusWords } from "./model.js"
+import { kindWord, layered, ROOT, statusWords } from "./model.js"
 import { formatBytes, formatDuration, formatInstant } from "./scale.js"
 import { durationOf } from "./tree.js"
 
@@ -82,6 +82,21 @@ export const pretty = (/** @type {string} */ text) => {
   }
 }
 
+/** What `Serdes` layers have left readable, and the record below it. @type {(raw: string) => HTMLElement} */
+const payloadBlock = (raw) => {
+  const read = layered(raw)
+  if (read === undefined) return textBlock(raw)
+  if (read.layers === "" && read.shown !== undefined) return textBlock(read.shown)
+  const what = read.shown === undefined ? "no preview" : "preview"
+  return h(
+    "div",
+    {},
+    h("p", { class: "muted" }, `${read.layers}: ${what}, ${formatBytes(raw.length)} on record`),
+    read.shown === undefined ? undefined : textBlock(read.shown),
+    h("details", {}, h("summary", { "data-key": "record" }, "The record"), textBlock(raw))
+  )
+}
+
 /** @type {(raw: string) => HTMLElement} */
 const textBlock = (raw) => {
   const text = pretty(raw)
@@ -124,7 +139,7 @@ const errorBlock = (error) =>
       h("strong", {}, error.ErrorType ?? "Error"),
       error.ErrorMessage === undefined || error.ErrorMessage === "" ? undefined : `: ${error.ErrorMessage}`
     ),
-    error.ErrorData === undefined ? undefined : textBlock(error.ErrorData),
+    error.ErrorData === undefined ? undefined : payloadBlock(error.ErrorData),
     error.StackTrace === undefined || error.StackTrace.length === 0
       ? undefined
       : h("pre", { tabindex: 0, "aria-label": "Stack" }, error.StackTrace.join("\n"))
@@ -136,7 +151,7 @@ const dataBlock = (data) =>
     ? errorBlock(data.error)
     : data.text === undefined
       ? h("p", { class: "muted" }, data.truncated ? "Not in this history." : "Nothing.")
-      : textBlock(data.text)
+      : payloadBlock(data.text)
 
 /** @type {(title: string, data: Data | undefined, environment: Environment) => HTMLElement | undefined} */
 const dataSection = (title, data, { load }) => {

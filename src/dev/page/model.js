@@ -87,6 +87,26 @@ const dataOf = (event, details) => {
 }
 
 /**
+ * What can be read of a payload that `Serdes` layers have written, and what they are. Absent: no layers have.
+ *
+ * @param {string} text
+ * @returns {{ readonly layers: string, readonly shown: string | undefined } | undefined}
+ */
+export const layered = (text) => {
+  if (!text.startsWith('{"~serdes":"')) return undefined
+  try {
+    const { "~serdes": layers, json, preview, text: plain } = JSON.parse(text)
+    const shown = layers === "" ? json : preview
+    return {
+      layers: String(layers).split(" ").join(", "),
+      shown: typeof plain === "string" ? plain : shown === undefined ? undefined : JSON.stringify(shown)
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/**
  * @param {Operation} operation
  * @param {number} at
  * @param {Tone} tone

@@ -9,7 +9,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import { type Fatal, NonDeterministic, SerdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { plainJsonFault, readPlainJson, Serdes } from "../../Serdes.ts"
+import { plainJsonFault, readPlainJson, Serdes, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { Limits } from "../wire.ts"
 import type { Core } from "./Core.ts"
@@ -171,7 +171,7 @@ export const read = (
 ): Read | Effect.Effect<Read, Fatal> => {
   const { Error: error, Result: payload } = record.ContextDetails ?? {}
   const { Status: status } = record
-  if (status === "SUCCEEDED" && codec.success === undefined && !transforms(here)) {
+  if (status === "SUCCEEDED" && codec.success === undefined && !transforms(here) && unlayered(payload) === undefined) {
     const value = readPlainJson(payload)
     if (Result.isSuccess(value)) return { outcome: Exit.succeed(value.success), plain: { text: payload } }
   }

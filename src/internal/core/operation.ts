@@ -15,10 +15,10 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import { DurableContext } from "../../DurableContext.ts"
-import { type Fatal, InvalidOperation, SerdesFailed } from "../../DurableError.ts"
+import { type Fatal, InvalidOperation, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal, Limits } from "../wire.ts"
-import { payloadCodec, readPlainJson, Serdes, writePlainJson } from "../../Serdes.ts"
+import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, writePlainJson } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { seededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
@@ -137,18 +137,21 @@ export const transform = (
   action: "encode" | "decode",
   core: Core,
   op: Op,
-  text: string | undefined
+  text: string | undefined,
+  kind: PayloadContext["kind"] = op.carriesState ? "state" : "result"
 ): Effect.Effect<string | undefined, SerdesFailed> =>
   text === undefined
     ? Effect.succeed(text)
     : Effect.withFiber((fiber) => {
         const layer = fiber.getRef(Serdes)
-        if (layer === undefined) return Effect.succeed(text)
-        const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name }
-        return Effect.mapError(
-          layer[action](text, context),
-          (reason) =>
-            new SerdesFailed({ operation: op.toString(), action, reason: `the Serdes layer failed: ${reason}` })
+        const failed = serdesFailed(op.toString(), action)
+        if (layer === undefined) {
+          const fault = action === "decode" ? unlayered(text) : undefined
+          return fault === undefined ? Effect.succeed(text) : Effect.fail(failed(fault))
+        }
+        const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name, kind }
+        return Effect.mapError(layer[action](text, context), (reason) =>
+          failed(typeof reason === "string" ? `the Serdes layer failed: ${reason}` : reason)
         )
       })
 
@@ -161,7 +164,7 @@ export const transformError = (
 ): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed> =>
   error?.ErrorData === undefined
     ? Effect.succeed(error)
-    : Effect.map(transform(action, core, op, error.ErrorData), (data) => ({
+    : Effect.map(transform(action, core, op, error.ErrorData, "error"), (data) => ({
         ...error,
         ...(data === undefined ? undefined : { ErrorData: data })
       }))
@@ -294,16 +297,13 @@ export interface OutcomeCodec {
   readonly failure: failures.FailureCodec
 }
 
-const serdesFailed = (op: Op, action: "encode" | "decode") => (reason: string) =>
-  new SerdesFailed({ operation: op.toString(), action, reason })
-
 /** The text of a value, before the `Serdes` layer. */
 export const encodeValue = (
   op: Op,
   codec: OutcomeCodec,
   value: unknown
 ): Effect.Effect<string | undefined, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op, "encode"))
+  Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op.toString(), "encode"))
 
 /** The value of a text, after the `Serdes` layer. */
 export const decodeValue = (
@@ -311,7 +311,7 @@ export const decodeValue = (
   codec: OutcomeCodec,
   text: string | undefined
 ): Effect.Effect<unknown, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op, "decode"))
+  Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op.toString(), "decode"))
 
 /** The error object of a failure, as it is recorded. */
 export const encodeError = (
@@ -335,9 +335,10 @@ export const decoder =
       const { written } = op
       op.written = undefined
       if (written !== undefined && written.text === result) return Exit.succeed(written.value)
+      const fault = unlayered(result)
       const value = readPlainJson(result)
-      if (Result.isSuccess(value)) return Exit.succeed(value.success)
-      const failure = serdesFailed(op, "decode")(value.failure)
+      if (Result.isSuccess(value) && fault === undefined) return Exit.succeed(value.success)
+      const failure = serdesFailed(op.toString(), "decode")(fault ?? (value as Result.Failure<unknown, string>).failure)
       // suspended, because a bare Effect.fail is an Exit, which would be given to the body
       return Effect.suspend(() => Effect.fail(failure))
     }
@@ -360,7 +361,7 @@ export const encodePlain = (
 ): Result.Result<string | undefined, SerdesFailed> | undefined => {
   if (codec.success !== undefined || Context.get(context, Serdes) !== undefined) return undefined
   const text = writePlainJson(value)
-  if (Result.isFailure(text)) return Result.fail(serdesFailed(op, "encode")(text.failure))
+  if (Result.isFailure(text)) return Result.fail(serdesFailed(op.toString(), "encode")(text.failure))
   // what cannot change need not be read back (but -0 is written as 0)
   if (typeof value !== "object" && !Object.is(value, -0)) op.written = { text: text.success, value }
   return text as Result.Result<string | undefined, never>

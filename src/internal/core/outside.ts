@@ -6,7 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
-import { CallbackFailed, CallbackTimedOut, type Uncovered } from "../../DurableError.ts"
+import { CallbackFailed, CallbackTimedOut, type SerdesFailed, type Uncovered } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { payloadCodec } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
@@ -28,43 +28,45 @@ export const INVALID_RESULT = "InvalidResult"
  * expects nothing is content with anything.
  */
 export const readAnswer = (
+  operation: string,
   context: Context.Context<never>,
   schema: Schema.Constraint,
   text: string | undefined,
   refuse: (reason: string) => unknown
-): Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>> =>
+): Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, SerdesFailed> =>
   schema.ast._tag === "Void"
     ? Exit.void
     : Effect.provideContext(
-        Effect.match(payloadCodec(schema).decode(text), {
-          onSuccess: Exit.succeed,
-          onFailure: (reason) => Exit.fail(refuse(failures.messageOf(reason)))
-        }),
+        Effect.catch(
+          Effect.map(payloadCodec(schema).decode(text), (value): Exit.Exit<unknown, unknown> => Exit.succeed(value)),
+          failures.refused(operation, refuse)
+        ),
         context as Context.Context<any>
       )
 
 /** Reads a failure by a schema, whose services are in the handler's layer; `otherwise` makes an error of the rest. */
 export const readFailure = (
+  operation: string,
   context: Context.Context<never>,
   schema: Schema.Constraint | undefined,
   error: Protocol.ErrorObject | undefined,
   otherwise: (known: Omit<Uncovered, "operation">) => unknown
-): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>> => {
-  const decoded = failures.decodeForeign(error, schema, otherwise)
+): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed> => {
+  const decoded = failures.decodeForeign(operation, error, schema, otherwise)
   return Exit.isExit(decoded) ? decoded : Effect.provideContext(decoded, context as Context.Context<any>)
 }
 
 /** What the outside completed a callback with. Nothing that it can send is a fault of the program. */
 export const callbackAnswer =
   (context: Context.Context<never>, operation: string, { error: errorSchema, success }: AnswerCodec): Decode =>
-  (_op, record) => {
+  (op, record) => {
     const { Error: error, Result: result } = detailsOf(record)
     const failed = (known: Omit<Uncovered, "operation">) => new CallbackFailed({ operation, ...known })
     switch (record.Status) {
       case "SUCCEEDED":
         return success === undefined
           ? Exit.succeed(result)
-          : readAnswer(context, success, result, (reason) =>
+          : readAnswer(op.toString(), context, success, result, (reason) =>
               failed({
                 type: INVALID_RESULT,
                 message: `Callback "${operation}" was completed with what its \`success\` schema does not accept: ${reason}`
@@ -75,7 +77,7 @@ export const callbackAnswer =
           new CallbackTimedOut({ operation, kind: error?.ErrorType === "Callback.Heartbeat" ? "heartbeat" : "timeout" })
         )
       default:
-        return readFailure(context, errorSchema, error, failed)
+        return readFailure(op.toString(), context, errorSchema, error, failed)
     }
   }
 

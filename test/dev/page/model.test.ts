@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { TestRunner } from "effect-durable-lambda/testing"
 import * as Effect from "effect/Effect"
 import type * as History from "../../../src/History.ts"
-import { kindWord, readTimeline, ROOT, statusWords, visibleRows } from "../../../src/dev/page/model.js"
+import { kindWord, layered, readTimeline, ROOT, statusWords, visibleRows } from "../../../src/dev/page/model.js"
 import * as kit from "../pageKit.ts"
 
 type Event = Omit<History.Event, "EventId" | "EventTimestamp">
@@ -259,6 +259,24 @@ describe("readTimeline", () => {
       }
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
+})
+
+describe("layered", () => {
+  it("what Serdes layers have written: which, and what they have left readable", () => {
+    const cases: ReadonlyArray<readonly [payload: string, read: ReturnType<typeof layered>]> = [
+      ['{"a":1}', undefined],
+      ['{"~serdes":', undefined],
+      ['{"~serdes":"gzip","sum', undefined], // cut short by the service
+      ['{"~serdes":"","sum":"0","json":{"a":1}}', { layers: "", shown: '{"a":1}' }],
+      ['{"~serdes":"","sum":"0","text":"2026/7"}', { layers: "", shown: "2026/7" }],
+      ['{"~serdes":"gzip aes-256-gcm","sum":"0","bytes":"AA=="}', { layers: "gzip, aes-256-gcm", shown: undefined }],
+      [
+        '{"~serdes":"gzip claim-check","sum":"0","preview":{"id":7},"json":{"key":"a"}}',
+        { layers: "gzip, claim-check", shown: '{"id":7}' }
+      ]
+    ]
+    for (const [payload, read] of cases) assert.deepStrictEqual(layered(payload), read)
+  })
 })
 
 describe("visibleRows", () => {

@@ -1,0 +1,66 @@
+/**
+ * A stage of `SerdesStack` that compresses.
+ */
+import * as Effect from "effect/Effect"
+import * as zlib from "node:zlib"
+import { PayloadFailed } from "./DurableError.ts"
+import * as Bytes from "./internal/bytes.ts"
+import type { Stage } from "./SerdesStack.ts"
+
+/** Options of `gzip`. */
+export interface GzipOptions {
+  /** Payloads of more bytes are compressed. Default: 1,024; fewer are not worth it. */
+  readonly above?: number | undefined
+  /** 1 (fast) to 9 (small). Default: 6. */
+  readonly level?: number | undefined
+  /**
+   * Payloads of more bytes are left as they are, and records that would grow beyond it are refused, so that none can
+   * fill the memory. Default: 256 MiB.
+   */
+  readonly maxBytes?: number | undefined
+}
+
+const run = (
+  start: (done: (error: Error | null, result: Uint8Array) => void) => void
+): Effect.Effect<Uint8Array, Error> =>
+  Effect.callback((resume) => {
+    start((error, result) => resume(error === null ? Effect.succeed(result) : Effect.fail(error)))
+  })
+
+/**
+ * Compresses payloads over a size, on Node's threads, so that the workflow goes on meanwhile. What does not get smaller
+ * by it is left as it is.
+ *
+ * **Example** (Only what is large)
+ *
+ * ```ts
+ * import { SerdesGzip, SerdesStack } from "effect-durable-lambda"
+ *
+ * export const layer = SerdesStack.layer([SerdesGzip.gzip({ above: 10_000 })])
+ * ```
+ */
+export const gzip = ({
+  above = 1_024,
+  level = 6,
+  maxBytes = 256 * 1024 * 1024
+}: GzipOptions = {}): Effect.Effect<Stage> =>
+  Effect.succeed({
+    name: "gzip",
+    required: false,
+    encode: (data) => {
+      const bytes = Bytes.toBytes(data)
+      if (bytes.length <= above || bytes.length > maxBytes) return Effect.succeed(undefined)
+      return run((done) => zlib.gzip(bytes, { level }, done)).pipe(
+        Effect.map((compressed) => (compressed.length < bytes.length ? compressed : undefined)),
+        Effect.mapError(failed("compressed", "unavailable"))
+      )
+    },
+    decode: (data) =>
+      Effect.mapError(
+        run((done) => zlib.gunzip(Bytes.toBytes(data), { maxOutputLength: maxBytes }, done)),
+        failed("decompressed", "corrupt")
+      )
+  })
+
+const failed = (what: string, problem: "corrupt" | "unavailable") => (error: Error) =>
+  new PayloadFailed({ problem, reason: `it cannot be ${what} by the layer "gzip" (${error.message}).` })
