@@ -150,4 +150,8 @@ describe("when AWS's client is loaded", () => {
       })
     }
   }
+
+  it("the guide tells of a client that is too old, in the error's words", () => {
+    assert.include(fs.readFileSync(path.join(root, "docs/troubleshooting.md"), "utf8"), "`it is too old`")
+  })
 })
