@@ -24,6 +24,7 @@ import { Travel, travel, Trip } from "./16-parallel.ts"
 import { Gallery, gallery, Images } from "./17-map.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "./22-saga.ts"
+import { Join, join } from "./23-changes.ts"
 import { Press, Publish, publish } from "./24-deadline.ts"
 import { Bank as Accounting, keys, layers, Review, review } from "./25-payload-codecs.ts"
 import { layer as services } from "./order/services.ts"
@@ -92,6 +93,7 @@ const examples: Readonly<Record<string, Start>> = {
     }
   ),
   "20-plugins": TestRunner.start(Weekly, weekly, "sales", { plugins: [metrics] }),
+  "23-changes": TestRunner.start(Join, join, "Ada"),
   "24-deadline": Effect.provideService(
     TestRunner.start(Publish, publish, "news", { functionTimeout: "1 minute" }),
     Press,

@@ -12,8 +12,9 @@ export type {
   ResultCodecIn
 } from "./operations/batchOptions.ts"
 export { callback, type Callback, type CallbackOptions } from "./operations/callback.ts"
-export { acquireRelease, addFinalizer, scoped, withCompensation } from "./operations/cleanup.ts"
+export { added, retired } from "./operations/changes.ts"
 export { childContext, type ChildContext, type ChildContextOptions } from "./operations/childContext.ts"
+export { acquireRelease, addFinalizer, scoped, withCompensation } from "./operations/cleanup.ts"
 export { invoke, type InvokeOptions, type InvokeTarget } from "./operations/invoke.ts"
 export { type Batch, map, type MapOptions } from "./operations/map.ts"
 export {

@@ -89,8 +89,10 @@ export interface RunOptions {
    */
   readonly startDelay?: Duration.Input | undefined
   /**
-   * Recorded operations that the code no longer asks for: `"fail"` (default) ends the execution with
-   * `NonDeterministic`, `"ignore"` logs a warning and goes on.
+   * Recorded operations that the code no longer asks for, and does not declare as `Durable.retired`, or that follow
+   * something that is not declared as `Durable.added`: `"fail"` (default) ends the execution with `NonDeterministic`,
+   * `"ignore"` logs a warning and goes on, unless a name occurs more often than recorded: it would be given what another
+   * has recorded.
    */
   readonly unvisited?: "fail" | "ignore" | undefined
   /** How long finalizers may take when an invocation suspends or ends, before it answers without them. Default: 250 ms. */

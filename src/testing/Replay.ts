@@ -16,14 +16,14 @@ import { DurableContext } from "../DurableContext.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import * as DurableHandler from "../DurableHandler.ts"
 import type { Core } from "../internal/core/Core.ts"
-import type { Op } from "../internal/core/world.ts"
+import { isAdded, type Op } from "../internal/core/world.ts"
 import * as History from "../History.ts"
 import type * as Protocol from "../Protocol.ts"
 import { text } from "../Serdes.ts"
 import type { CodecServices } from "../StepServices.ts"
 import { instrument } from "./instrument.ts"
 import { type HistoryUnreadable, readEvents, rebuild, type Rebuilt, withRebuilding } from "./rebuild.ts"
-import { type Asked, describe, described, judge, type Outcome, type Ran, type Verdict } from "./verdict.ts"
+import { type Asked, describe, described, isBehind, judge, type Outcome, type Ran, type Verdict } from "./verdict.ts"
 
 export { HistoryUnreadable } from "./rebuild.ts"
 export { describe, type Row, table, type Verdict } from "./verdict.ts"
@@ -80,6 +80,7 @@ const runOver = (
     const live = yield* Deferred.make<void>()
     const asked: Array<Asked> = []
     const given: Array<string> = []
+    const retired: Array<Ran["retired"][number]> = []
     const edge = () => Deferred.doneUnsafe(live, Effect.void)
     const executionArn = options.executionArn ?? "arn:aws:lambda:::function:replayed:1/durable-execution/replay/replay"
 
@@ -105,12 +106,18 @@ const runOver = (
         open: {
           value: ((place, spec, fiber) => {
             const op = core.open(place, spec, fiber)
-            const id = op?.id
-            if (id !== undefined) {
-              asked.push({ id, spec, parentId: place.parentId, recorded: op?.record !== undefined })
+            if (op !== undefined) {
+              const { id, record } = op
+              asked.push({ id, spec, parentId: place.parentId, recorded: record !== undefined, added: isAdded(op) })
             }
             return op
           }) satisfies Core["open"]
+        },
+        retire: {
+          value: ((world, name) => {
+            retired.push({ parentId: world.place.parentId, name })
+            core.retire(world, name)
+          }) satisfies Core["retire"]
         },
         park: {
           value: ((op, event, resume, decode) =>
@@ -162,7 +169,50 @@ const runOver = (
         _tag: "Hangs"
       } satisfies Outcome as Outcome)
     ])
-    return { outcome, asked, given }
+    return { outcome, asked, given, retired }
+  })
+
+/** The record of an operation that was added, as it would be if it had been done at the end. */
+const addedRecord = ({ id, parentId, spec }: Asked, at: number): Protocol.Operation => ({
+  Id: id,
+  Type: spec.type,
+  SubType: spec.subType,
+  Name: spec.name,
+  ...(parentId === undefined ? undefined : { ParentId: parentId }),
+  Status: "SUCCEEDED",
+  StartTimestamp: at,
+  EndTimestamp: at,
+  ...(spec.type === "WAIT" ? { WaitDetails: { ScheduledEndTimestamp: at } } : undefined),
+  ...(spec.type === "CALLBACK" ? { CallbackDetails: { CallbackId: id } } : undefined)
+})
+
+/**
+ * The same over a record that has what the code says was added, as long as something on record follows: what that gives
+ * is unknown.
+ */
+const runWithAdded = (
+  definition: DurableFunction.Any,
+  body: DurableHandler.AnyBody<any>,
+  rebuilt: Rebuilt,
+  options: Options
+): Effect.Effect<Ran, never, any> =>
+  Effect.gen(function* () {
+    const operations = [...rebuilt.operations]
+    const unknown = new Set(rebuilt.unknown)
+    const known = new Set(operations.map(({ Id }) => Id))
+    for (;;) {
+      const ran = yield* runOver(definition, body, operations, unknown, options)
+      const came = ran.asked.filter((one) => one.added && !one.recorded)
+      const follows = rebuilt.end !== undefined || isBehind(operations, ran)
+      if (came.length === 0 || !follows || ran.outcome._tag !== "Live") {
+        return { ...ran, asked: ran.asked.map((one) => ({ ...one, recorded: known.has(one.id) })) }
+      }
+      const times = operations.flatMap(({ EndTimestamp = 0, StartTimestamp = 0 }) => [StartTimestamp, EndTimestamp])
+      for (const one of came) {
+        operations.push(addedRecord(one, Math.max(...times) + 1))
+        if (one.spec.type !== "WAIT") unknown.add(one.id)
+      }
+    }
   })
 
 /** A record with a payload that its history does not hold. */
@@ -198,6 +248,9 @@ const withPayload = (record: Protocol.Operation, payload: string | undefined): P
  * The body runs over the record, as it was at the end of each invocation and is at the end, up to where it would do
  * something new: executions that run now may stand at any of these places. No step runs and nothing is sent, so the services
  * of the steps are not needed; those of schemas are, and so is the `Serdes` layer if the results went through one.
+ *
+ * What the code says was added (`Durable.added`) has no outcome in the history: where something on record follows, it is
+ * taken to have succeeded and to give nothing, or what `payload` says. What it says has gone (`Durable.retired`) may be missing.
  *
  * It diverges when the code asks for other operations than are recorded, cannot read what is, ends where the execution
  * went on, goes on where it had ended, or ends with something else. What it cannot see is a step that now does something
@@ -315,7 +368,8 @@ const replayState = (
     ].filter((reading, i, all) => i === 0 || !util.isDeepStrictEqual(reading, all[i - 1]))
     let first: Verdict | undefined
     for (const reading of readings) {
-      const run = (definition: DurableFunction.Any) => runOver(definition, body, reading, rebuilt.unknown, options)
+      const run = (definition: DurableFunction.Any) =>
+        runWithAdded(definition, body, { ...rebuilt, operations: reading }, options)
       const ran = yield* run(definition)
       // a result that is made of what the history does not hold need not be one that can be written
       const verdict = judge(

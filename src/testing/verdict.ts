@@ -9,10 +9,14 @@ import type * as Protocol from "../Protocol.ts"
 import { readPlainJson } from "../Serdes.ts"
 import type { Rebuilt } from "./rebuild.ts"
 
-/** One line of the table: what is recorded, and what today's code asks for. Equal where they agree. */
+/**
+ * One line of the table: what is recorded, and what today's code asks for. Equal where they agree; where they do not, the
+ * code may have declared that.
+ */
 export interface Row {
   readonly expected: string | undefined
   readonly got: string | undefined
+  readonly declared?: "added" | "retired" | undefined
 }
 
 /** What became of a replay. */
@@ -38,6 +42,8 @@ export interface Asked {
   readonly spec: Spec
   readonly parentId: string | undefined
   readonly recorded: boolean
+  /** The code says that it came later. */
+  readonly added: boolean
 }
 
 /** How a run over a record went. */
@@ -53,6 +59,8 @@ export interface Ran {
   readonly asked: ReadonlyArray<Asked>
   /** Operations with unknown payloads that the body was given. */
   readonly given: ReadonlyArray<string>
+  /** What the code says has gone from it, by context. */
+  readonly retired: ReadonlyArray<{ readonly parentId: string | undefined; readonly name: string }>
 }
 
 /** An operation in words. */
@@ -75,28 +83,44 @@ const FATAL: ReadonlySet<string> = new Set([
 /** No operation of the body's: it records in which order completions came. */
 const isMarker = ({ Name, Type }: Protocol.Operation): boolean => Type === "STEP" && Name === MARKER_NAME
 
-const rowsOf = (operations: ReadonlyArray<Protocol.Operation>, asked: ReadonlyArray<Asked>): ReadonlyArray<Row> => {
+const rowsOf = (operations: ReadonlyArray<Protocol.Operation>, { asked, retired }: Ran): ReadonlyArray<Row> => {
   const wanted = new Map(asked.map((one) => [one.id, one]))
   const entered = new Set(asked.map(({ parentId }) => parentId))
-  const rows: Array<{ expected: string | undefined; got: string | undefined }> = []
+  const rows: Array<{ id: string; expected: string | undefined; got: string | undefined; declared?: Row["declared"] }> =
+    []
   for (const operation of operations) {
     const { Id, Name, ParentId, Type } = operation
     if (Type === "EXECUTION" || isMarker(operation)) continue
     const text = described(Type, Name)
-    if (wanted.has(Id)) rows.push({ expected: text, got: text })
+    if (wanted.has(Id)) rows.push({ id: Id, expected: text, got: text })
+    else if (retired.some(({ name, parentId }) => name === Name && parentId === ParentId)) {
+      rows.push({ id: Id, expected: text, got: undefined, declared: "retired" })
+    }
     // what is in a finished context is not asked for again
-    else if (ParentId === undefined || entered.has(ParentId)) rows.push({ expected: text, got: undefined })
+    else if (ParentId === undefined || entered.has(ParentId)) rows.push({ id: Id, expected: text, got: undefined })
   }
   const recorded = new Set(operations.map(({ Id }) => Id))
-  for (const { id, spec } of asked) {
+  let before: string | undefined
+  for (const { added, id, spec } of asked) {
+    const last = before
+    before = id
     if (recorded.has(id)) continue
     const text = described(spec.type, spec.name)
-    const gap = rows.find(({ got }) => got === undefined)
-    if (gap === undefined) rows.push({ expected: undefined, got: text })
+    const gap = rows.find(({ declared, got }) => got === undefined && declared === undefined)
+    if (added) {
+      const at = rows.findIndex((row) => row.id === last)
+      rows.splice(at + 1, 0, { id, expected: undefined, got: text, declared: "added" })
+    } else if (gap === undefined) rows.push({ id, expected: undefined, got: text })
     else gap.got = text
   }
-  return rows
+  return rows.map(({ id: _, ...row }) => row)
 }
+
+/** Whether the code has not asked for all that is on record, and does not say that the rest has gone. */
+export const isBehind = (operations: ReadonlyArray<Protocol.Operation>, ran: Ran): boolean =>
+  rowsOf(operations, { ...ran, asked: ran.asked.filter(({ recorded }) => recorded) }).some(
+    ({ declared, got }) => got === undefined && declared === undefined
+  )
 
 const sameText = (left: string | undefined, right: string | undefined): boolean => {
   if ((left ?? "") === (right ?? "")) return true
@@ -177,7 +201,7 @@ export const judge = (rebuilt: Rebuilt, ran: Ran, input: string | undefined): Ve
     ...(missing.some(isMarker) ? ["the order of completions"] : []),
     ...ran.given
   ]
-  const rows = rowsOf(rebuilt.operations, ran.asked)
+  const rows = rowsOf(rebuilt.operations, ran)
   const found = difference(rebuilt, ran)
   if ("same" in found) return { _tag: "Replays", end: found.same, rows, unknown }
   return { _tag: unknown.length > 0 ? "Unknown" : "Diverges", reason: found.reason, rows, unknown }
@@ -189,15 +213,18 @@ const MAX_ROWS = 40
 
 /** What is recorded beside what is asked for, from shortly before they differ. */
 export const table = (rows: ReadonlyArray<Row>): string => {
-  const first = rows.findIndex(({ expected, got }) => expected !== got)
+  const differs = ({ declared, expected, got }: Row) => expected !== got && declared === undefined
+  const first = rows.findIndex(differs)
   const from = Math.max(0, (first < 0 ? rows.length : first) - ROWS_BEFORE)
   const some = rows.slice(from, from + MAX_ROWS)
-  const width = Math.max("expected".length, ...some.map(({ expected }) => (expected ?? "-").length))
-  const line = (mark: string, left: string, right: string) => `${mark} ${left.padEnd(width)}  ${right}`.trimEnd()
+  const left = ({ declared, expected }: Row) => expected ?? (declared === "added" ? "(added)" : "-")
+  const right = ({ declared, got }: Row) => got ?? (declared === "retired" ? "(retired)" : "-")
+  const width = Math.max("expected".length, ...some.map((row) => left(row).length))
+  const line = (mark: string, one: string, other: string) => `${mark} ${one.padEnd(width)}  ${other}`.trimEnd()
   return [
     line(" ", "expected", "got"),
     ...(from > 0 ? [`  … ${from} more, as recorded`] : []),
-    ...some.map(({ expected, got }) => line(expected === got ? " " : "✗", expected ?? "-", got ?? "-")),
+    ...some.map((row) => line(differs(row) ? "✗" : " ", left(row), right(row))),
     ...(from + MAX_ROWS < rows.length ? [`  … ${rows.length - from - MAX_ROWS} more`] : [])
   ].join("\n")
 }

@@ -25,6 +25,7 @@ import { Travel, travel, Trip } from "../../examples/16-parallel.ts"
 import { Broken, Gallery, gallery, Images } from "../../examples/17-map.ts"
 import { metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 import { NoCourier, Purchase, purchase, Warehouse } from "../../examples/22-saga.ts"
+import { Join, join, joinLastYear } from "../../examples/23-changes.ts"
 import { Press, Publish, publish } from "../../examples/24-deadline.ts"
 import { Bank as Accounting, keys, layers, Review, review } from "../../examples/25-payload-codecs.ts"
 import { couriers, Deliver, deliver } from "../../examples/26-tracing.ts"
@@ -215,6 +216,8 @@ export const cases: Readonly<Record<string, Case>> = {
     layer: couriers,
     plugins: [DurableTracer.make(), DurableMetrics.make()]
   }),
+  // today's code goes on with what last year's has recorded
+  "23-changes": { ...make(Join, join, "Ada"), run: make(Join, joinLastYear, "Ada").run },
   order: make(
     ProcessOrder,
     processOrder,

@@ -10,6 +10,7 @@ import { Compare, compare, Quotes } from "../../examples/06-concurrency.ts"
 import { Bank, Pay, pay } from "../../examples/07-idempotency.ts"
 import { Report, report } from "../../examples/08-logging.ts"
 import { Bill, bill, Invoice, layer as compressed } from "../../examples/09-payloads.ts"
+import { Join, join, joinLastYear } from "../../examples/23-changes.ts"
 import { attempts, durations, metrics, Weekly, weekly } from "../../examples/20-plugins.ts"
 import { Bank as Accounting, keys, layers, Review, review } from "../../examples/25-payload-codecs.ts"
 
@@ -165,4 +166,16 @@ describe("examples", () => {
       assert.deepStrictEqual([waits.count, Math.round(waits.sum)], [1, 3 * 86_400])
     }).pipe(Effect.provide(TestRunner.layerMemory), Effect.provideService(Metric.MetricRegistry, new Map()))
   })
+
+  it.effect("23-changes: an execution of last year's code is finished by today's", () =>
+    Effect.gen(function* () {
+      let code = joinLastYear
+      const execution = yield* TestRunner.start(Join, (name) => code(name), "Ada")
+      yield* TestRunner.advance("10 days")
+      code = join // deployed
+      yield* TestRunner.advance("20 days")
+      assert.deepStrictEqual(yield* execution.result, { member: "Ada-1", checked: true })
+      assert.strictEqual(yield* execution.runs("member number"), 1)
+    }).pipe(Effect.provide(TestRunner.layerMemoryClock))
+  )
 })

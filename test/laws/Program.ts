@@ -82,7 +82,7 @@ export interface Batch {
 // prettier-ignore
 export type Node =
   | Step
-  | { readonly t: "sleep"; readonly s: number; readonly named: boolean }
+  | { readonly t: "sleep"; readonly s: number; readonly named: boolean; readonly k?: number }
   | { readonly t: "cb"; readonly mid: Node | null; readonly wait: Awaited } & Outside
   | { readonly t: "wfc"; readonly submit: Step } & Outside
   | Condition
@@ -110,6 +110,9 @@ export type Node =
   | { readonly t: "handoff"; readonly a: Node; readonly b: Node }
   | { readonly t: "queue"; readonly c: ReadonlyArray<Node>; readonly b: Node }
   | { readonly t: "if"; readonly c: Node; readonly a: Node; readonly b: Node }
+  // (drawn by Edits.ts only) something whose outcome nothing looks at; what is said of the code of a context
+  | { readonly t: "aside"; readonly a: Node; readonly b: Node }
+  | { readonly t: "declare"; readonly added: ReadonlyArray<string>; readonly retired: ReadonlyArray<string>; readonly b: Node }
 
 // ---- drawing -----------------------------------------------------------------------------------------
 
@@ -354,12 +357,30 @@ type Loose = { readonly [K in (typeof KEYS)[number]]?: Node | ReadonlyArray<Node
 
 const isList = (x: Node | ReadonlyArray<Node>): x is ReadonlyArray<Node> => Array.isArray(x)
 
-/** The parts of a program. */
-export const parts = (node: Node): ReadonlyArray<Node> =>
-  KEYS.flatMap((key) => {
+/** The parts of a program, and where each stands. */
+export const keyed = (node: Node): ReadonlyArray<readonly [key: string, part: Node]> =>
+  KEYS.flatMap((key): ReadonlyArray<readonly [key: string, part: Node]> => {
     const part = (node as Loose)[key]
-    return part === undefined || part === null ? [] : isList(part) ? part : [part]
+    return part === undefined || part === null
+      ? []
+      : isList(part)
+        ? part.map((one, i) => [`${key}${i}`, one] as const)
+        : [[key, part] as const]
   })
+
+/** The parts of a program. */
+export const parts = (node: Node): ReadonlyArray<Node> => keyed(node).map(([, part]) => part)
+
+/** The same program of other parts. */
+export const mapParts = (node: Node, f: (part: Node, key: string) => Node): Node => {
+  const changed = KEYS.flatMap((key) => {
+    const part = (node as Loose)[key]
+    return part === undefined || part === null
+      ? []
+      : [[key, isList(part) ? part.map((one, i) => f(one, `${key}${i}`)) : f(part, key)]]
+  })
+  return { ...node, ...Object.fromEntries(changed) } as Node
+}
 
 /** How many nodes a program has. */
 export const count = (node: Node): number => parts(node).reduce((n, part) => n + count(part), 1)

@@ -63,6 +63,8 @@ export interface Result {
   /** What the execution ended with. */
   readonly output: string | undefined
   readonly logs: Logs
+  /** How a change of the code was met, if there was one: `before it` when the execution was over by then. */
+  readonly change: "before it" | "gone on" | "diverged" | undefined
   /** How often what the world does has met which operations. */
   readonly reached: Readonly<Record<string, number>>
 }
@@ -74,12 +76,27 @@ export interface Setting {
   readonly unvisited?: "fail" | "ignore"
   /** Whether a marker is allowed at all. */
   readonly mayChoose: boolean
+  /** The code changes under the running execution. */
+  readonly change?: Change
   /** Do not replay the finished history: the program is not meant to be deterministic. */
   readonly unverified?: boolean
 }
 
+/** A program that takes the place of the one that an execution began with. */
+export interface Change {
+  readonly program: (env: Env) => Eff
+  /** The first invocation that runs it. */
+  readonly from: number
+  /** What it may do besides coming to its end: `NonDeterministic`, or that but before anything else was done. */
+  readonly may: "nothing else" | "diverge" | "diverge at once"
+  /** The name of an operation that must not be sent if it diverges. */
+  readonly secret: string | undefined
+}
+
 interface Invocation {
   readonly n: number
+  /** It runs the code that was there from the start. */
+  readonly old: boolean
   readonly epoch: number
   readonly verify: boolean
   /** When it began. */
@@ -140,6 +157,11 @@ export class Simulation {
   private error: string | undefined
   private output: string | undefined
   private verified = false
+  private isOld = true
+  private diverged = false
+  /** By the code that came later: updates sent and attempts begun. */
+  private done = 0
+  private told = false
   private readonly reached: Record<string, number> = {}
   private readonly total = { invocations: 0, crashes: 0, requests: 0, attempts: 0, markers: 0 }
 
@@ -201,6 +223,14 @@ export class Simulation {
       error: this.error,
       operations: this.service.operations.size,
       output: this.output,
+      change:
+        this.setting.change === undefined
+          ? undefined
+          : this.diverged
+            ? "diverged"
+            : this.isOld
+              ? "before it"
+              : "gone on",
       logs: this.best,
       reached: this.reached
     }
@@ -222,8 +252,15 @@ export class Simulation {
     } = this
     this.wanted = "no"
     const event = this.service.invoke("arn:law:" + seed)
+    const { change } = this.setting
+    const old = change === undefined || (this.isOld && (verify || this.total.invocations < change.from))
+    if (!old && this.isOld && change !== undefined) {
+      this.isOld = false
+      this.best.clear()
+    }
     const inv: Invocation = {
       n: this.total.invocations,
+      old,
       epoch: this.service.epoch,
       verify,
       began: this.loop.now,
@@ -267,7 +304,7 @@ export class Simulation {
     )
     const body = Effect.withFiber<number, string, Durable.Requires>((fiber) => {
       inv.core = Context.get(fiber.context as Context.Context<DurableContext>, DurableContext).core
-      return this.program(env)
+      return old ? this.program(env) : change.program(env)
     })
     const options = {
       order,
@@ -309,6 +346,7 @@ export class Simulation {
       began: (world, id, attempt, atMostOnce) => {
         if (!inv.alive) return
         this.total.attempts++
+        if (!inv.old) this.done++
         if (inv.verify) this.report(`the verifying replay ran step ${id}`)
         const operation = this.service.operations.get(id)
         const live = inv === this.current
@@ -470,6 +508,15 @@ export class Simulation {
       return
     }
     this.output = text
+    const { may, secret } = this.setting.change ?? {}
+    if (!inv.old && /"NonDeterministic"/.test(text) && may !== undefined && may !== "nothing else") {
+      this.diverged = true
+      if (may === "diverge at once" && this.done > 0)
+        this.report(`LATE after ${this.done} updates and attempts: ${text}`)
+      if (secret !== undefined && this.told) this.report(`LEAKED ${secret}: ${text}`)
+      this.verified = true
+      return
+    }
     if (
       /NonDeterministic|UntrackedAsync|InvalidOperation|SerdesFailed|PayloadTooLarge|LimitExceeded|Malformed|InvalidPayload/.test(
         text
@@ -535,6 +582,7 @@ export class Simulation {
   }
 
   private compare(inv: Invocation, how: HowEnded): void {
+    if (inv.old !== this.isOld) return // what one code decides is nothing to the other
     for (const [key, all] of inv.logs) {
       const entries = all.slice(0, this.counts(inv, key, all.length, how))
       const known = this.best.get(key) ?? []
@@ -597,6 +645,8 @@ export class Simulation {
   private sent(inv: Invocation, request: Protocol.CheckpointRequest): void {
     const { ClientToken, Updates } = request
     this.total.requests++
+    if (!inv.old) this.done += Updates.length
+    if (Updates.some(({ Name }) => Name === this.setting.change?.secret)) this.told = true
     if (inv !== this.current) for (const update of Updates) this.count("written by a zombie", update)
     if (inv.verify && Updates.length > 0) this.report(`the verifying replay wrote ${JSON.stringify(Updates)}`)
     if (inv.upon.has(ClientToken)) {
@@ -610,7 +660,8 @@ export class Simulation {
     const isHeaded = markers.every((_, i) => Updates[i]?.Name === MARKER_NAME)
     if (profile.batchUpdates === 250 && !isHeaded) this.report("a marker behind other updates of its request")
     const upon = new Map(inv.durable)
-    if (inv.checkpoints?.queued() === 0) {
+    // (closed: what was queued when a fatal error ended it, and nothing follows from that)
+    if (inv.checkpoints?.queued() === 0 && inv.core?.closed !== true) {
       for (const [key, log] of inv.logs) if (isGoingOn(inv.worlds.get(key)!)) upon.set(key, log.length)
     }
     for (const { Action, Id, Type } of Updates) {

@@ -1,4 +1,5 @@
 /** One case: a program, a world and an order, all drawn from a seed; and the search for a smaller one that fails. */
+import { edit, type Kind } from "./Edits.ts"
 import { interpret } from "./interpret.ts"
 import { type Order, type Profile, profileOf } from "./Profile.ts"
 import { count, generate, mayChoose, type Node, shrinks } from "./Program.ts"
@@ -11,6 +12,8 @@ export interface Options {
   /** With durable cleanup. */
   readonly cleanup?: boolean
   readonly size?: number | undefined
+  /** The code changes under the running execution. */
+  readonly edits?: Kind | undefined
   readonly profile?: Partial<Profile>
 }
 
@@ -20,13 +23,23 @@ export const programOf = (seed: number, { cleanup, hard, size }: Options): Node 
   return generate(r, size ?? drawn, hard, cleanup)
 }
 
-export const runCase = (seed: number, options: Options, program = programOf(seed, options)): Result =>
-  simulate(interpret(program), {
-    seed,
-    order: options.order,
-    profile: profileOf(seed, options.order, options.profile),
-    mayChoose: mayChoose(program, options.order)
+export const runCase = (seed: number, options: Options, program = programOf(seed, options)): Result => {
+  const { edits, order } = options
+  const setting = { seed, order, profile: profileOf(seed, order, options.profile) }
+  if (edits === undefined) return simulate(interpret(program), { ...setting, mayChoose: mayChoose(program, order) })
+  const r = rng(seed ^ 0x7ed17)
+  const { after, before, secret } = edit(program, edits, r)
+  return simulate(interpret(before), {
+    ...setting,
+    mayChoose: true,
+    change: {
+      program: interpret(after),
+      from: 2 + int(r, 3),
+      may: edits === "calm" ? "nothing else" : edits === "undeclared" ? "diverge at once" : "diverge",
+      secret
+    }
   })
+}
 
 export interface Failure {
   readonly seed: number

@@ -598,7 +598,10 @@ const ev = (n: Node, path: string, x: Here): Eff => {
     case "step":
       return logged("step", step(n, x))
     case "sleep":
-      return logged("sleep", Effect.as(n.named ? Durable.wait("w" + n.s, n.s * 1000) : Effect.sleep(n.s * 1000), n.s))
+      return logged(
+        "sleep",
+        Effect.as(n.named ? Durable.wait("w" + (n.k ?? n.s), n.s * 1000) : Effect.sleep(n.s * 1000), n.s)
+      )
     case "cb":
       return Effect.flatMap(callback(n), (cb) =>
         log("created " + cb.callbackId).pipe(
@@ -764,6 +767,15 @@ const ev = (n: Node, path: string, x: Here): Eff => {
         const [, consumed] = yield* Effect.all([produce, consume], conc(0))
         return sum(consumed)
       })
+    case "aside":
+      return Effect.andThen(Effect.ignore(kid(n.a, "a")), kid(n.b, "b"))
+    case "declare": {
+      const [added, retired] = [n.added, n.retired].map(([first, ...more]) => [first ?? "", ...more] as const)
+      return Effect.andThen(
+        n.added.length === 0 ? Effect.void : Durable.added(...added!),
+        Effect.andThen(n.retired.length === 0 ? Effect.void : Durable.retired(...retired!), kid(n.b, "b"))
+      )
+    }
     case "if":
       return Effect.flatMap(kid(n.c, "c"), (v) => (v % 2 === 0 ? kid(n.a, "a") : kid(n.b, "e")))
   }

@@ -540,8 +540,55 @@ describe("laws: code that changes under a running execution", () => {
     succeeds(changed(Effect.andThen(a, Effect.andThen(wait, x)), "ignore"))
     succeeds(changed(Effect.andThen(x, recorded), "ignore"))
   })
+  it("nothing comes into a context that is rebuilt", () => {
+    const odd = (body: Eff<unknown>) =>
+      Effect.as(Effect.orDie(Durable.childContext("k", Effect.as(body, new Set([1])))), 1)
+    const map = Durable.map("new", [1, 2], () => Effect.succeed(1))
+    let invocations = 0
+    const program = () =>
+      Effect.andThen(odd(invocations++ === 0 ? a : Effect.andThen(Durable.added("new"), Effect.andThen(map, a))), wait)
+    ends(
+      simulate(() => Effect.as(program(), 1), setting({ unverified: true })),
+      "NonDeterministic",
+      "to rebuild its result"
+    )
+  })
+  it("removed at the end of a context, it ends the execution before the context is recorded", () => {
+    let invocations = 0
+    const program = () =>
+      Durable.childContext("k", invocations++ === 0 ? recorded : a).pipe(Effect.orDie, Effect.andThen(x), Effect.as(1))
+    ends(simulate(program, setting({ unverified: true })), "NonDeterministic", 'expected STEP \\"b\\"')
+  })
   it("removed at the very end, it ends the execution, too", () =>
     ends(changed(Effect.andThen(a, wait)), "NonDeterministic", 'expected STEP \\"b\\"'))
+})
+
+/** Changes that are drawn, of programs that are drawn, in worlds that are drawn. */
+const changes: ReadonlyArray<readonly [n: number, options: Options, how: string]> = [
+  [400, { order: "markers", edits: "calm" }, "declared, they come to the same, and replay"],
+  [200, { order: "log", edits: "calm" }, "the same, with the whole order on record"],
+  [200, { order: "timestamps", edits: "calm" }, "the same, by the service's clock"],
+  [400, { order: "markers", edits: "partly" }, "one that is not declared is told, and never begins"],
+  [400, { order: "markers", edits: "declared" }, "declared, whatever they decide, every run is the same run"],
+  [300, { order: "markers", edits: "declared", hard: true }, "the same, hard"],
+  [400, { order: "markers", edits: "undeclared" }, "not declared, they are harmless, or told before anything is done"],
+  [300, { order: "markers", edits: "undeclared", hard: true }, "the same, hard"]
+]
+
+describe("laws: changes of random programs under running executions", () => {
+  for (const [n, options, how] of changes) {
+    it(`${n} programs, order ${options.order}: ${how}`, () => seeds(9_000_000, n, options), SLOW)
+  }
+
+  it("changes are met, and noticed", () => {
+    const met = { "before it": 0, "gone on": 0, diverged: 0 }
+    for (let seed = 1; seed <= 150; seed++) {
+      const { change } = runCase(seed, { order: "markers", edits: "undeclared" })
+      if (change !== undefined) met[change]++
+    }
+    assert.isAbove(met.diverged, 30)
+    assert.isAbove(met["gone on"], 5)
+  })
 })
 
 describe("laws: markers", () => {

@@ -7,6 +7,7 @@
  *   --size   nodes per program (2 to 15)             --hard     races, contexts and finalizers in each other
  *   --max    how many failures to make smaller (3)   --program  JSON: this one, under all seeds
  *   --cleanup  with durable cleanup
+ *   --edits  calm | partly | declared | undeclared: the code changes under the running execution
  *   --until  stop after so many failures             --counts   which operations the world has met, how often
  */
 import { parseArgs } from "node:util"
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     order: { type: "string", default: "markers" },
     profile: { type: "string", default: "{}" },
     size: { type: "string" },
+    edits: { type: "string" },
     hard: { type: "boolean", default: false },
     cleanup: { type: "boolean", default: false },
     max: { type: "string", default: "3" },
@@ -38,6 +40,7 @@ const options: Options = {
   hard: values.hard,
   cleanup: values.cleanup,
   size: values.size === undefined ? undefined : Number(values.size),
+  edits: values.edits as Options["edits"],
   profile: JSON.parse(values.profile)
 }
 const given = values.program === undefined ? undefined : (JSON.parse(values.program) as Node)
@@ -48,6 +51,7 @@ const command = (seed: number, program: Node | undefined) =>
     ...(options.hard ? ["--hard"] : []),
     ...(options.cleanup ? ["--cleanup"] : []),
     ...(options.size === undefined ? [] : [`--size ${options.size}`]),
+    ...(options.edits === undefined ? [] : [`--edits ${options.edits}`]),
     ...(values.profile === "{}" ? [] : [`--profile '${values.profile}'`]),
     ...(program === undefined ? [] : [`--program '${JSON.stringify(program)}'`])
   ].join(" ")
@@ -56,6 +60,7 @@ const started = performance.now()
 const sums: Record<string, number> = { invocations: 0, crashes: 0, requests: 0, attempts: 0, markers: 0, operations: 0 }
 const kinds: Record<string, number> = {}
 const reached: Record<string, number> = {}
+const changes: Record<string, number> = {}
 const until = Number(values.until)
 let failed = 0
 let programs = 0
@@ -65,6 +70,7 @@ for (let i = 0; i < n && failed < until; i++) {
   programs++
   const result = runCase(seed, options, given)
   for (const key of Object.keys(sums)) sums[key]! += result[key as "markers"]
+  if (result.change !== undefined) changes[result.change] = (changes[result.change] ?? 0) + 1
   for (const [key, n] of Object.entries(result.reached)) reached[key] = (reached[key] ?? 0) + n
   if (result.error !== undefined) {
     failed++
@@ -87,5 +93,7 @@ if (values.counts) {
   for (const key of Object.keys(reached).sort()) console.log(`${key.padEnd(60)} ${String(reached[key]).padStart(9)}`)
 }
 const seconds = Math.round((performance.now() - started) / 100) / 10
-console.log(JSON.stringify({ order: options.order, hard: options.hard, programs, failed, kinds, ...sums, seconds }))
+console.log(
+  JSON.stringify({ order: options.order, hard: options.hard, programs, failed, kinds, ...sums, ...changes, seconds })
+)
 process.exitCode = failed > 0 ? 1 : 0

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Durable, DurableError, DurableHandler } from "effect-durable-lambda"
+import { Durable, DurableError } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -8,7 +8,6 @@ import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
-import * as FakeService from "../wire/FakeService.ts"
 import * as kit from "./kit.ts"
 
 const { layerMemory } = TestRunner
@@ -236,173 +235,5 @@ describe("misuse: UntrackedAsync", () => {
       })
       yield* kit.sees(body, Exit.succeed("x"))
     }).pipe(Effect.provide(layerMemory))
-  )
-})
-
-// ---- code changed under a running execution ----------------------------------------------------------------
-
-const step = (name: string, value: unknown = name) => Durable.step(name, Effect.succeed(value as string))
-const wait = Durable.wait("pause", "1 second")
-const both = (...effects: ReadonlyArray<kit.Body>) => Effect.all(effects, { concurrency: "unbounded" })
-const oneByOne = (...effects: ReadonlyArray<kit.Body>) => Effect.all(effects)
-
-/** Starts with one version of the code and goes on with another. */
-const versions = (before: kit.Body, after: kit.Body, unvisited?: "fail" | "ignore") =>
-  Effect.gen(function* () {
-    const service = FakeService.make()
-    const make = (body: kit.Body) =>
-      DurableHandler.make(kit.Anything, () => body, {
-        ...service.handlerOptions,
-        ...(unvisited === undefined ? undefined : { unvisited })
-      })
-    assert.deepStrictEqual(yield* service.invoke(make(before)), { Status: "PENDING" })
-    const sent = service.requests.length
-    service.pass(1)
-    return { answer: yield* service.invoke(make(after)), sent: service.requests.slice(sent) }
-  })
-
-describe("misuse: code changed under a running execution (determinism.md section 6, named ids)", () => {
-  const v1 = oneByOne(step("a"), step("b"), wait)
-  const table: ReadonlyArray<
-    readonly [change: string, before: kit.Body, after: kit.Body, fail: RegExp | unknown, ignore: RegExp | unknown]
-  > = [
-    ["nothing", v1, v1, ["a", "b", null], ["a", "b", null]],
-    ["append", v1, oneByOne(step("a"), step("b"), wait, step("c")), ["a", "b", null, "c"], ["a", "b", null, "c"]],
-    [
-      "insert a new name in the middle",
-      v1,
-      oneByOne(step("a"), step("new"), step("b"), wait),
-      /expected STEP "b" \([\w-]+\), WAIT "pause" \([\w-]+\), got STEP "new" \(/,
-      ["a", "new", "b", null]
-    ],
-    ["remove a step", v1, oneByOne(step("a"), wait), /expected STEP "b" \([\w-]+\), got nothing/, ["a", null]],
-    [
-      "rename a step",
-      v1,
-      oneByOne(step("a"), step("B"), wait),
-      /expected STEP "b" \([\w-]+\), WAIT "pause" \([\w-]+\), got STEP "B" \(/,
-      ["a", "B", null]
-    ],
-    [
-      "turn a wait into a step",
-      oneByOne(step("a"), Durable.wait("x", "1 second")),
-      oneByOne(step("a"), step("x")),
-      /expected WAIT "x" \([\w-]+\), got STEP "x" \(/,
-      ["a", "x"]
-    ],
-    [
-      "reorder two concurrent steps",
-      oneByOne(both(step("a"), step("b")), wait),
-      oneByOne(both(step("b"), step("a")), wait),
-      [["b", "a"], null],
-      [["b", "a"], null]
-    ],
-    ["reorder two sequential steps", v1, oneByOne(step("b"), step("a"), wait), ["b", "a", null], ["b", "a", null]],
-    [
-      "sequential becomes concurrent",
-      v1,
-      oneByOne(both(step("a"), step("b")), wait),
-      [["a", "b"], null],
-      [["a", "b"], null]
-    ],
-    [
-      "concurrent becomes sequential",
-      oneByOne(both(step("a"), step("b")), wait),
-      v1,
-      ["a", "b", null],
-      ["a", "b", null]
-    ]
-  ]
-  for (const [change, before, after, ...outcomes] of table) {
-    for (const [i, unvisited] of (["fail", "ignore"] as const).entries()) {
-      it.effect(`${change}: ${unvisited}`, () =>
-        Effect.gen(function* () {
-          const { answer, sent } = yield* versions(before, after, unvisited)
-          const expected = outcomes[i]
-          if (expected instanceof RegExp) {
-            assert(answer.Status === "FAILED", JSON.stringify(answer))
-            assert.strictEqual(answer.Error?.ErrorType, "NonDeterministic")
-            assert.match(answer.Error?.ErrorMessage ?? "", /^Non-deterministic: /)
-            assert.match(answer.Error?.ErrorMessage ?? "", expected)
-            assert.match(answer.Error?.ErrorMessage ?? "", /Last operations of the workflow: /)
-            assert.match(answer.Error?.ErrorMessage ?? "", /publish versions, invoke through an alias/)
-            assert.deepStrictEqual(sent, [])
-          } else {
-            assert(answer.Status === "SUCCEEDED", JSON.stringify(answer))
-            assert.deepStrictEqual(JSON.parse(answer.Result ?? ""), expected)
-          }
-        })
-      )
-    }
-  }
-
-  it.effect("insert another step with an existing name before it: the default says what became of the old one", () =>
-    Effect.gen(function* () {
-      const { answer, sent } = yield* versions(
-        oneByOne(step("a", "old"), step("b"), wait),
-        oneByOne(step("a", "new"), step("a", "old"), step("b"), wait)
-      )
-      assert(answer.Status === "FAILED")
-      assert.match(answer.Error?.ErrorMessage ?? "", /got STEP "a" \(/)
-      assert.deepStrictEqual(sent, [])
-    })
-  )
-
-  // The new step takes the old one's result, and nothing else tells.
-  it.effect("insert another step with an existing name before it: ignore refuses it", () =>
-    Effect.gen(function* () {
-      const { answer } = yield* versions(
-        oneByOne(step("a", "old"), step("b"), wait),
-        oneByOne(step("a", "new"), step("a", "old"), step("b"), wait),
-        "ignore"
-      )
-      assert.strictEqual(answer.Status, "FAILED", JSON.stringify(answer))
-    })
-  )
-
-  it.effect("the last five operations are shown, and long lists are cut", () =>
-    Effect.gen(function* () {
-      const names = Array.from({ length: 12 }, (_, i) => `s${i}`)
-      const { answer } = yield* versions(
-        oneByOne(...names.map((name) => step(name)), wait),
-        oneByOne(...names.slice(0, 6).map((name) => step(name)), step("other"))
-      )
-      assert(answer.Status === "FAILED")
-      const message = answer.Error?.ErrorMessage ?? ""
-      assert.match(message, /expected STEP "s6" .* and 2 more, got STEP "other"/)
-      assert.match(message, /Last operations of the workflow: STEP "s2" .*STEP "s5" .*STEP "other"/)
-      assert.notMatch(message.slice(message.indexOf("Last operations")), /"s1"/)
-    })
-  )
-
-  it.effect("in an unfinished context the check is the same", () =>
-    Effect.gen(function* () {
-      const { answer } = yield* versions(
-        Durable.childContext("c", oneByOne(step("a"), step("b"), wait)),
-        Durable.childContext("c", oneByOne(step("a"), step("B"), wait))
-      )
-      assert(answer.Status === "FAILED")
-      assert.match(answer.Error?.ErrorMessage ?? "", /expected STEP "b" .*got STEP "B"/)
-    })
-  )
-
-  it.effect("a finished context may change inside", () =>
-    Effect.gen(function* () {
-      const { answer } = yield* versions(
-        oneByOne(Durable.childContext("c", step("a")), wait),
-        oneByOne(Durable.childContext("c", step("other")), wait)
-      )
-      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: '["a",null]' })
-    })
-  )
-
-  it.effect("durations and payloads may change", () =>
-    Effect.gen(function* () {
-      const { answer } = yield* versions(
-        oneByOne(step("a", 1), Durable.wait("w", "1 second")),
-        oneByOne(step("a", 2), Durable.wait("w", "5 days"))
-      )
-      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: "[1,null]" })
-    })
   )
 })

@@ -161,6 +161,103 @@ describe("replayHistory", () => {
     })
   )
 
+  describe("declared changes", () => {
+    const before = () =>
+      Effect.gen(function* () {
+        yield* step("fax", 0)
+        const charge = yield* step("charge", 1)
+        yield* Durable.wait("pause", "1 day")
+        return [charge, yield* step("mail", 2)]
+      })
+    const after = (declared: Effect.Effect<void, never, Durable.Requires>, came: ReturnType<Body>) => () =>
+      Effect.gen(function* () {
+        yield* declared
+        const charge = yield* step("charge", 1)
+        yield* came
+        yield* Durable.wait("pause", "1 day")
+        return [charge, yield* step("mail", 2)]
+      })
+    const both = Effect.andThen(Durable.added("check"), Durable.retired("fax"))
+
+    it.effect("replay, and are marked in the table", () =>
+      Effect.gen(function* () {
+        const verdict = yield* replay(after(both, step("check", 7)), yield* record(before))
+        assert.strictEqual(verdict._tag === "Replays" && verdict.end, "ended", Replay.describe(verdict))
+        assert.deepStrictEqual(verdict.unknown, ['STEP "check"'])
+        assert.strictEqual(
+          Replay.table(verdict.rows),
+          [
+            "  expected       got",
+            '  STEP "fax"     (retired)',
+            '  STEP "charge"  STEP "charge"',
+            '  (added)        STEP "check"',
+            '  WAIT "pause"   WAIT "pause"',
+            '  STEP "mail"    STEP "mail"'
+          ].join("\n")
+        )
+      })
+    )
+
+    it.effect("undeclared, they diverge, with the code to write", () =>
+      Effect.gen(function* () {
+        const history = yield* record(before)
+        const removed = yield* replay(after(Effect.void, Effect.void), history)
+        assert.strictEqual(removed._tag, "Diverges")
+        assert.match(Replay.describe(removed), /`yield\* Durable\.retired\("fax"\)`[^]*✗ STEP "fax" +-/)
+        const inserted = yield* replay(after(Durable.retired("fax"), step("check", 7)), history)
+        assert.strictEqual(inserted._tag, "Diverges")
+        assert.match(Replay.describe(inserted), /`yield\* Durable\.added\("check"\)`[^]*✗ WAIT "pause" +STEP "check"/)
+        assert.match(Replay.table(inserted.rows), /^ {2}STEP "fax" +\(retired\)$/m)
+      })
+    )
+
+    it.effect("operations of every kind", () =>
+      Effect.gen(function* () {
+        const history = yield* record(before)
+        const kinds: ReadonlyArray<ReturnType<Body>> = [
+          Durable.wait("check", "1 hour"),
+          Effect.flatMap(Durable.callback("check"), (made) => made.await),
+          Durable.childContext("check", step("in", 1)),
+          Durable.invoke("check", { payload: Schema.Null }, null, { functionName: "f" }),
+          Durable.waitForCallback("check", () => Effect.void)
+        ]
+        for (const [i, kind] of kinds.entries()) {
+          const verdict = yield* replay(after(both, kind), history)
+          assert.strictEqual(verdict._tag === "Replays" && verdict.end, "ended", `${i}: ${Replay.describe(verdict)}`)
+        }
+      })
+    )
+
+    it.effect("what follows from what an added operation gives is unknown, unless it is told", () =>
+      Effect.gen(function* () {
+        const history = yield* record(before)
+        const decides = () =>
+          Effect.gen(function* () {
+            yield* both
+            const charge = yield* step("charge", 1)
+            const check = yield* step("check", 7)
+            if (check === 7) yield* Durable.wait("pause", "1 day")
+            return [charge, yield* step("mail", 2)]
+          })
+        const verdict = yield* replay(decides, history)
+        assert.strictEqual(verdict._tag, "Unknown")
+        assert.match(Replay.describe(verdict), /Not in the history: STEP "check"/)
+        const told = yield* replay(decides, history, { payload: () => "7" })
+        assert.strictEqual(told._tag, "Replays")
+      })
+    )
+
+    it.effect("what was added at the end is nothing to an execution that has ended", () =>
+      Effect.gen(function* () {
+        const history = yield* record(before)
+        const later = () => Effect.tap(before(), () => Effect.andThen(Durable.added("check"), step("check", 7)))
+        assert.strictEqual((yield* replay(later, history))._tag, "Replays")
+        const undeclared = yield* replay(() => Effect.tap(before(), () => step("check", 7)), history)
+        assert.match(Replay.describe(undeclared), /had succeeded here, but the code goes on with STEP "check"/)
+      })
+    )
+  })
+
   describe("diverges", () => {
     const before = () =>
       Effect.andThen(step("charge", 1), Effect.andThen(Durable.wait("pause", "1 day"), step("mail", 2)))

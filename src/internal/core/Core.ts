@@ -62,6 +62,10 @@ export interface Core extends Worlds.Worlds {
   readonly admits: (world: World, spec: Spec) => boolean
   /** Recorded operations that are not asked for again are tolerated. */
   readonly tolerant: boolean
+  /** Whether the body of this context, which has ended, has asked for everything that is on record. If not, the execution has failed. */
+  readonly complete: (world: World) => boolean
+  /** The body says that operations of this name have gone from its code. */
+  readonly retire: (world: World, name: string) => void
   /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
   readonly open: (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
   /** An item of a batch begins, in the batch's world, under the id that its index gives it. */
@@ -127,7 +131,7 @@ export const make = (
     }
   })
   const { opened, parked } = gate
-  const visits = Visits.make(records, options.unvisited, { fail: (error) => fail(error), warn: host.warn })
+  const visits = Visits.make(records, options.unvisited, { gate, fail: (error) => fail(error), warn: host.warn })
   const work = Work.make(options.startDelay, {
     host,
     closed: () => closed,
@@ -288,8 +292,8 @@ export const make = (
   const edge = (): void => {
     // (nothing parked: the body is busy with async work of its own)
     if (parked.size > 0 && gate.held.size === 0 && !worlds.remaking()) {
-      if (!visits.complete(opened.values(), root)) return
-      work.perform()
+      if (!visits.complete()) return
+      work.perform(visits.waits)
       if (closed) return
     }
     phase = "idle"
@@ -303,7 +307,7 @@ export const make = (
    * What is queued is sent as ever, in its order: after a crash a replay would see it.
    */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
-    if ((root.unvisited?.size ?? 0) > 0 && !visits.complete(opened.values(), root)) return
+    if (!visits.complete([root])) return
     worlds.settleEnded()
     work.wrapUp()
     for (const op of opened.values()) op.cancel?.()
@@ -514,6 +518,8 @@ export const make = (
     },
     admits,
     tolerant: options.unvisited === "ignore",
+    complete: (world) => visits.complete([world]),
+    retire: visits.retire,
     open,
     openItem,
     recordOf: (id) => records.get(id),

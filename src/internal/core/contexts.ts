@@ -58,7 +58,8 @@ export const start = (
     core.bodies.add(running)
     running.addObserver((exit) => {
       core.bodies.delete(running)
-      ended(exit)
+      // (a rebuilt body that fails says more than what it has not asked for)
+      if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world)) ended(exit)
     })
   }, 0)
   return {

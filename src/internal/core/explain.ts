@@ -4,7 +4,8 @@
 import type * as Protocol from "../../Protocol.ts"
 import { describeSpec, type Op, type Spec, type World } from "./world.ts"
 
-const describeRecord = (record: Protocol.Operation) => `${record.Type} "${record.Name ?? ""}" (${record.Id})`
+const describeRecord = (record: Protocol.Operation) =>
+  `${describeSpec({ type: record.Type, name: record.Name })} (${record.Id})`
 
 export const list = (items: ReadonlyArray<string>, most = 5) =>
   items.length === 0
@@ -22,17 +23,93 @@ const CHANGED =
 export const mismatch = (op: Op, record: Protocol.Operation): string =>
   `Non-deterministic: expected ${describeRecord(record)}, got ${op}. ${CHANGED}`
 
-/** The body has come to new work without asking for what is recorded. */
-export const unvisited = (
-  missing: ReadonlyArray<Protocol.Operation>,
-  asked: ReadonlyArray<Op>,
-  trail: ReadonlyArray<Op>
-): string =>
-  `Non-deterministic: expected ${list(missing.map(describeRecord))}, got ${list(asked.map(String))}. ` +
-  `An earlier invocation recorded the former, and the code no longer asks for it. ${CHANGED} ` +
-  `Last operations of the workflow: ${list(trail.map(String))}. ` +
-  "Finish running executions on the version they started with (publish versions, invoke through an alias), " +
-  'or set `unvisited: "ignore"` on the handler if the difference is harmless.'
+/** The code that says what has changed. */
+const says = (what: "added" | "retired", names: ReadonlyArray<string | undefined>) =>
+  `\`yield* Durable.${what}(${[...new Set(names)]
+    .slice(0, 9)
+    .map((name) => JSON.stringify(name))
+    .join(", ")})\``
+
+/** What stays the same of names that are made of numbers, dates and ids. */
+const skeleton = (name = "") => name.replace(/[\da-f-]*\d[\da-f-]*/gi, "#")
+
+/** What most likely happened, by the first of the pairs, and what to do about it. `its name`: one of its own. */
+const causeOf = ({ asked: [got], missing, taken, waiting, world }: Unvisited): string => {
+  const record = missing[0]!
+  const { Name: old, SubType, Type } = record
+  const own = `Give it a name of its own, and write ${says("added", ["its name"])}`
+  if (taken !== undefined) {
+    return `a second ${describeSpec(taken.spec)} was inserted, and the first takes what is on record for it. ${own}`
+  }
+  if (got === undefined) {
+    const gone = `${describeSpec({ type: Type, name: old })} was removed`
+    const retired = says(
+      "retired",
+      missing.map(({ Name }) => Name)
+    )
+    return waiting === undefined
+      ? `${gone}. Put it back, or write ${retired}`
+      : `${gone}, or ${describeSpec(waiting.spec)} was moved ahead of it. Put it back, or write ${retired} (removed) or ` +
+          `${says("added", [waiting.spec.name])} (moved)`
+  }
+  const { name, subType } = got.spec
+  const retired = says("retired", [old])
+  const added = says("added", [name])
+  if (name === old) {
+    return got.place === world.place
+      ? `"${name}" was a ${SubType ?? Type}, and is a ${subType} now. ${own} and ${retired}`
+      : `"${name}" was moved to another context (${got.place.world.title}), where it is another operation and runs again. ` +
+          `Put it back, or write ${retired}`
+  }
+  if (skeleton(name) === skeleton(old)) {
+    return (
+      "the name is made of something that differs from run to run (Date.now, Math.random). Make it of the payload, results of " +
+      "steps, DateTime.now or Random of Effect. If it was renamed, put the old one back, or write " +
+      `${retired} and ${added}`
+    )
+  }
+  return subType === SubType
+    ? `"${old}" was renamed to "${name}", or "${name}" was inserted or moved ahead of it. Put it back, or write ` +
+        `${added} (inserted), with ${retired} (renamed: it runs again)`
+    : `${describeSpec(got.spec)} was inserted or moved ahead of it. Put it back, or write ${added}`
+}
+
+/** What is known when the body has come to new work, or to its end, without asking for what is recorded. */
+interface Unvisited {
+  /** Of which some is missing. */
+  readonly world: World
+  readonly missing: ReadonlyArray<Protocol.Operation>
+  readonly asked: ReadonlyArray<Op>
+  /** The second of its name, which may have taken the record of another. */
+  readonly taken: Op | undefined
+  /** What is on record, has not ended, and is waited for. */
+  readonly waiting: Op | undefined
+}
+
+/** The body has come to new work, or to its end, without asking for what is recorded. */
+export const unvisited = (all: Unvisited): string => {
+  const { world } = all
+  // those that were changed come first, beside what became of them
+  const isOld = ({ spec }: Op) => all.missing.some(({ Name }) => Name === spec.name)
+  const asked = first(all.asked, (op) => isOld(op), (op) => op.place.world === world) // prettier-ignore
+  const missing = first(all.missing, ({ Name }) => Name === asked[0]?.spec.name)
+  return (
+    `Non-deterministic: expected ${list(missing.map(describeRecord))}, got ${list(asked.map(String))}. ` +
+    `An earlier invocation recorded the former, and the code does not ask for it again. ${CHANGED} ` +
+    `Most likely ${causeOf({ ...all, missing, asked })} at the beginning of ${world.title}. ` +
+    "Or finish running executions on the version they started with (publish versions, invoke through an alias). " +
+    `Last operations of ${world.title}: ${lastOf(world)}.`
+  )
+}
+
+/** The same, those that fit the most first. */
+const first = <A>(items: ReadonlyArray<A>, ...fits: ReadonlyArray<(item: A) => boolean>): ReadonlyArray<A> =>
+  fits.reduceRight<ReadonlyArray<A>>((all, fit) => [...all.filter(fit), ...all.filter((item) => !fit(item))], items)
+
+/** Something new that was not declared is asked for beside something that was. */
+export const waits = (op: Op): string =>
+  `${op} waits until the code has asked for all that is on record: what was declared as added comes first. If that ` +
+  `waits for it, write ${says("added", [op.spec.name])}, too.`
 
 /** A finished context asks for an operation that its record does not hold. */
 export const inFinishedContext = (op: Op): string =>

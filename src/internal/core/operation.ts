@@ -88,6 +88,11 @@ export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op
     core.fail(new InvalidOperation({ message: `Durable.${call}: the name ${fault}` }))
     return undefined
   }
+  const contradiction = place.changes?.fault(spec)
+  if (contradiction !== undefined) {
+    core.fail(new InvalidOperation({ message: `Durable.${call}("${name}"): ${contradiction}` }))
+    return undefined
+  }
   return core.open(place, spec, fiber)
 }
 

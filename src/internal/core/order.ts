@@ -59,27 +59,33 @@ const byRecord = (
   own: Waiter | undefined,
   outside: Waiter | undefined
 ): Waiter | NonDeterministic => {
-  const recorded = world.script[world.scriptAt]
+  const { script, scriptAt } = world
   if (world.parked === 1) {
     // no choice, so nothing was recorded (unless a context, finished by now, was in the way when this was live)
     const only = (own ?? outside)!
+    const recorded = script[scriptAt]
     if (recorded !== undefined && recorded.id === only.op.id && recorded.nth === only.nth) world.scriptAt++
     return only
   }
   const byMarkers = horizon.policy === "markers"
-  if (recorded !== undefined && !(byMarkers && own !== undefined && own.time < recorded.time)) {
-    const waiter = horizon.opened
-      .get(recorded.id)
-      ?.waiters.find((waiter) => waiter.nth === recorded.nth && waiter.known)
-    if (waiter === undefined) {
+  for (let i = scriptAt; i < script.length; i++) {
+    const { id, nth, time } = script[i]!
+    if (byMarkers && own !== undefined && own.time < time) break
+    const waiter = horizon.opened.get(id)?.waiters.find((waiter) => waiter.nth === nth && waiter.known)
+    if (waiter !== undefined) {
+      if (!waiter.ready) return waiter
+      if (i === scriptAt) world.scriptAt++
+      else script.splice(i, 1)
+      return waiter
+    }
+    if (!world.changed) {
       return new NonDeterministic({
         message:
-          `In ${world.title}, the completion of operation ${recorded.id} comes next by the recorded order, ` +
+          `In ${world.title}, the completion of operation ${id} comes next by the recorded order, ` +
           "but the code does not wait for it. The code was changed under a running execution, or is not deterministic."
       })
     }
-    if (waiter.ready) world.scriptAt++
-    return waiter
+    // it has gone from the code, or something was added before it
   }
   if (own !== undefined && byMarkers) return own
   const chosen = (own ?? outside)!

@@ -1,9 +1,13 @@
-/** Which recorded operations the body has not asked for again: a faithful replay asks for all of them. */
+/**
+ * Which recorded operations the body has not asked for again: a faithful replay asks for all of them, but for those
+ * that it says have gone, before it does anything new, but what it says has come.
+ */
 import { type Fatal, NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import * as explain from "./explain.ts"
+import type { Gate } from "./gate.ts"
 import * as Order from "./order.ts"
-import type { Op, World } from "./world.ts"
+import { isAdded, type Op, type World } from "./world.ts"
 
 export interface Visits {
   /** A record of the snapshot. */
@@ -16,45 +20,76 @@ export interface Visits {
   readonly missing: () => number
   /** The body asks for an operation. */
   readonly visit: (world: World, id: string) => void
-  /** Before anything new is done: whether everything recorded was asked for. If not, the execution has failed. */
-  readonly complete: (opened: Iterable<Op>, root: World) => boolean
+  /** The body says that operations have gone from its code. */
+  readonly retire: (world: World, name: string) => void
+  /**
+   * Before anything new is done: whether everything recorded was asked for, or may yet follow an operation that was
+   * added. If not, the execution has failed.
+   */
+  readonly complete: (which?: Iterable<World>) => boolean
+  /** Whether it is new where something added comes first: until what is on record was asked for, it may be a mistake. */
+  readonly waits: (op: Op) => boolean
+}
+
+/** What it asks of the core. */
+export interface Surroundings {
+  readonly gate: Gate
+  readonly fail: (error: Fatal) => void
+  readonly warn: (message: string) => void
 }
 
 export const make = (
   records: ReadonlyMap<string, Protocol.Operation>,
   policy: "fail" | "ignore",
-  { fail, warn }: { readonly fail: (error: Fatal) => void; readonly warn: (message: string) => void }
+  { fail, gate: { opened, parked }, warn }: Surroundings
 ): Visits => {
   const expected = new Map<string | undefined, Set<string>>()
   /** Those whose bodies run. */
   const worlds = new Set<World>()
+  /** Operations that wait, and of which that was said. */
+  const waiting = new Set<Op>()
   let missingCount = 0
 
-  const complete = (opened: Iterable<Op>, root: World): boolean => {
+  /** Whether its body has not come to all of its records, and waits for nothing that was added. */
+  const isBehind = (world: World): boolean => {
+    if (!worlds.has(world) || (world.unvisited?.size ?? 0) === 0) return false
+    for (const { op } of parked) if (op.place.world.unvisited === world.unvisited && isAdded(op)) return false
+    return true
+  }
+
+  const complete = (which: Iterable<World> = worlds): boolean => {
     if (missingCount === 0) return true
-    const missing: Array<Protocol.Operation> = []
-    for (const world of worlds) for (const id of world.unvisited ?? []) missing.push(records.get(id)!)
-    const asked = [...opened].filter((op) => op.record === undefined)
+    const behind = [...which].filter(isBehind)
+    const [world] = behind
+    if (world === undefined) return true
+    const asked = [...opened.values()].filter((op) => op.record === undefined)
     const stray = asked.find((op) => op.place.world.rebuilding && op.waiters.length > 0)
     if (stray !== undefined) {
       fail(new NonDeterministic({ message: explain.inFinishedContext(stray) }))
       return false
     }
-    const reason = explain.unvisited(missing, asked, root.trail)
     // a second one of a recorded name may have taken the result of the first: no policy can tolerate that
-    const taken = asked.some((op) => op.place.repeats(op.spec) && (op.place.world.unvisited?.size ?? 0) > 0)
-    if (policy === "ignore" && !taken) {
-      missingCount = 0
-      for (const world of worlds) {
-        world.unvisited?.clear() // its parts see the same set
-        world.unvisited = undefined
+    const taken = asked.find((op) => op.place.asked(op.spec) > 1 && (op.place.world.unvisited?.size ?? 0) > 0)
+    const missing = behind.flatMap(({ unvisited }) => [...unvisited!].map((id) => records.get(id)!))
+    const waiting = [...parked].find(({ op }) => op.place.world === world && op.record !== undefined)?.op
+    const message = explain.unvisited({ world, missing, asked, taken, waiting })
+    if (policy === "ignore" && taken === undefined) {
+      for (const { unvisited } of behind) {
+        missingCount -= unvisited!.size
+        unvisited!.clear() // its parts see the same set
       }
-      warn(reason)
+      warn(message)
       return true
     }
-    fail(new NonDeterministic({ message: reason }))
+    fail(new NonDeterministic({ message }))
     return false
   }
+
+  const waits = (op: Op | undefined): boolean =>
+    missingCount > 0 &&
+    op !== undefined &&
+    ((op.record === undefined && !op.launched && (op.place.world.unvisited?.size ?? 0) > 0 && !isAdded(op)) ||
+      waits(opened.get(op.place.parentId!)))
 
   return {
     expect: ({ Id, ParentId }) => {
@@ -63,6 +98,7 @@ export const make = (
       else siblings.add(Id)
     },
     enter: (world) => {
+      world.changed = policy === "ignore"
       if (world.parent !== undefined && world.place.parentId === world.parent.place.parentId) {
         // a part without a record of its own: what is on record below both is asked for by either
         world.unvisited = world.parent.unvisited
@@ -85,6 +121,17 @@ export const make = (
     visit: (world, id) => {
       if (world.unvisited?.delete(id) === true) missingCount--
     },
-    complete
+    retire: ({ unvisited = new Set() }, name) => {
+      for (const id of unvisited) if (records.get(id)!.Name === name && unvisited.delete(id)) missingCount--
+    },
+    complete,
+    waits: (op) => {
+      const held = waits(op)
+      if (held && op.waiters.length > 0 && !waiting.has(op)) {
+        waiting.add(op)
+        warn(explain.waits(op))
+      }
+      return held
+    }
   }
 }

@@ -46,8 +46,8 @@ export interface Work {
   readonly plan: (item: Planned) => void
   /** Some world was let go of: what was planned there is not done. */
   readonly lose: () => void
-  /** The live edge is reached: does what was planned. */
-  readonly perform: () => void
+  /** The live edge is reached: does what was planned, but for what must wait until later. */
+  readonly perform: (waits: (op: Op) => boolean) => void
   /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
   readonly wrapUp: () => void
   /**
@@ -235,14 +235,15 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     lose: () => {
       someLost = true
     },
-    perform: () => {
+    perform: (waits) => {
       for (const item of take()) {
-        act(item)
+        if (waits(item.op)) planned.push(item)
+        else act(item)
         if (closed()) return
       }
     },
     wrapUp: () => {
-      for (const item of take()) if (item.op.spec.type === "CONTEXT") act(item)
+      for (const item of take()) if (item.op.spec.type === "CONTEXT" && !closed()) act(item)
     },
     expire,
     left: () => left,

@@ -24,6 +24,14 @@ export interface Spec {
   readonly name: string
 }
 
+/** What a body says of how its code has changed while executions ran. */
+export interface Changes {
+  /** Names of operations that came into the code later. */
+  readonly added: ReadonlySet<string>
+  /** Why an operation contradicts what was said. */
+  readonly fault: (spec: Spec) => string | undefined
+}
+
 /** Where operations get their ids. */
 export class Place {
   /** Prefix of everything that is hashed into an id here. */
@@ -37,6 +45,7 @@ export class Place {
   atEnd: ((exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown>) | undefined
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
+  changes: Changes | undefined
   private readonly occurrences = new Map<string, number>()
 
   constructor(path: string, parentId: string | undefined, world: World) {
@@ -53,9 +62,9 @@ export class Place {
     return operationId(this.path, spec.subType, spec.name, occurrence)
   }
 
-  /** Whether this kind and name was asked for more than once. */
-  repeats(spec: Spec): boolean {
-    return (this.occurrences.get(`${spec.subType}:${spec.name}`) ?? 0) > 1
+  /** How often this kind and name was asked for. */
+  asked(spec: Spec): number {
+    return this.occurrences.get(`${spec.subType}:${spec.name}`) ?? 0
   }
 }
 
@@ -122,7 +131,13 @@ export class Op {
   }
 }
 
-export const describeSpec = (spec: Spec): string => `${spec.type} "${spec.name}"`
+export const describeSpec = ({
+  name = "",
+  type
+}: {
+  readonly type: string
+  readonly name?: string | undefined
+}): string => `${type} "${name}"`
 
 /** What an attempt of a step is told. */
 export interface Attempt {
@@ -216,6 +231,8 @@ export class World {
   /** The last operations asked for here, for messages. */
   readonly trail: Array<Op> = []
 
+  /** Its code has changed, and says so, or that is tolerated: not all of the recorded order need fit. */
+  changed = false
   readonly script: Array<Recorded> = []
   scriptAt = 0
   markers = 0
@@ -256,6 +273,9 @@ export const top = (heap: Heap<Waiter>): Waiter | undefined => {
   }
   return first
 }
+
+/** Whether the body has said that this operation came into its code later. */
+export const isAdded = ({ place, spec }: Op): boolean => place.changes?.added.has(spec.name) === true
 
 /** Whether it ends at an instant that only the service knows. */
 export const isOutside = (waiter: Waiter): boolean =>
