@@ -135,6 +135,11 @@ describe("guides", () => {
     }
   })
 
+  it("have what is long: the README is the short way in", () => {
+    const lines = fs.readFileSync(path.join(docs, "../README.md"), "utf8").split("\n").length
+    assert.isBelow(lines, 550, "README.md grows: put it into a guide, and a sentence with the link here")
+  })
+
   it("are listed in docs/README.md", () => {
     const index = fs.readFileSync(path.join(docs, "README.md"), "utf8")
     assert.deepStrictEqual(
