@@ -15,7 +15,13 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import { DurableContext } from "../../DurableContext.ts"
-import { type Fatal, InvalidOperation, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
+import {
+  type Fatal,
+  InvalidOperation,
+  type PayloadFailed,
+  type SerdesFailed,
+  serdesFailed
+} from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal, Limits } from "../wire.ts"
 import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, writePlainJson } from "../../Serdes.ts"
@@ -137,6 +143,10 @@ export const isTerminated = (record: Protocol.Operation): boolean =>
 
 // ---- payload transforms --------------------------------------------------------------------------------
 
+/** What a codec or a layer says of this operation. The operation is put into words only when it is needed. */
+const failedFor = (op: Op, action: "encode" | "decode") => (fault: string | PayloadFailed) =>
+  serdesFailed(op.toString(), action)(fault)
+
 /** Applies the `Serdes` layer, if there is one, to a payload of this operation. */
 export const transform = (
   action: "encode" | "decode",
@@ -149,7 +159,7 @@ export const transform = (
     ? Effect.succeed(text)
     : Effect.withFiber((fiber) => {
         const layer = fiber.getRef(Serdes)
-        const failed = serdesFailed(op.toString(), action)
+        const failed = failedFor(op, action)
         if (layer === undefined) {
           const fault = action === "decode" ? unlayered(text) : undefined
           return fault === undefined ? Effect.succeed(text) : Effect.fail(failed(fault))
@@ -308,7 +318,7 @@ export const encodeValue = (
   codec: OutcomeCodec,
   value: unknown
 ): Effect.Effect<string | undefined, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op.toString(), "encode"))
+  Effect.mapError(payloadCodec(codec.success).encode(value), failedFor(op, "encode"))
 
 /** The value of a text, after the `Serdes` layer. */
 export const decodeValue = (
@@ -316,7 +326,7 @@ export const decodeValue = (
   codec: OutcomeCodec,
   text: string | undefined
 ): Effect.Effect<unknown, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op.toString(), "decode"))
+  Effect.mapError(payloadCodec(codec.success).decode(text), failedFor(op, "decode"))
 
 /** The error object of a failure, as it is recorded. */
 export const encodeError = (
@@ -343,7 +353,7 @@ export const decoder =
       const fault = unlayered(result)
       const value = readPlainJson(result)
       if (Result.isSuccess(value) && fault === undefined) return Exit.succeed(value.success)
-      const failure = serdesFailed(op.toString(), "decode")(fault ?? (value as Result.Failure<unknown, string>).failure)
+      const failure = failedFor(op, "decode")(fault ?? (value as Result.Failure<unknown, string>).failure)
       // suspended, because a bare Effect.fail is an Exit, which would be given to the body
       return Effect.suspend(() => Effect.fail(failure))
     }
@@ -366,7 +376,7 @@ export const encodePlain = (
 ): Result.Result<string | undefined, SerdesFailed> | undefined => {
   if (codec.success !== undefined || Context.get(context, Serdes) !== undefined) return undefined
   const text = writePlainJson(value)
-  if (Result.isFailure(text)) return Result.fail(serdesFailed(op.toString(), "encode")(text.failure))
+  if (Result.isFailure(text)) return Result.fail(failedFor(op, "encode")(text.failure))
   // what cannot change need not be read back (but -0 is written as 0)
   if (typeof value !== "object" && !Object.is(value, -0)) op.written = { text: text.success, value }
   return text as Result.Result<string | undefined, never>
