@@ -26,6 +26,7 @@ import {
 } from "../internal/core/operation.ts"
 import { type Closing, type Decode, mustRun, Op, rebuilds, type World } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
+import { letGo, leaving, type Loss } from "../internal/core/losing.ts"
 import { operationId } from "../internal/operationId.ts"
 import { Limits } from "../internal/wire.ts"
 import { isText, readPlainJson } from "../Serdes.ts"
@@ -50,7 +51,10 @@ export const run = (
     const op = open(here, call, { type: "CONTEXT", subType: program.kind, name })
     if (op === undefined) return halt
     const batch: Batch = { here, op, program, options, title: `${call} "${name}"` }
-    return park(core, op, "ended", reader(batch), () => (mustRun(op) ? drive(batch) : undefined))
+    return park(core, op, "ended", reader(batch), () => {
+      const loss = mustRun(op) ? drive(batch) : { world: undefined, bodies: () => [], lose: () => {} }
+      return loss && (() => leaving(core, { op, parent: op.place.world, ...loss }))
+    })
   })
 }
 
@@ -101,8 +105,8 @@ interface Item {
   read?: contexts.Read | undefined
 }
 
-/** Starts items, counts those that end, and closes the batch. Gives what lets go of it. */
-const drive = (batch: Batch): (() => void) | undefined => {
+/** Starts items, counts those that end, and closes the batch. Gives what there is to let go of. */
+const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefined => {
   const { here, op, options, program, title } = batch
   const { core } = here
   const { kind, size } = program
@@ -110,6 +114,9 @@ const drive = (batch: Batch): (() => void) | undefined => {
   const limit = concurrency === "unbounded" ? Infinity : concurrency
   const flat = nesting === "flat"
   const idOf = (index: number) => operationId(op.id, ITEM_TYPES[kind], "", index + 1)
+
+  const specOf = (index: number) =>
+    ({ type: "CONTEXT", subType: ITEM_TYPES[kind], name: nameOf(program, index) }) as const
 
   const recorded = rebuilds(op) ? readSummary(batch) : undefined
   const fault =
@@ -128,6 +135,8 @@ const drive = (batch: Batch): (() => void) | undefined => {
   const world = core.batch(op, title)
   const items: Array<Item> = []
   const running = new Set<Item>()
+  /** Bodies of items that are no part of the result. */
+  const begun: Array<contexts.Running> = []
   /** Worlds of items that ended and have no record to keep their order. */
   const parts: Array<World> = []
   const tally = { total: size, success: 0, failure: 0 }
@@ -140,8 +149,7 @@ const drive = (batch: Batch): (() => void) | undefined => {
 
   const start = (): void => {
     const index = items.length
-    const name = nameOf(program, index)
-    const spec = { type: "CONTEXT", subType: ITEM_TYPES[kind], name } as const
+    const spec = specOf(index)
     const id = idOf(index)
     const skipped = marks?.[index] === "STARTED" // it was no part of the result, whatever became of it
     const own = flat || skipped ? new Op(id, world.place, spec, undefined, 0) : core.openItem(world, id, spec)
@@ -150,21 +158,30 @@ const drive = (batch: Batch): (() => void) | undefined => {
     items.push(item)
     if (skipped) return
     if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
-    const inner = flat ? core.part(world, id, `${name} of ${title}`) : core.child(own, `${name} of ${title}`)
     running.add(item)
-    item.running = contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
+    item.running = run(index, own, (inner, { ending, outcome, plain }) => {
+      running.delete(item)
+      item.running = undefined
+      if (flat && inner.unrecorded.length > 0) parts.push(inner)
+      settled(item, ending.Action === "SUCCEED", { outcome, plain })
+      advance()
+    })
+  }
+
+  const run = (
+    index: number,
+    own: Op,
+    done: (inner: World, closing: contexts.ContextClosing) => void
+  ): contexts.Running => {
+    const of = `${nameOf(program, index)} of ${title}`
+    const inner = flat ? core.part(world, own.id, of) : core.child(own, of)
+    return contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
       core.finishItem(
         own,
         inner,
         () => contexts.close(here, own, exit, codecOf(batch, index, flat)),
         !flat,
-        ({ ending, outcome, plain }) => {
-          running.delete(item)
-          item.running = undefined
-          if (flat && inner.unrecorded.length > 0) parts.push(inner)
-          settled(item, ending.Action === "SUCCEED", { outcome, plain })
-          advance()
-        }
+        (closing) => done(inner, closing)
       )
     )
   }
@@ -213,13 +230,38 @@ const drive = (batch: Batch): (() => void) | undefined => {
       return core.fail(anotherSize(batch, "more"))
     }
     ended = true
-    loseRunning()
-    core.finish(op, world, () => close(batch, items, reason, recorded !== undefined), parts)
+    const finish = () => core.finish(op, world, () => close(batch, items, reason, recorded !== undefined), parts)
+    // items that were begun before, and would not be any more: what they have to clean up must be done all the same
+    for (let index = items.length; recorded === undefined && core.recordOf(idOf(index)) !== undefined; index++) {
+      const own = core.openItem(world, idOf(index), specOf(index))
+      if (own !== undefined && mustRun(own)) begun.push(run(index, own, () => {}))
+    }
+    const left = bodies()
+    if (left.length === 0) return finish()
+    // what they have seen decides nothing any more
+    for (const { world } of left) world.abandoned = true
+    letGo(core, {
+      op,
+      world,
+      parent: world,
+      unfollowed: true,
+      bodies: () => left,
+      lose: loseRunning,
+      decided: (closing) => {
+        if (closing === undefined) finish()
+        else core.park(closing, "ended", finish, () => Exit.void)
+      }
+    })
   }
+
+  const bodies = (): ReadonlyArray<contexts.Running> => [
+    ...begun,
+    ...[...running].flatMap((item) => item.running ?? [])
+  ]
 
   /** Those that have not ended stay started on record, and send nothing more. */
   const loseRunning = (): void => {
-    for (const item of running) item.running?.lose()
+    for (const body of bodies()) body.lose()
     running.clear()
   }
 
@@ -235,11 +277,19 @@ const drive = (batch: Batch): (() => void) | undefined => {
 
   if (recorded === undefined) endWith(decide())
   advance()
-  return () => {
+  const stop = () => {
     ended = true
-    core.lose(world)
-    loseRunning()
-    core.release(halt, world)
+  }
+  return {
+    world,
+    bodies,
+    stop,
+    lose: () => {
+      stop()
+      core.lose(world)
+      loseRunning()
+      core.release(halt, world)
+    }
   }
 }
 

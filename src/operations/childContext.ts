@@ -3,7 +3,8 @@ import type { DurableContext } from "../DurableContext.ts"
 import { ChildContextFailed, type Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
 import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
-import { mustRun, Place } from "../internal/core/world.ts"
+import { leaving } from "../internal/core/losing.ts"
+import { mustRun, type Op, Place } from "../internal/core/world.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
@@ -51,8 +52,9 @@ export type ChildContext<A, E, R, SA, SE, V = false> = Effect.Effect<
  * finished context does not run again, so the write is not repeated. Return the value instead. Its own clock
  * starts with its parent's and moves with its own operations; its end does not move the parent's clock.
  *
- * A context that is interrupted (it lost a race, timed out, or a sibling failed) can do nothing durable any
- * more: put durable cleanup around it, for example with `Effect.onInterrupt`.
+ * A context that is interrupted (it lost a race, timed out, or a sibling failed) does its durable cleanup
+ * (`Durable.addFinalizer`), for which its parent waits. Other durable operations cannot work in it any more, also not
+ * in ordinary finalizers.
  *
  * **Details**
  *
@@ -134,13 +136,24 @@ export const contextHere = (
     summary: options.summary
   }
   return park(core, op, "ended", contexts.decoder(here, codec), () => {
-    if (!mustRun(op)) return undefined
-    const world = core.child(op, `child context "${name}"`)
-    const running = contexts.start(here, op, world, body, (exit) =>
-      core.finish(op, world, () => contexts.close(here, op, exit, codec))
-    )
-    return running.lose
+    const running = mustRun(op) ? runHere(here, op, body, codec) : undefined
+    return () =>
+      leaving(core, {
+        op,
+        world: running?.world,
+        parent: op.place.world,
+        bodies: () => (running === undefined ? [] : [running]),
+        lose: () => running?.lose()
+      })
   })
+}
+
+const runHere = (here: Here, op: Op, body: AnyEffect, codec: contexts.ContextCodec): contexts.Running => {
+  const { core } = here
+  const world = core.child(op, `child context "${op.spec.name}"`)
+  return contexts.start(here, op, world, body, (exit) =>
+    core.finish(op, world, () => contexts.close(here, op, exit, codec))
+  )
 }
 
 /** Ids of its own, in the world it stands in: no record, so no outcome of its own either. */

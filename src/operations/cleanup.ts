@@ -9,8 +9,8 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { DurableContext } from "../DurableContext.ts"
 import { ChildContextFailed } from "../DurableError.ts"
-import { halt, type Here, invalid, nameFault, withHere } from "../internal/core/operation.ts"
-import type { Place } from "../internal/core/world.ts"
+import { type Here, invalid, nameFault, withHere } from "../internal/core/operation.ts"
+import type { Place, World } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { contextHere } from "./childContext.ts"
 
@@ -34,7 +34,8 @@ interface Registration {
 /** The body of an execution or a context, or an effect in it. */
 interface Scope {
   readonly registered: Array<Registration>
-  ended: boolean
+  /** How it has ended. */
+  exit: AnyExit | undefined
 }
 
 const SUB_TYPES: Readonly<Record<string, string>> = {
@@ -43,7 +44,7 @@ const SUB_TYPES: Readonly<Record<string, string>> = {
   acquireRelease: "Release"
 }
 
-const makeScope = (): Scope => ({ registered: [], ended: false })
+const makeScope = (): Scope => ({ registered: [], exit: undefined })
 
 /** The scopes of bodies that have registered something. */
 const scopes = new WeakMap<Place, Scope>()
@@ -55,6 +56,7 @@ const scopeOf = ({ core, fiber, place }: Here): Scope => {
   const known = scopes.get(place)
   if (known !== undefined) return known
   const made = makeScope()
+  if (place.exit !== undefined) made.exit = withoutFibers(place.exit)
   scopes.set(place, made)
   place.atEnd = (exit) => Effect.withFiber((fiber) => close({ core, place, fiber }, made, exit))
   return made
@@ -73,22 +75,17 @@ const withoutFibers = (exit: AnyExit): AnyExit => {
 /** Runs what was registered, the last one first. Each runs whatever becomes of the others. */
 const close = (here: Here, scope: Scope, exit: AnyExit): Effect.Effect<void, ChildContextFailed> =>
   Effect.gen(function* () {
-    const { core } = here
+    const { place } = here
     const ended = withoutFibers(exit)
+    scope.exit = ended
     const failed: Array<ChildContextFailed> = []
     for (let next = scope.registered.pop(); next !== undefined; next = scope.registered.pop()) {
-      if (core.closed) return
-      const registration = next
-      const of = endOf(registration, ended)
-      if (of === undefined) continue
-      const done = yield* Effect.exit(Effect.provideContext(runOne(here, registration, of), registration.context))
-      if (core.closed) return // suspended, not ended
-      if (Exit.isSuccess(done)) continue
-      const failure = failureOf(registration, done.cause)
-      failed.push(failure)
-      yield* Effect.logError(`${failure.message}. What it should have undone or released may need a look.`, done.cause)
+      if (isGone(here)) return
+      const failure = yield* clean(here, next, ended)
+      if (isGone(here)) return
+      count(place, -1)
+      if (failure !== undefined) failed.push(failure)
     }
-    scope.ended = true
     if (failed.length === 0) return
     // beside a failure of the scope itself, which is the first, they are failures; the types know of no other
     const typed = Exit.isFailure(ended) && !Cause.hasDies(ended.cause) && Cause.hasFails(ended.cause)
@@ -96,6 +93,26 @@ const close = (here: Here, scope: Scope, exit: AnyExit): Effect.Effect<void, Chi
       Cause.fromReasons(failed.map((error) => (typed ? Cause.makeFailReason(error) : Cause.makeDieReason(error))))
     )
   })
+
+/** Suspended, not ended; or lost, and by its parent's record there is nothing more to do. */
+const isGone = ({ core, place }: Here): boolean => core.closed || place.world.state === "lost"
+
+/** Does what was registered, if it is for this end. Gives what has failed. */
+const clean = (here: Here, registration: Registration, exit: AnyExit): Effect.Effect<ChildContextFailed | undefined> =>
+  Effect.gen(function* () {
+    const end = endOf(registration, exit)
+    if (end === undefined) return undefined
+    const done = yield* Effect.exit(Effect.provideContext(runOne(here, registration, end), registration.context))
+    if (Exit.isSuccess(done) || isGone(here)) return undefined
+    const failure = failureOf(registration, done.cause)
+    yield* Effect.logError(`${failure.message}. What it should have undone or released may need a look.`, done.cause)
+    return failure
+  })
+
+/** Its context, and those around it, cannot be lost without cleanup. */
+const count = ({ world }: Place, n: 1 | -1): void => {
+  for (let at: World | undefined = world; at !== undefined; at = at.parent) at.cleanups += n
+}
 
 /** The end that a registration is for; none: it has nothing to do. */
 const endOf = ({ compensates, fiber }: Registration, exit: AnyExit): AnyExit | undefined => {
@@ -130,32 +147,43 @@ const failureOf = ({ call, name }: Registration, cause: Cause.Cause<unknown>): C
   return new ChildContextFailed({ operation: name, type, message: `Durable.${call}("${name}") has failed: ${message}` })
 }
 
-const register = (
-  here: Here,
-  call: string,
-  name: string,
-  compensates: boolean,
-  run: Registration["run"]
-): Effect.Effect<void> => {
+const registrationOf = ({ fiber }: Here, call: string, name: string, run: Registration["run"]): Registration => ({
+  call,
+  name,
+  compensates: call === "withCompensation",
+  run,
+  fiber,
+  context: fiber.context
+})
+
+const register = (here: Here, registration: Registration): Effect.Effect<void> => {
   const scope = scopeOf(here)
-  if (here.core.closed) return halt
-  if (scope.ended) {
-    return invalid(
-      here.core,
-      `Durable.${call}("${name}") was reached after the end of its scope, in a fiber that outlives it: nothing would run ` +
-        "it any more. Register it before the scope ends, or in a scope that the fiber is part of (Durable.scoped)."
-    )
+  const { exit } = scope
+  if (exit === undefined || scope.registered.length > 0) {
+    scope.registered.push(registration)
+    count(here.place, 1)
+    return Effect.void
   }
-  const { fiber } = here
-  scope.registered.push({ call, name, compensates, run, fiber, context: fiber.context })
-  return Effect.void
+  // in a fiber that outlives the scope, as with Effect's own: at once
+  return Effect.flatMap(clean(here, registration, exit), (failure) =>
+    failure === undefined ? Effect.void : Effect.die(failure)
+  )
 }
 
-/** Looks at the name before anything is done that would have to be undone under it. */
+/** Looks at the name, and at the place, before anything is done that would have to be undone. */
 const withName = (call: string, name: string, f: (here: Here) => AnyEffect) =>
   withHere(call, name, (here) => {
     const fault = nameFault(name)
-    return fault === undefined ? f(here) : invalid(here.core, `Durable.${call}: the name ${fault}`)
+    if (fault !== undefined) return invalid(here.core, `Durable.${call}: the name ${fault}`)
+    for (let { world } = here.place; world.parent !== undefined; world = world.parent) {
+      if (world.place.parentId !== world.parent.place.parentId) continue
+      return invalid(
+        here.core,
+        `Durable.${call}("${name}") was reached in ${world.title}, which is flat: it has no record of its own, so after a ` +
+          'crash nobody could tell whether it was interrupted before or after this. Leave `nesting: "flat"` out.'
+      )
+    }
+    return f(here)
   })
 
 // ---- what is registered --------------------------------------------------------------------------------
@@ -176,9 +204,12 @@ const withName = (call: string, name: string, f: (here: Here) => AnyEffect) =>
  * logged. If its scope has failed, that failure stays the first one, and the finalizer's follows in the cause as
  * `ChildContextFailed`; if its scope has succeeded, that becomes a defect with this error.
  *
- * After a stop or a timeout of the execution nothing can run, finalizers neither.
+ * A context that its parent lets go of (it lost a race, timed out, a sibling failed) does its cleanup, and the parent
+ * waits for it. Below a flat item of a batch there is none (`InvalidOperation`). After a stop or a timeout of the
+ * execution nothing can run, finalizers neither.
  *
- * Registering neither suspends nor records. Billed when it runs: one operation, plus those inside.
+ * Registering neither suspends nor records. Billed when it runs: one operation, plus those inside; two more for a
+ * context that is let go of.
  *
  * **Example** (A machine that must not go on running)
  *
@@ -198,11 +229,9 @@ export const addFinalizer = <R>(
   name: string,
   finalizer: (exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown, R>
 ): Effect.Effect<void, never, DurableContext | R> =>
-  withName("addFinalizer", name, (here) => register(here, "addFinalizer", name, false, finalizer)) as Effect.Effect<
-    void,
-    never,
-    DurableContext | R
-  > // nothing in it fails
+  withName("addFinalizer", name, (here) =>
+    register(here, registrationOf(here, "addFinalizer", name, finalizer))
+  ) as Effect.Effect<void, never, DurableContext | R> // nothing in it fails
 
 /**
  * Registers how to undo an effect that has succeeded, for the case that the nearest scope does not succeed: it fails,
@@ -257,7 +286,7 @@ const compensated = (self: AnyEffect, name: string, compensation: Undo) =>
     const undo = (value: unknown) => (exit: AnyExit) =>
       compensation(value, (exit as Exit.Failure<unknown, unknown>).cause) // it runs for failures only
     return Effect.uninterruptibleMask((restore) =>
-      Effect.tap(restore(self), (value) => register(here, "withCompensation", name, true, undo(value)))
+      Effect.tap(restore(self), (value) => register(here, registrationOf(here, "withCompensation", name, undo(value))))
     )
   })
 
@@ -295,13 +324,15 @@ export const acquireRelease = <A, E, R, R2>(
   acquire: Effect.Effect<A, E, R>,
   release: (value: NoInfer<A>, exit: Exit.Exit<unknown, unknown>) => Effect.Effect<unknown, unknown, R2>
 ): Effect.Effect<A, E, DurableContext | R | R2> =>
-  withName("acquireRelease", name, (here) =>
-    Effect.uninterruptible(
-      Effect.tap(acquire as AnyEffect, (value) =>
-        register(here, "acquireRelease", name, false, (exit) => release(value as A, exit))
+  withName("acquireRelease", name, (here) => {
+    const run = (value: A) => registrationOf(here, "acquireRelease", name, (exit) => release(value, exit))
+    count(here.place, 1) // what is being acquired cannot be lost either
+    return Effect.uninterruptible(
+      Effect.tap(acquire as Effect.Effect<A, unknown, any>, (value) => register(here, run(value))).pipe(
+        Effect.ensuring(Effect.sync(() => count(here.place, -1)))
       )
     )
-  ) as Effect.Effect<A, E, DurableContext | R | R2> // it gives what `acquire` gives
+  }) as Effect.Effect<A, E, DurableContext | R | R2> // it gives what `acquire` gives
 
 /**
  * A scope for durable cleanup around an effect: what the effect registers is done when it ends, by success, failure or
@@ -336,7 +367,7 @@ export const scoped = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, 
     const inner = { ...Context.get(fiber.context as Context.Context<DurableContext>, DurableContext), scope }
     return Effect.onExitPrimitive(Effect.provideService(self, DurableContext, inner), (exit) =>
       scope.registered.length === 0
-        ? Effect.sync(() => void (scope.ended = true))
+        ? Effect.sync(() => void (scope.exit = withoutFibers(exit)))
         : Effect.withFiber((fiber) => close({ core, place, fiber }, scope, exit) as Effect.Effect<void, never>)
     )
   }) as Effect.Effect<A, E, DurableContext | R> // failures of cleanup are defects, or follow those of `self`

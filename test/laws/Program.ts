@@ -274,8 +274,11 @@ export const generate = (r: Rng, size: number, hard = false, cleanup = false): N
     f: inChild ? memory() : gen(Math.min(most, size >> 1), inChild),
     on: r() < ensuring ? "ensuring" : "interrupt"
   })
-  const batch = (size: number): Node => within(false, () => drawnBatch(size))
-  const drawnBatch = (size: number): Node => {
+  const batch = (size: number): Node => {
+    const drawn = within(false, () => drawnBatch(size))
+    return cleanup && cleans(drawn) ? { ...drawn, flat: false } : drawn // flat items must not
+  }
+  const drawnBatch = (size: number): Extract<Node, Batch> => {
     if (r() < 0.5) {
       const items = r() < 0.05 ? 0 : 1 + int(r, 4)
       return { t: "map", items, b: gen(size >> 1, true), ...drawBatch(r, items) }
@@ -311,7 +314,7 @@ export const generate = (r: Rng, size: number, hard = false, cleanup = false): N
   }
   const gen = (size: number, inChild: boolean): Node => {
     if (size <= 1) return leaf()
-    if (cleanup && !inChild && r() < 0.3) return cleaning(size - 1, inChild)
+    if (cleanup && r() < 0.3) return cleaning(size - 1, inChild)
     const x = r()
     const n = 2 + int(r, 3)
     const s = size - 1
@@ -396,6 +399,9 @@ const someHere = (node: Node, f: (node: Node) => boolean): boolean =>
 const isWorld = (node: Node): boolean =>
   node.t === "map" || node.t === "par" || (node.t === "child" && node.keep !== "virtual")
 
+/** Whether there is durable cleanup in a program. */
+export const cleans = (node: Node): boolean => worldOf(node) !== undefined || parts(node).some(cleans)
+
 /** What runs in a world of its own although the rest of the node does not: a context at the end of its scope. */
 const worldOf = (node: Node): Node | undefined =>
   node.t === "final" || node.t === "undo" || node.t === "acquire" ? node.f : undefined
@@ -405,6 +411,7 @@ const worldOf = (node: Node): Node | undefined =>
  * `markers`) one of them is brought about by the outside.
  */
 export const mayChoose = (node: Node, order: string): boolean => {
+  if (cleans(node)) return true // where a context was interrupted is a part of its order
   if (order === "timestamps") return false
   if (isWorld(node)) return parts(node).some((world) => mayChoose(world, order))
   const concurrent = someHere(

@@ -78,6 +78,8 @@ export interface Setting {
   readonly mayChoose: boolean
   /** The code changes under the running execution. */
   readonly change?: Change
+  /** There is durable cleanup in the program. */
+  readonly cleans?: boolean
   /** Do not replay the finished history: the program is not meant to be deterministic. */
   readonly unverified?: boolean
 }
@@ -405,6 +407,9 @@ export class Simulation {
       cleaned: (world, names) => {
         // of a context that will not run again nothing is left to do
         if (!inv.alive || inv.core?.closed !== false || world.rebuilding) return
+        // nor of one that was interrupted, and has come to its end by that (it may have succeeded, too)
+        const isClosed = [...this.service.operations.values()].some(({ SubType }) => SubType === "Cleanup")
+        if (world.state === "lost" && isClosed) return
         for (const name of names) {
           const known = this.cleanupOf(inv, world.place.parentId, name)
           if (++known.due > known.done) this.report(`CLEANUP ${name} of "${keyOf(world)}" was not done`)
@@ -548,11 +553,19 @@ export class Simulation {
    * in another order next time: nothing durable depends on them.
    */
   private counts(inv: Invocation, key: string, length: number, how: HowEnded): number {
-    if (this.setting.order === "timestamps") return how === "cut off" ? this.decided(inv, key, length) : length
+    const durable = Math.min(length, inv.durable.get(key) ?? 0)
+    if (this.setting.order === "timestamps") {
+      // how far a context comes that its parent lets go of, and what it decides on the way, is on no record
+      for (let w: World | undefined = inv.worlds.get(key); w !== undefined; w = w.parent)
+        if (w.state === "lost" || w.abandoned) return durable
+      if (how !== "cut off") return length
+      // nor is where it was interrupted, until that is written down
+      return this.setting.cleans === true ? durable : this.decided(inv, key, length)
+    }
     const { rebuilding, state } = inv.worlds.get(key)!
     const full =
       state === "open" ? how === "suspended" || (how === "completed" && key === "") : state === "ended" && rebuilding
-    return full ? length : Math.min(length, inv.durable.get(key) ?? 0)
+    return full ? length : durable
   }
 
   /**
@@ -648,6 +661,13 @@ export class Simulation {
     if (!inv.old) this.done += Updates.length
     if (Updates.some(({ Name }) => Name === this.setting.change?.secret)) this.told = true
     if (inv !== this.current) for (const update of Updates) this.count("written by a zombie", update)
+    if (inv.verify && Updates.some(({ SubType }) => SubType === "Cleanup")) {
+      // What was let go of last had no cleanup then, and has come further since. Nothing has followed from that but the
+      // answer: were it lost, the cleanup would be done now.
+      this.verified = true
+      inv.alive = false
+      return
+    }
     if (inv.verify && Updates.length > 0) this.report(`the verifying replay wrote ${JSON.stringify(Updates)}`)
     if (inv.upon.has(ClientToken)) {
       for (const update of Updates) this.count("resent", update)

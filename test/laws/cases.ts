@@ -2,7 +2,7 @@
 import { edit, type Kind } from "./Edits.ts"
 import { interpret } from "./interpret.ts"
 import { type Order, type Profile, profileOf } from "./Profile.ts"
-import { count, generate, mayChoose, type Node, shrinks } from "./Program.ts"
+import { cleans, count, generate, mayChoose, type Node, shrinks } from "./Program.ts"
 import { type Result, simulate } from "./Simulation.ts"
 import { int, rng } from "./Virtual.ts"
 
@@ -25,7 +25,7 @@ export const programOf = (seed: number, { cleanup, hard, size }: Options): Node 
 
 export const runCase = (seed: number, options: Options, program = programOf(seed, options)): Result => {
   const { edits, order } = options
-  const setting = { seed, order, profile: profileOf(seed, order, options.profile) }
+  const setting = { seed, order, profile: profileOf(seed, order, options.profile), cleans: cleans(program) }
   if (edits === undefined) return simulate(interpret(program), { ...setting, mayChoose: mayChoose(program, order) })
   const r = rng(seed ^ 0x7ed17)
   const { after, before, secret } = edit(program, edits, r)

@@ -71,15 +71,17 @@ interface Registered {
   readonly list: Array<{
     readonly name: string
     readonly compensates: boolean
+    readonly late: boolean
     readonly fiber: Fiber.Fiber<unknown, unknown>
   }>
   /** The one that was begun last. */
   last: number
-  /** How it ended, before its cleanup. */
+  /** How it ended, before its cleanup, and what was to be done then. */
   exit: Exit.Exit<unknown, unknown> | undefined
+  due: ReadonlyArray<string>
 }
 
-const makeScope = (world?: World): Registered => ({ world, list: [], last: Infinity, exit: undefined })
+const makeScope = (world?: World): Registered => ({ world, list: [], last: Infinity, exit: undefined, due: [] })
 
 /** What a program needs; the handler provides it. */
 export type Eff<A = number> = Effect.Effect<A, string, Durable.Requires>
@@ -102,11 +104,15 @@ export const interpret =
 
 // ---- cleanup -------------------------------------------------------------------------------------------
 
-/** Takes down how the body of a scope ends. */
+/** Takes down how the body of a scope ends, and what is to be done then. */
 const bodyOf = (scope: Registered, effect: Eff): Eff =>
   Effect.onExit(effect, (exit) =>
     Effect.sync(() => {
       scope.exit = exit
+      scope.due = scope.list.flatMap(({ compensates, fiber, name }) => {
+        const own = fiber.pollUnsafe()
+        return !compensates || Exit.isFailure(exit) || (own !== undefined && Exit.isFailure(own)) ? [name] : []
+      })
     })
   )
 
@@ -115,16 +121,7 @@ const ended = (env: Env, scope: Registered, effect: Eff): Eff =>
   Effect.ensuring(
     effect,
     Effect.sync(() => {
-      const { exit, list, world } = scope
-      if (world === undefined || exit === undefined) return
-      const due = list.filter(({ compensates, fiber }) => {
-        const own = fiber.pollUnsafe()
-        return !compensates || Exit.isFailure(exit) || (own !== undefined && Exit.isFailure(own))
-      })
-      env.cleaned(
-        world,
-        due.map(({ name }) => name)
-      )
+      if (scope.world !== undefined) env.cleaned(scope.world, scope.due)
     })
   )
 
@@ -133,14 +130,14 @@ const registering = (n: Extract<Node, { f: Node; k: number }>, { env, scope, wor
   const name = `${n.t}${n.k}`
   let index = -1
   const note = Effect.withFiber((fiber) => {
-    index = scope.list.push({ name, compensates: n.t === "undo", fiber }) - 1
+    index = scope.list.push({ name, compensates: n.t === "undo", late: scope.exit !== undefined, fiber }) - 1
     return Effect.void
   })
   const run = (value: number, exit: Exit.Exit<unknown, unknown>): Eff => {
     const at = index
     return Effect.withFiber((fiber) => {
       env.cleans(world, name)
-      env.claim(at < scope.last, `${name} is cleaned up after what was registered before it`)
+      env.claim(at < scope.last || scope.list[at]!.late, `${name} is cleaned up after what was registered before it`)
       env.claim(n.t !== "undo" || Exit.isFailure(exit), `${name} is undone after a success`)
       scope.last = at
       const why = Exit.isSuccess(exit) ? "success" : causeText(exit.cause)

@@ -34,6 +34,7 @@ const CALLBACK = "operations/callback.ts"
 const CONDITION = "operations/waitForCondition.ts"
 const BATCH = "operations/batch.ts"
 const CLEANUP = "operations/cleanup.ts"
+const LOSING = "internal/core/losing.ts"
 const COMPLETION = "internal/completion.ts"
 
 const timestamps = ["--order", "timestamps"]
@@ -214,6 +215,20 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "cleanup at a suspension", args: cleanup, patches: [[CLEANUP, "      if (core.closed) return\n      const registration", "      if (core.closed) yield* Effect.exit(next.run(ended))\n      const registration"]] },
   { name: "the exit names the fibers that interrupted", args: cleanup, patches: [[CLEANUP, "const ended = withoutFibers(exit)", "const ended = exit"]] },
   { name: "the body of a context ends before its cleanup", args: cleanup, patches: [[OPERATION, "Effect.onExitPrimitive(body, (exit) => place.atEnd?.(exit) as Effect.Effect<void> | undefined)", "Effect.onExitPrimitive(body, (exit) => place.atEnd === undefined ? undefined : Effect.asVoid(Effect.forkDetach(place.atEnd(exit) as Effect.Effect<void>)))"]] },
+
+  // ---- cleanup of contexts that are let go of
+  { name: "a context with cleanup is lost like any other", quick: true, args: cleanup, patches: [[LOSING, 'if (world === undefined || world.cleanups === 0) return "lost"', 'return "lost"']] },
+  { name: "its parent does not stand still meanwhile", args: cleanup, patches: [[LOSING, "  loss.parent.holds++\n", ""], [LOSING, "    parent.holds--\n", ""]] },
+  { name: "decided at once, before everything known is delivered", args: cleanup, patches: [[LOSING, "  stateOf(core).losses.add(loss)\n", "  const state = stateOf(core)\n  state.losses.add(loss)\n  move(core, state)\n"]] },
+  { name: "what has followed from it is not looked at", args: [...cleanup, "--n", "20000"], patches: [[LOSING, "isReplaying(parent) && unfollowed !== true && !core.tolerant", "false"]] },
+  { name: "where it was interrupted is not on record", args: cleanup, patches: [[LOSING, "      world.unrecorded.push([INTERRUPTED, world.deliveries])\n", ""]] },
+  { name: "a replay does not stop where it was interrupted", args: cleanup, patches: [[ORDER, " || world.deliveries === world.endsAt", ""]] },
+  { name: "its cleanup begins before its parent's reason is on record", args: [...cleanup, "--n", "20000", "--profile", '{"batchUpdates":2,"crash":0.2}'], patches: [[LOSING, "closing.op.record === undefined || ", ""]] },
+  { name: "it goes on until then", args: cleanup, patches: [[WORLD, "frozen || (parent !== undefined && isFrozen(parent))", "false && isFrozen({ frozen, parent } as World)"]] },
+  { name: "its parent does not wait for its cleanup", args: cleanup, patches: [[LOSING, "resume(closing === undefined ? Effect.void", "resume(closing !== undefined || closing === undefined ? Effect.void"]] },
+  { name: "an outer loss is decided before an inner one", args: [...cleanup, "--hard"], patches: [[LOSING, "isOpen(loss.world, loss)) continue", "false) continue"]] },
+  { name: "items that were begun before are forgotten when their batch ends", args: [...cleanup, "--n", "20000"], patches: [[BATCH, "if (own !== undefined && mustRun(own)) begun.push(run(index, own, () => {}))", ""]] },
+  { name: "contexts that end settle while their parent stands still", args: hard, patches: [[WORLDS, "if (op.place.world.holds > 0) {", "if (false) {"]] },
 
   // ---- the queue
   { name: "a resend has a ClientToken of its own", quick: true, args: ["--profile", '{"lost":0.2}'], patches: [[QUEUE, "    client\n      .checkpoint({", "    Effect.suspend(() => client.checkpoint({"], [QUEUE, "++requests}`\n      })\n      .pipe(", "++requests}`\n      })).pipe("]] },

@@ -483,16 +483,15 @@ describe("cleanup: misuse", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 
-  it.effect("after the end of its scope", () =>
+  it.effect("below a flat item, which has no record", () =>
     Effect.gen(function* () {
-      const late = Effect.andThen(
-        Durable.wait("w", "1 hour"),
-        Durable.addFinalizer("late", () => Effect.void)
-      )
-      const body = Effect.andThen(Durable.scoped(Effect.forkDetach(late)), Durable.wait("v", "2 hours"))
-      const { message, type } = yield* kit.faultOf(body)
+      const { did, done, undoable } = ledger()
+      const item = Durable.childContext("k", undoable("a"))
+      const { message, type } = yield* kit.faultOf(Durable.map("m", [1], () => item, { nesting: "flat" }))
       assert.strictEqual(type, "InvalidOperation")
-      assert.include(message, 'Durable.addFinalizer("late") was reached after the end of its scope')
+      assert.match(message, /^Durable\.withCompensation\("un-a"\) was reached in map-item-0 of map "m", which is flat/)
+      yield* kit.run(Durable.map("m", [1], () => did("b"), { nesting: "flat" }))
+      assert.deepStrictEqual(done, ["b"])
     }).pipe(Effect.provide(layerMemory))
   )
 
@@ -501,6 +500,137 @@ describe("cleanup: misuse", () => {
       const exit = yield* Effect.exit(Durable.scoped(Effect.void) as Effect.Effect<void>)
       assert.include(JSON.stringify(kit.shown(exit)), "was run outside of a workflow")
     })
+  )
+})
+
+/** Steps of cleanup, in a context of their own, before what comes after. */
+const races: Readonly<Record<string, (hold: kit.Body, other: kit.Body) => kit.Body>> = {
+  "a context that loses a race": (hold, other) => Effect.raceFirst(Durable.childContext("k", hold), other),
+  "a context in a context": (hold, other) =>
+    Effect.raceFirst(Durable.childContext("k", Durable.childContext("inner", hold)), other),
+  "a timeout around a context": (hold) => Effect.timeoutOption(Durable.childContext("k", hold), "1 hour"),
+  "a branch of a failing parallel": (hold, other) =>
+    Effect.ignore(Durable.parallel("p", { hold, bad: Effect.andThen(other, fails("x")) })),
+  "an item that is not needed any more": (hold, other) =>
+    Durable.map("m", [hold, other], (item) => Effect.asVoid(item), {
+      mode: "result",
+      completion: { minSuccessful: 1 }
+    }),
+  "a timeout around a parallel": (hold) => Effect.timeoutOption(Durable.parallel("p", [hold, hold]), "1 hour"),
+  "a scope in a branch of a context": (hold, other) =>
+    Effect.raceFirst(Durable.childContext("k", Durable.parallel("p", [Durable.scoped(hold)])), other)
+}
+
+describe("cleanup: contexts that their parents let go of", () => {
+  for (const [name, race] of Object.entries(races)) {
+    it.effect(`${name} has compensated before the rest goes on, after a crash anywhere, too`, () =>
+      Effect.gen(function* () {
+        const { did, done, finalizer, undoable } = ledger()
+        const hold = Effect.gen(function* () {
+          yield* undoable("hold")
+          yield* finalizer("log out")
+          yield* Durable.withCompensation(did("again"), "un-again", () =>
+            Effect.andThen(Durable.wait("cool-off", "1 day"), did("undo again"))
+          )
+          yield* Durable.wait("long", "9 days")
+          yield* did("never")
+        })
+        const body = Effect.gen(function* () {
+          yield* race(hold, Durable.wait("short", "1 hour"))
+          yield* did("after")
+          yield* Durable.wait("end", "1 hour")
+        })
+        const execution = yield* kit.start(body)
+        yield* execution.result
+        const times = name.includes("around a parallel") ? 2 : 1
+        const count = (what: string) => done.filter((one) => one === what).length
+        for (const what of ["hold", "again", "undo again", "log out", "undo hold"]) {
+          assert.strictEqual(count(what), times, what)
+        }
+        assert.strictEqual(done.at(-1), "after")
+        assert.strictEqual(count("never"), 0)
+        if (times === 1) {
+          assert.deepStrictEqual(done, ["hold", "again", "undo again", "log out", "undo hold", "after"])
+        }
+        const { boundaries, crashes } = yield* crashEverywhere(kit.Anything, () => body, null)
+        assert.isAbove(boundaries, 15)
+        assert.strictEqual(crashes, boundaries)
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+
+  it.effect("an acquisition in a lost context is completed and released", () =>
+    Effect.gen(function* () {
+      const { did, done } = ledger()
+      const slow = Effect.andThen(Durable.wait("boot", "1 day"), did("launch"))
+      const machine = Durable.acquireRelease("machine", slow, () => did("terminate"))
+      const body = Effect.gen(function* () {
+        yield* Effect.raceFirst(
+          Durable.childContext("k", Effect.andThen(machine, did("never"))),
+          Durable.wait("short", "1 hour")
+        )
+        yield* did("after")
+      })
+      yield* kit.run(body)
+      assert.deepStrictEqual(done, ["launch", "terminate", "after"])
+      yield* crashEverywhere(kit.Anything, () => body, null)
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a context without cleanup is let go of as ever: nothing is recorded, nothing waits", () =>
+    Effect.gen(function* () {
+      const { did } = ledger()
+      const lost = Durable.childContext("lost", Effect.andThen(did("a"), Durable.wait("long", "1 day")))
+      const kept = Durable.childContext("kept", Durable.scoped(Effect.andThen(did("b"), Effect.void)))
+      const execution = yield* kit.start(
+        Effect.andThen(Effect.raceFirst(lost, Durable.wait("short", "1 hour")), Effect.andThen(kept, did("c")))
+      )
+      yield* execution.result
+      const operations = yield* execution.operations
+      assert.deepStrictEqual(
+        operations.map(({ Name, SubType }) => `${SubType} ${Name}`).filter((what) => /order-of|Cleanup/.test(what)),
+        ["Step order-of-completions"] // the race's own
+      )
+      assert.strictEqual((yield* execution.operation("lost")).Status, "STARTED")
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("how it reads in the history: the context stays STARTED, a context of type Cleanup ends", () =>
+    Effect.gen(function* () {
+      const { did, undoable } = ledger()
+      const lost = Durable.childContext("hold", Effect.andThen(undoable("a"), Durable.wait("long", "1 day")))
+      const execution = yield* kit.start(
+        Effect.andThen(Effect.raceFirst(lost, Durable.wait("short", "1 hour")), did("b"))
+      )
+      yield* execution.result
+      const operations = yield* execution.operations
+      const of = (type: string, name: string) =>
+        operations.find(({ Name, SubType }) => SubType === type && Name === name)
+      assert.deepInclude(of("RunInChildContext", "hold"), { Status: "STARTED" })
+      assert.deepInclude(of("Cleanup", "hold"), { Status: "SUCCEEDED" })
+      assert.deepInclude(of("Compensation", "un-a"), {
+        Status: "SUCCEEDED",
+        ParentId: of("RunInChildContext", "hold")!.Id
+      })
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("what a fiber registers that outlives its scope is done at once", () =>
+    Effect.gen(function* () {
+      const { did, done, finalizer, undoable } = ledger()
+      const late = Effect.andThen(Durable.wait("w", "1 hour"), Effect.andThen(finalizer("late"), undoable("kept")))
+      const slow = Durable.acquireRelease("m", Effect.andThen(Durable.wait("v", "2 hours"), did("launch")), () =>
+        did("terminate")
+      )
+      const body = Effect.gen(function* () {
+        yield* Durable.scoped(Effect.forkChild(late))
+        yield* Effect.forkChild(slow)
+        yield* Durable.wait("x", "90 minutes")
+        yield* did("end")
+      })
+      yield* kit.run(body)
+      assert.deepStrictEqual(done, ["late", "kept", "end", "launch", "terminate"])
+    }).pipe(Effect.provide(layerMemory))
   )
 })
 

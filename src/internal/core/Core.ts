@@ -56,6 +56,12 @@ export interface Core extends Worlds.Worlds {
   readonly working: ReadonlySet<Fiber.Fiber<unknown, unknown>>
   /** Root fibers of child contexts. */
   readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
+  /** What to do when nothing known is left to deliver: `true` if the body has moved by it. */
+  readonly atRest: Array<() => boolean>
+  /** The order of this world, as far as it is not on record, is recorded with the next request. */
+  readonly keepOrder: (world: World) => void
+  /** Fibers of this world are about to be moved, although nothing was delivered to them. */
+  readonly stir: (world: World) => void
   /** The invocation has ended: nothing durable happens any more. */
   readonly closed: boolean
   /** Whether anything durable can happen here; ends the invocation where it must not even be tried. */
@@ -99,6 +105,7 @@ export const make = (
   let report: ((outcome: Outcome) => void) | undefined
   /** Root fibers of child contexts. */
   const bodies = new Set<Fiber.Fiber<unknown, unknown>>()
+  const atRest: Array<() => boolean> = []
 
   // the body
   let delivery = 0
@@ -244,7 +251,11 @@ export const make = (
       }
       worlds.settleEnded()
       const waiter = gate.next()
-      if (waiter === undefined) break
+      if (waiter === undefined) {
+        if (!atRest.some((move) => move())) break
+        settled = false
+        continue
+      }
       settled = false
       deliver(waiter)
       if (phase !== "running") return
@@ -257,6 +268,7 @@ export const make = (
     if (world.parked > 1) choice()
     gate.forget(waiter)
     world.movedAt = ++delivery
+    world.deliveries++
     unguarded = false
     const { outcome, record } = op
     // a context's end is not an instant of its parent's clock: live it is known before it is recorded
@@ -484,6 +496,7 @@ export const make = (
   }
 
   const release = (effect: Effect.Effect<never>, world?: World): void => {
+    while (closed && atRest.some((move) => move())) continue
     if (world?.parked === 0) return
     for (const waiter of Array.from(parked)) {
       // those that resume may park again
@@ -513,6 +526,15 @@ export const make = (
     host,
     working: work.fibers,
     bodies,
+    atRest,
+    keepOrder: (world) => {
+      gate.unwritten.delete(world) // behind those that it depends on
+      gate.unwritten.add(world)
+    },
+    stir: (world) => {
+      world.movedAt = delivery
+      for (const waiter of parked) gate.wake(waiter.world) // it, or what is in it, may have stood still
+    },
     get closed() {
       return closed
     },

@@ -36,8 +36,13 @@ type AnyEffect = Effect.Effect<unknown, unknown, any>
 
 /** A body that runs. */
 export interface Running {
+  readonly world: World
   /** Its parent lets go of it: nothing of it goes on record any more. */
   readonly lose: () => void
+  /** Its parent lets go of it, but its cleanup is done. `done` is called when it has ended by that. */
+  readonly interrupt: (done: () => void) => void
+  /** That has happened before. */
+  readonly isInterrupted: () => boolean
 }
 
 /** Runs the body of a context in its world. Observers are told of those that have a record. */
@@ -49,6 +54,7 @@ export const start = (
   ended: (exit: Exit.Exit<unknown, unknown>) => void
 ): Running => {
   let fiber: Fiber.Fiber<unknown, unknown> | undefined
+  const interrupted: Array<() => void> = []
   core.scheduler.schedule(() => {
     if (core.closed || world.state !== "open") return
     const whole = ending(world.place, body)
@@ -58,11 +64,21 @@ export const start = (
     core.bodies.add(running)
     running.addObserver((exit) => {
       core.bodies.delete(running)
+      if (interrupted.length > 0) {
+        core.end(world)
+        for (const done of interrupted) done()
+        return
+      }
       // (a rebuilt body that fails says more than what it has not asked for)
       if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world)) ended(exit)
     })
   }, 0)
   return {
+    world,
+    interrupt: (done) => {
+      if (interrupted.push(done) === 1) fiber?.interruptUnsafe()
+    },
+    isInterrupted: () => interrupted.length > 0,
     lose: () => {
       core.lose(world)
       fiber?.interruptUnsafe()

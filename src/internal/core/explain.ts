@@ -120,8 +120,14 @@ export const inFinishedContext = (op: Op): string =>
 export const inLostContext = (world: World, spec: Spec): string =>
   `${describeSpec(spec)} was reached in ${world.title}, in a finalizer or an uninterruptible part of it, after that context had been interrupted ` +
   "(it lost a race, timed out, or a sibling failed). What an interrupted context has seen is not recorded, so nothing " +
-  "durable can follow in it. Put the cleanup around the context, for example " +
+  "durable can follow in it but durable cleanup. Register it where it becomes necessary, for example " +
+  `Durable.addFinalizer("${spec.name}", () => Durable.step("${spec.name}", ...)), or put it around the context: ` +
   `Durable.childContext("name", body).pipe(Effect.onInterrupt(() => Durable.step("${spec.name}", ...))).`
+
+/** A context whose parent let go of it has not come to where that was. */
+export const anotherEnd = (world: World): string =>
+  `Non-deterministic: ${world.title} is recorded as let go of after ${world.endsAt} completions, and has come to ` +
+  `${world.deliveries} now. ${CHANGED} Last operations of ${world.title}: ${lastOf(world)}.`
 
 /** A fiber of one context was moved by a delivery to another one. */
 export const movedByAnotherWorld = (world: World, spec: Spec): string =>

@@ -102,20 +102,23 @@ export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op
   return core.open(place, spec, fiber)
 }
 
-/** Parks the fiber until the event is delivered. */
+/**
+ * Parks the fiber until the event is delivered. `onParked` gives what is to be done if it is interrupted instead: an
+ * effect, where the fiber may have to wait.
+ */
 export const park = <A, E>(
   core: Core,
   op: Op,
   event: "created" | "ended",
   decode: Decode,
-  onParked?: () => (() => void) | undefined
+  onParked?: () => (() => Effect.Effect<void>) | undefined
 ): Effect.Effect<A, E> =>
   Effect.callback<A, E>((resume) => {
     const waiter = core.park(op, event, resume, decode)
     const leave = onParked?.()
-    return Effect.sync(() => {
+    return Effect.suspend(() => {
       core.unpark(waiter)
-      leave?.()
+      return leave?.() ?? Effect.void
     })
   })
 
@@ -241,8 +244,11 @@ export const bodyContext = (
 
 /** A body that has ended when what was registered at its place is done, too. */
 export const ending = <A, E, R>(place: Place, body: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  // what is done there may fail; its failures are defects where the body's type knows of none
-  Effect.onExitPrimitive(body, (exit) => place.atEnd?.(exit) as Effect.Effect<void> | undefined)
+  Effect.onExitPrimitive(body, (exit) => {
+    place.exit = exit
+    // it may fail, but with defects where the body's type knows of no failure
+    return place.atEnd?.(exit) as Effect.Effect<void> | undefined
+  })
 
 const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
 

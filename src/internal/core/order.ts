@@ -11,13 +11,16 @@
 import { NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { operationId } from "../operationId.ts"
-import { type Op, top, type Waiter, type World } from "./world.ts"
+import { isFrozen, type Op, top, type Waiter, type World } from "./world.ts"
 
 /** Who defines the order of completions. */
 export type OrderPolicy = "markers" | "timestamps" | "log"
 
 /** The name of a marker, as the console shows it. */
 export const MARKER_NAME = "order-of-completions"
+
+/** In place of an operation's id: here the context was let go of, after so many deliveries. */
+export const INTERRUPTED = ""
 
 /** What the choice depends on besides the world. */
 export interface Horizon {
@@ -36,6 +39,7 @@ export const next = (world: World, horizon: Horizon): Waiter | "hold" | NonDeter
   const own = top(world.own)
   const outside = top(world.outside)
   if (own === undefined && outside === undefined) return undefined
+  if (world.holds > 0 || world.deliveries === world.endsAt || isFrozen(world)) return undefined
   const chosen =
     horizon.policy === "timestamps" ? byTime(world, horizon, own, outside) : byRecord(world, horizon, own, outside)
   // a finished context that is being rebuilt keeps its place: what comes after it waits
@@ -126,6 +130,9 @@ export const readMarkers = (world: World, records: ReadonlyMap<string, Protocol.
     world.markers++
     world.unvisited?.delete(record.Id)
     const entries = JSON.parse(record.StepDetails?.Result ?? "[]") as ReadonlyArray<readonly [string, number]>
-    for (const [id, nth] of entries) world.script.push({ id, nth, time: record.EndTimestamp ?? 0 })
+    for (const [id, nth] of entries) {
+      if (id === INTERRUPTED) world.endsAt = nth
+      else world.script.push({ id, nth, time: record.EndTimestamp ?? 0 })
+    }
   }
 }

@@ -10,7 +10,7 @@ import { type Fatal, InvalidOperation, NonDeterministic } from "../../DurableErr
 import type * as Protocol from "../../Protocol.ts"
 import * as explain from "./explain.ts"
 import type { Host } from "./host.ts"
-import type { Closing, Ending, Op, World } from "./world.ts"
+import { type Closing, type Ending, isFrozen, type Op, type World } from "./world.ts"
 
 /** What to do for an operation at the next live edge. */
 export interface Planned {
@@ -237,7 +237,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     },
     perform: (waits) => {
       for (const item of take()) {
-        if (waits(item.op)) planned.push(item)
+        if (waits(item.op) || isFrozen(item.op.place.world)) planned.push(item)
         else act(item)
         if (closed()) return
       }

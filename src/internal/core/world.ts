@@ -41,7 +41,9 @@ export class Place {
   readonly world: World
   /** What the steps see that a fiber with these services asked for here: the last ones, which are mostly the only ones. */
   steps: { readonly of: Context.Context<never>; readonly context: Context.Context<never> } | undefined
-  /** What is left to do when the body that stands here has ended, if anything was registered (operations/cleanup.ts). */
+  /** How the body that stands here has ended. */
+  exit: Exit.Exit<unknown, unknown> | undefined
+  /** What is left to do then, if anything was registered (operations/cleanup.ts). */
   atEnd: ((exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown>) | undefined
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
@@ -215,6 +217,16 @@ export class World {
   state: "open" | "lost" | "ended" = "open"
   /** Its parent let go of it before it was given its outcome, even if its body had ended by then. */
   abandoned = false
+  /** How much cleanup is registered here and in what it holds (operations/cleanup.ts). */
+  cleanups = 0
+  /** How many of its fibers wait to be told what becomes of a context that they let go of: meanwhile it stands still. */
+  holds = 0
+  /** Its parent lets go of it, and its cleanup is about to begin: it stands still, and nothing is begun or recorded. */
+  frozen = false
+  /** How many completions were delivered here. */
+  deliveries = 0
+  /** After how many of them its parent let go of it, by its record, and it has not happened yet in this invocation. */
+  endsAt: number | undefined
   /** Number of fibers parked here. */
   parked = 0
   /** Completions at hand, by who brought them about. */
@@ -286,6 +298,8 @@ export const isOutside = (waiter: Waiter): boolean =>
  * asked for again yet, or is finished and only being rebuilt.
  */
 export const isReplaying = (world: World): boolean => world.rebuilding || (world.unvisited?.size ?? 0) > 0
+
+export const isFrozen = ({ frozen, parent }: World): boolean => frozen || (parent !== undefined && isFrozen(parent))
 
 /** Whether the operation is one that the service will bring about: what an invocation may answer PENDING for. */
 export const waitsForService = (op: Op): boolean => {

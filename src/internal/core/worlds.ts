@@ -38,6 +38,8 @@ export interface Worlds {
     recorded: boolean,
     done: (closing: C) => void
   ) => void
+  /** The body of a context that its parent lets go of has returned: it has done its cleanup. */
+  readonly end: (world: World) => void
   /** A context is interrupted: what it has seen is not recorded, so nothing durable can follow in it. */
   readonly lose: (world: World) => void
   /**
@@ -146,12 +148,18 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
   }
 
   const settleEnded = (): void => {
-    for (const { ending, op } of ended) {
+    const later: typeof ended = []
+    for (const one of ended) {
+      const { ending, op } = one
+      if (op.place.world.holds > 0) {
+        later.push(one) // its parent is about to move by something else
+        continue
+      }
       const isAlone = op.waiters.length > 0 && op.place.world.parked === op.waiters.length
       if (isAlone) gate.settle(op)
       work.plan({ op, act: isAlone ? "record" : "recordIfAwaited", ending })
     }
-    if (ended.length > 0) ended = []
+    if (ended.length > 0) ended = later
   }
 
   const lose = (world: World): void => {
@@ -180,5 +188,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     return world
   }
 
-  return { enter, child, batch, part, finish, finishItem, lose, settleEnded, remaking: () => remade > 0 }
+  const end = (world: World): void => leave(world, "ended")
+
+  return { enter, child, batch, part, finish, finishItem, end, lose, settleEnded, remaking: () => remade > 0 }
 }
