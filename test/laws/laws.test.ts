@@ -279,6 +279,68 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     },
     { order: "markers", profile: { skew: 1, pace: 3, crash: 0, latency: 0.3, batchUpdates: 4 } },
     400
+  ],
+  [
+    "what a forked child acquires while cleanup is under way is released",
+    {
+      t: "fork",
+      a: { t: "acquire", k: 2, b: step(2, { dur: 0 }), f: { t: "fail" } },
+      b: { t: "final", k: 0, f: step(1, { dur: 0 }) },
+      join: false
+    },
+    { order: "markers" }
+  ],
+  [
+    "an item whose cleanup is under way is begun again, although its batch would not begin it any more",
+    {
+      t: "par",
+      struct: false,
+      c: [
+        { t: "acquire", k: 2, b: { t: "cb", k: 0, mid: null, wait: "once" }, f: { t: "set" } },
+        { t: "get" },
+        { t: "undo", k: 0, b: step(1, { dur: 0 }), f: step(2) }
+      ],
+      ...batch({ mode: "result", done: { by: "rule", min: 1, count: 2 } })
+    },
+    { order: "markers" },
+    200
+  ],
+  [
+    "a context that ends while its parent stands still is recorded if it is still awaited",
+    {
+      t: "fork",
+      a: { t: "child", k: 2, keep: "plain", typed: false, b: { t: "cb", k: 0, mid: null, wait: "once" } },
+      b: { t: "timeout", s: 2, b: { t: "map", items: 1, b: step(1, { dur: 0 }), ...batch({ k: 1 }) } },
+      join: true
+    },
+    { order: "markers" },
+    200
+  ],
+  [
+    "what a context has asked for that is about to be interrupted goes on record before its end",
+    {
+      t: "map",
+      items: 4,
+      b: { t: "acquire", k: 0, b: step(0, { dur: 3.06, pf: 0.05 }), f: { t: "now" } },
+      ...batch({ k: 1 })
+    },
+    { order: "markers" },
+    300
+  ],
+  [
+    "a batch ends, and is let go of while its items do their cleanup",
+    {
+      t: "timeout",
+      s: 3,
+      b: {
+        t: "map",
+        items: 3,
+        b: { t: "seq", c: [{ t: "undo", k: 2, b: { t: "get" }, f: step(0) }, step(3, { pf: 0.5 })] },
+        ...batch({ k: 1 })
+      }
+    },
+    { order: "markers" },
+    200
   ]
 ]
 
