@@ -328,6 +328,53 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     300
   ],
   [
+    "where a context was interrupted goes on record although it has ended by the next request",
+    {
+      t: "timeout",
+      s: 3,
+      b: {
+        t: "map",
+        items: 4,
+        b: {
+          t: "seq",
+          c: [
+            { t: "final", k: 0, f: { t: "spin", n: 50 } },
+            { t: "undo", k: 2, b: step(1, { dur: 1.26 }), f: { t: "invoke", k: 1 } },
+            step(3, { dur: 2.7 })
+          ]
+        },
+        ...batch({ k: 1, n: 2 })
+      }
+    },
+    { order: "markers" },
+    600
+  ],
+  [
+    "two losses of one parent are decided in their order",
+    {
+      t: "timeout",
+      s: 3,
+      b: {
+        t: "each",
+        items: 2,
+        n: 2,
+        b: {
+          t: "fin",
+          b: {
+            t: "map",
+            items: 2,
+            b: step(0, { dur: 5.4 }),
+            ...batch({ k: 2, mode: "result", done: { by: "rule", min: 1 } })
+          },
+          f: { t: "rand" },
+          on: "ensuring"
+        }
+      }
+    },
+    { order: "markers" },
+    600
+  ],
+  [
     "a batch ends, and is let go of while its items do their cleanup",
     {
       t: "timeout",

@@ -93,11 +93,17 @@ const move = (core: Core, { closings, losses }: State): boolean => {
   /** Something in it is not decided yet. */
   const isOpen = (world: World | undefined, own?: Loss) =>
     world !== undefined && [...losses].some((loss) => loss !== own && isBelow(loss.parent, world))
+  /** Their fibers go on in the order in which they came. */
+  const waiting = new Set<World>()
   for (const loss of losses) {
     const { parent } = loss
-    if (!core.closed && parent.state === "open" && isOpen(loss.world, loss)) continue
-    const decision = decide(core, loss)
-    if (decision === undefined) continue
+    if (waiting.has(parent)) continue
+    const isEarly = !core.closed && parent.state === "open" && isOpen(loss.world, loss)
+    const decision = isEarly ? undefined : decide(core, loss)
+    if (decision === undefined) {
+      waiting.add(parent)
+      continue
+    }
     losses.delete(loss)
     parent.holds--
     core.stir(parent)
@@ -156,7 +162,7 @@ const begin = (core: Core, { loss, op, world }: Closing): void => {
     if (!left.has(body) && !body.isInterrupted()) body.lose()
   }
   if (left.size === 0) return finish()
-  for (const body of [...left]) {
+  for (const body of left) {
     const { world } = body
     if (world.endsAt !== undefined && world.endsAt !== world.deliveries) {
       return core.fail(new NonDeterministic({ message: explain.anotherEnd(world) }))

@@ -188,7 +188,11 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     return world
   }
 
-  const end = (world: World): void => leave(world, "ended")
+  const end = (world: World): void => {
+    leave(world, "ended")
+    // where it was interrupted defines what is on record of it, as long as its parent waits
+    if (world.unrecorded.length > 0) gate.unwritten.add(world)
+  }
 
   return { enter, child, batch, part, finish, finishItem, end, lose, settleEnded, remaking: () => remade > 0 }
 }
