@@ -165,9 +165,11 @@ const register = (here: Here, registration: Registration): Effect.Effect<void> =
     return Effect.void
   }
   // in a fiber that outlives the scope, as with Effect's own: at once
-  return Effect.flatMap(clean(here, registration, exit), (failure) =>
-    failure === undefined ? Effect.void : Effect.die(failure)
-  )
+  count(here.place, 1)
+  return Effect.flatMap(clean(here, registration, exit), (failure) => {
+    count(here.place, -1)
+    return failure === undefined ? Effect.void : Effect.die(failure)
+  })
 }
 
 /** Looks at the name, and at the place, before anything is done that would have to be undone. */

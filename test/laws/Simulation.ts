@@ -407,9 +407,8 @@ export class Simulation {
       cleaned: (world, names) => {
         // of a context that will not run again nothing is left to do
         if (!inv.alive || inv.core?.closed !== false || world.rebuilding) return
-        // nor of one that was interrupted, and has come to its end by that (it may have succeeded, too)
-        const isClosed = [...this.service.operations.values()].some(({ SubType }) => SubType === "Cleanup")
-        if (world.state === "lost" && isClosed) return
+        // nor of one that was lost in an invocation before this one, and has come further now
+        if (world.state === "lost" && inv.n > 1) return
         for (const name of names) {
           const known = this.cleanupOf(inv, world.place.parentId, name)
           if (++known.due > known.done) this.report(`CLEANUP ${name} of "${keyOf(world)}" was not done`)

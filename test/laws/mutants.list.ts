@@ -152,7 +152,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   // ---- steps
   { name: "the loser of a race waits for its step's finalizers", patches: [
     [OPERATION, 'import type * as Fiber from "effect/Fiber"', 'import * as Fiber from "effect/Fiber"'],
-    [OPERATION, "      leave?.()\n    })\n", "      leave?.()\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
+    [OPERATION, "      return leave?.() ?? Effect.void\n    })\n", "      return leave?.() ?? Effect.void\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
     [WORK, "    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      if (op.cancel"]
   ] },
   { name: "what a cancelled step still produces counts", patches: [[WORK, "if (!closed() && !cancelled) done(exit)", "if (!closed()) done(exit)"]] },
@@ -186,24 +186,24 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "START of a check and its end may be torn apart", args: ["--profile", '{"batchUpdates":2,"crash":0.15}'], patches: [[QUEUE, "if (n > 1 && last?.Action", "if (false && last?.Action"]] },
 
   // ---- parallel and map
-  { name: "a closed batch runs again", patches: [[BATCH, "(mustRun(op) ? drive(batch) : undefined)", "drive(batch)"]] },
+  { name: "a closed batch runs again", patches: [[BATCH, "mustRun(op) ? drive(batch) : {", "mustRun(op) || true ? drive(batch) : {"]] },
   { name: "an item that has ended runs again", patches: [[BATCH, "if (!flat && !mustRun(own)) return", "if (false) return"]] },
   { name: "items start whatever runs", quick: true, patches: [[BATCH, "running.size < limit", "true"]] },
   { name: "items start in another order", patches: [[BATCH, "running.size < limit && items.length < last) start()", "running.size < limit && items.length < last) start(last - 1 - items.length)"], [BATCH, "const start = (): void => {\n    const index = items.length", "const start = (index: number): void => {"]] },
   { name: "a batch goes on until all have ended", patches: [[BATCH, "    item.read = read\n    if (recorded === undefined) endWith(decide())", "    item.read = read\n    if (recorded === undefined && tally.success + tally.failure === size) endWith(decide())"]] },
   { name: "a batch tolerates failures of which nothing is said", patches: [[COMPLETION, "return failure > 0", "return false"]] },
   { name: "successes count before failures", patches: [[COMPLETION, '  if (exceeded(rule, tally)) return "FAILURE', '  if (rule.minSuccessful !== undefined && tally.success >= rule.minSuccessful) return "MIN_SUCCESSFUL_REACHED"\n  if (exceeded(rule, tally)) return "FAILURE']] },
-  { name: "a batch that has ended leaves its items running", patches: [[BATCH, "    loseRunning()\n    core.finish", "    core.finish"]] },
-  { name: "a batch that was lost leaves its items running", args: hard, patches: [[BATCH, "    core.lose(world)\n    loseRunning()\n", "    core.lose(world)\n"]] },
+  { name: "a batch that has ended leaves its items running", patches: [[BATCH, "    for (const body of bodies()) body.lose()\n", ""]] },
+  { name: "a batch that was lost leaves its items running", args: hard, patches: [[BATCH, "      core.lose(world)\n      loseRunning()\n", "      core.lose(world)\n"]] },
   { name: "an item that was lost still counts", args: hard, patches: [[WORLDS, "() => world.abandoned,", "() => false,"]] },
   { name: "a rebuilt batch is decided again", args: ["--size", "30"], patches: [[BATCH, "    item.read = read\n    if (recorded === undefined) endWith(decide())", "    item.read = read\n    endWith(decide())"]] },
   { name: "a rebuilt batch forgets why it ended", args: ["--size", "30"], patches: [[BATCH, "endWith((recorded as payloads.Recorded).completionReason)", 'endWith("ALL_COMPLETED")']] },
   { name: "what was running when a rebuilt batch ended runs again", args: ["--size", "30"], patches: [[BATCH, 'const skipped = marks?.[index] === "STARTED"', "const skipped = false"]] },
   { name: "what had not started when a rebuilt batch ended starts", args: ["--size", "30"], patches: [[BATCH, "const last = marks?.length ?? size", "const last = size"]] },
-  { name: "flat items share their ids", patches: [[BATCH, "core.part(world, id, ", "core.part(world, op.id, "]] },
+  { name: "flat items share their ids", patches: [[BATCH, "core.part(world, own.id, ", "core.part(world, op.id, "]] },
   { name: "an item's clock starts with the latest stamp", patches: [[WORLDS, "enter(title, path, world.place.parentId, world, world.time, ", "enter(title, path, world.place.parentId, world, gate.maxSeen(), "]] },
   { name: "the order of a flat item is lost with its end", args: ["--profile", '{"externalLag":10,"crash":0.1}', "--program", flatChoice], patches: [[WORLDS, "          if (world.unrecorded.length > 0) gate.unwritten.add(world)\n", ""]] },
-  { name: "the order of a flat item is dropped where its batch is rebuilt", args: ["--profile", '{"externalLag":10,"crash":0}', "--program", flatOdd], patches: [[BATCH, "          if (flat && inner.unrecorded.length > 0) parts.push(inner)\n", ""]] },
+  { name: "the order of a flat item is dropped where its batch is rebuilt", args: ["--profile", '{"externalLag":10,"crash":0}', "--program", flatOdd], patches: [[BATCH, "      if (flat && inner.unrecorded.length > 0) parts.push(inner)\n", ""]] },
   { name: "while an outcome is made again, what follows it counts as missing", args: ["--program", flatSlow], patches: [[CORE, " && !worlds.remaking()", ""]] },
   { name: "a context that ends alone does not look whether it stays alone", args: ["--profile", '{"skew":1,"pace":3,"crash":0,"latency":0.3}', "--program", alone], patches: [[WORLDS, "    else ended.push({ op, ending })", "    else {\n      ended.push({ op, ending })\n      settleEnded()\n    }"]] },
 
@@ -212,9 +212,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the last one registered is forgotten", args: cleanup, patches: [[CLEANUP, "for (let next = scope.registered.pop(); next", "scope.registered.pop()\n    for (let next = scope.registered.pop(); next"]] },
   { name: "what succeeds is undone, too", args: cleanup, patches: [[CLEANUP, "if (!compensates || Exit.isFailure(exit)) return exit", "return exit"]] },
   { name: "what a lost fiber has done is not undone", args: cleanup, patches: [[CLEANUP, "return own === undefined || Exit.isSuccess(own) ? undefined : withoutFibers(own)", "return undefined"]] },
-  { name: "cleanup at a suspension", args: cleanup, patches: [[CLEANUP, "      if (core.closed) return\n      const registration", "      if (core.closed) yield* Effect.exit(next.run(ended))\n      const registration"]] },
+  { name: "cleanup at a suspension", args: cleanup, patches: [[CLEANUP, "      if (isGone(here)) return\n      const failure", "      if (isGone(here)) yield* Effect.exit(next.run(ended))\n      const failure"]] },
   { name: "the exit names the fibers that interrupted", args: cleanup, patches: [[CLEANUP, "const ended = withoutFibers(exit)", "const ended = exit"]] },
-  { name: "the body of a context ends before its cleanup", args: cleanup, patches: [[OPERATION, "Effect.onExitPrimitive(body, (exit) => place.atEnd?.(exit) as Effect.Effect<void> | undefined)", "Effect.onExitPrimitive(body, (exit) => place.atEnd === undefined ? undefined : Effect.asVoid(Effect.forkDetach(place.atEnd(exit) as Effect.Effect<void>)))"]] },
+  { name: "the body of a context ends before its cleanup", args: cleanup, patches: [[OPERATION, "return place.atEnd?.(exit) as Effect.Effect<void> | undefined", "return place.atEnd === undefined ? undefined : Effect.asVoid(Effect.forkDetach(place.atEnd(exit) as Effect.Effect<void>))"]] },
 
   // ---- cleanup of contexts that are let go of
   { name: "a context with cleanup is lost like any other", quick: true, args: cleanup, patches: [[LOSING, 'if (world === undefined || world.cleanups === 0) return "lost"', 'return "lost"']] },

@@ -151,7 +151,12 @@ const decide = (core: Core, loss: Loss): "cleanup" | "lost" | undefined => {
 
 const begin = (core: Core, { loss, op, world }: Closing): void => {
   const bodies = loss.bodies()
-  const left = new Set(bodies.filter(({ world }) => world.state === "open" && world.cleanups > 0))
+  // (a body of which nothing is on record has only just begun)
+  const left = new Set(
+    bodies.filter(
+      ({ world }) => world.state === "open" && world.cleanups > 0 && core.recordOf(world.place.parentId!) !== undefined
+    )
+  )
   const ended = (body: Running) => {
     left.delete(body)
     if (left.size === 0) finish()
