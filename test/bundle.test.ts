@@ -17,12 +17,12 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * 0.7 KB were added for the errors of callbacks, conditions and invokes, which the record of any context may hold,
  * 1.5 KB to find plugins (their machinery comes along with the first of them) and the level of log lines, 1 KB for
  * what batches ask of the core (the batches themselves come along with the first of them), 0.3 KB for rules of
- * order that the laws found missing, 0.1 KB for the place where cleanup hooks in (it comes along with its first use),
+ * order that the laws found missing, 0.8 KB for the places where cleanup hooks in (it comes along with its first use),
  * 0.03 KB to tell a tracer which spans operations stand in, 3.3 KB (1.3 gzip) for the guard of Lambda's deadline,
  * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), and 2.9 KB (1.1
  * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core.
  */
-const budget = { minified: 153.4, gzip: 54.5 }
+const budget = { minified: 154.1, gzip: 54.8 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }

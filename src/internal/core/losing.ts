@@ -144,7 +144,7 @@ const decide = (core: Core, loss: Loss): "cleanup" | "lost" | undefined => {
   if (core.recordOf(closingId(loss)) !== undefined) return "cleanup"
   if (core.remaking()) return undefined
   if (world === undefined || world.cleanups === 0) return "lost"
-  // what is on record and not asked for again has followed from it
+  // what is on record and not asked for again has followed from it, if the code is what it was
   const isFollowed = isReplaying(parent) && unfollowed !== true && !parent.changed
   return isFollowed || parent.rebuilding ? "lost" : "cleanup"
 }
