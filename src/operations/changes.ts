@@ -81,6 +81,7 @@ const declare = (
  *   when the replay comes to it, and its outcome is on record from then on.
  * - Until what is on record has been asked for, only what was added begins. What else is new in this context waits, and a
  *   warning says so: it could be another change, which would be `NonDeterministic`.
+ * - If it ends its context, by a failure or by what it gives, what is on record behind it is left.
  * - A name must be new in its context, and is used once there: a second use is `InvalidOperation`, in every execution, so
  *   that the first test finds it.
  * - A finished context whose value is rebuilt from its records cannot be given anything new: that stays

@@ -136,7 +136,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the recorded order must fit code that has changed", args: ["--edits", "calm"], patches: [[ORDER, "if (!world.changed) {", "if (world !== undefined) {"]] },
   { name: "what is new and undeclared does not wait for what was added", args: ["--edits", "partly"], patches: [[WORK, "if (waits(item.op) || isFrozen", "if (isFrozen"]] },
   { name: "what is in a context that waits does not wait", args: ["--edits", "partly"], patches: [[VISITS, "waits(opened.get(op.place.parentId!))", "false"]] },
-  { name: "an ended body goes on record although it has not asked for everything", directed: "removed at the end of a context, it ends the execution before the context is recorded", patches: [[CONTEXTS, "if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world)) ended(exit)", "ended(exit)"]] },
+  { name: "an ended body goes on record although it has not asked for everything", directed: "removed at the end of a context, it ends the execution before the context is recorded", patches: [[CONTEXTS, "if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) ended(exit)", "ended(exit)"]] },
   { name: "after a fatal error an ended body goes on record", directed: "nothing comes into a context that is rebuilt", patches: [[WORK, ' && !closed()) act(item)', ") act(item)"]] },
 
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, "if (world.movedAt !== delivery && !unguarded) {", "if (false) {"]] },

@@ -576,6 +576,58 @@ describe("changes: what is new and not declared", () => {
   )
 })
 
+// ---- what was added decides --------------------------------------------------------------------------------
+
+describe("changes: what was added ends the body", () => {
+  const before = oneByOne(step("charge"), wait)
+  const guarded = (check: kit.Body<boolean>) =>
+    declaring(
+      added("check"),
+      Effect.flatMap(check, (ok): kit.Body => (ok ? before : Effect.succeed("rejected")))
+    )
+
+  it.effect("by a failure: the execution fails with that, not with what it has not come to", () =>
+    Effect.gen(function* () {
+      const check = Durable.step("check", Effect.fail(new kit.CardDeclined({ reason: "stolen" })), {
+        error: kit.CardDeclined,
+        retry: Durable.noRetry
+      })
+      const { answer, warnings } = yield* versions(before, guarded(check))
+      assert(answer.Status === "FAILED")
+      assert.include(answer.Error?.ErrorData, "stolen")
+      assert.notStrictEqual(answer.Error?.ErrorType, "NonDeterministic")
+      assert.deepStrictEqual(warnings, [])
+    })
+  )
+
+  it.effect("by what it gives: a warning tells what is left", () =>
+    Effect.gen(function* () {
+      const { answer, warnings } = yield* versions(before, guarded(Durable.step("check", Effect.succeed(false))))
+      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: '"rejected"' })
+      assert.match(warnings.join(), /expected STEP "charge"/)
+    })
+  )
+
+  it.effect("in a context", () =>
+    Effect.gen(function* () {
+      const inner = (body: kit.Body) =>
+        Effect.exit(Durable.childContext("c", body)).pipe(Effect.map(({ _tag }) => _tag))
+      const check = Durable.step("check", Effect.die("broken"))
+      const { answer } = yield* versions(inner(before), inner(guarded(check as kit.Body<boolean>)))
+      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: '"Failure"' })
+    })
+  )
+
+  it.effect("not where it was there before what is left", () =>
+    Effect.gen(function* () {
+      const check = Durable.step("check", Effect.succeed(true))
+      const ran = yield* versions(guarded(check), declaring(added("check"), check))
+      assert.match(messageOf(ran), /expected STEP "charge"/)
+      assert.deepStrictEqual(ran.sent, [])
+    })
+  )
+})
+
 // ---- declarations that stay --------------------------------------------------------------------------------
 
 describe("changes: declarations", () => {

@@ -69,7 +69,7 @@ export interface Core extends Worlds.Worlds {
   /** Recorded operations that are not asked for again are tolerated. */
   readonly tolerant: boolean
   /** Whether the body of this context, which has ended, has asked for everything that is on record. If not, the execution has failed. */
-  readonly complete: (world: World) => boolean
+  readonly complete: (world: World, ended: Exit.Exit<unknown, unknown>) => boolean
   /** The body says that operations of this name have gone from its code. */
   readonly retire: (world: World, name: string) => void
   /** A durable operation begins: takes its id. `undefined`: nothing durable can happen here any more. */
@@ -319,7 +319,7 @@ export const make = (
    * What is queued is sent as ever, in its order: after a crash a replay would see it.
    */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
-    if (!visits.complete([root])) return
+    if (!visits.complete([root], exit)) return
     worlds.settleEnded()
     work.wrapUp()
     for (const op of opened.values()) op.cancel?.()
@@ -540,7 +540,7 @@ export const make = (
     },
     admits,
     tolerant: options.unvisited === "ignore",
-    complete: (world) => visits.complete([world]),
+    complete: (world, ended) => visits.complete([world], ended),
     retire: visits.retire,
     open,
     openItem,

@@ -70,7 +70,7 @@ export const start = (
         return
       }
       // (a rebuilt body that fails says more than what it has not asked for)
-      if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world)) ended(exit)
+      if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) ended(exit)
     })
   }, 0)
   return {

@@ -11,6 +11,7 @@ import * as Order from "./order.ts"
 import {
   type Decode,
   earlier,
+  isAdded,
   isOutside,
   Op,
   type Place,
@@ -111,7 +112,9 @@ export const make = (
     if (op.waiters.length > 0) return
     op.run = undefined // no attempt begins without a waiter
     // (the code may await again what a callback gave)
-    if (op.spec.type === "STEP" && op.record !== undefined && isTerminal(op.record.Status)) opened.delete(op.id)
+    if (op.spec.type === "STEP" && op.record !== undefined && isTerminal(op.record.Status) && !isAdded(op)) {
+      opened.delete(op.id)
+    }
   }
 
   const wake = (world: World): void => {

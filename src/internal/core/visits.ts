@@ -2,6 +2,7 @@
  * Which recorded operations the body has not asked for again: a faithful replay asks for all of them, but for those
  * that it says have gone, before it does anything new, but what it says has come.
  */
+import * as Exit from "effect/Exit"
 import { type Fatal, NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import * as explain from "./explain.ts"
@@ -23,10 +24,10 @@ export interface Visits {
   /** The body says that operations have gone from its code. */
   readonly retire: (world: World, name: string) => void
   /**
-   * Before anything new is done: whether everything recorded was asked for, or may yet follow an operation that was
-   * added. If not, the execution has failed.
+   * Before anything new is done, and when bodies have ended: whether everything recorded was asked for, may yet follow
+   * something that was added, or is left because something that was added has ended the body. If not, the execution has failed.
    */
-  readonly complete: (which?: Iterable<World>) => boolean
+  readonly complete: (which?: Iterable<World>, ended?: Exit.Exit<unknown, unknown>) => boolean
   /** Whether it is new where something added comes first: until what is on record was asked for, it may be a mistake. */
   readonly waits: (op: Op) => boolean
 }
@@ -57,7 +58,15 @@ export const make = (
     return true
   }
 
-  const complete = (which: Iterable<World> = worlds): boolean => {
+  /** Whether something was added on top of what is left: that has decided how the body ends. */
+  const isDecided = ({ unvisited }: World): boolean => {
+    const last = Math.max(...[...unvisited!].map((id) => records.get(id)!.StartTimestamp ?? 0))
+    return [...opened.values()].some(
+      (op) => op.place.world.unvisited === unvisited && isAdded(op) && (op.record?.StartTimestamp ?? Infinity) >= last
+    )
+  }
+
+  const complete = (which: Iterable<World> = worlds, ended?: Exit.Exit<unknown, unknown>): boolean => {
     if (missingCount === 0) return true
     const behind = [...which].filter(isBehind)
     const [world] = behind
@@ -73,6 +82,10 @@ export const make = (
     const missing = behind.flatMap(({ unvisited }) => [...unvisited!].map((id) => records.get(id)!))
     const waiting = [...parked].find(({ op }) => op.place.world === world && op.record !== undefined)?.op
     const message = explain.unvisited({ world, missing, asked, taken, waiting })
+    if (ended !== undefined && isDecided(world)) {
+      if (Exit.isSuccess(ended)) warn(message)
+      return true
+    }
     if (policy === "ignore" && taken === undefined) {
       for (const { unvisited } of behind) {
         missingCount -= unvisited!.size
