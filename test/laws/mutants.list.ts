@@ -20,6 +20,7 @@ export interface Mutant {
 }
 
 const CORE = "internal/core/Core.ts"
+const EXCHANGE = "internal/core/exchange.ts"
 const WORLDS = "internal/core/worlds.ts"
 const GATE = "internal/core/gate.ts"
 const VISITS = "internal/core/visits.ts"
@@ -95,10 +96,10 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "no hold at the horizon", args: timestamps, patches: [[ORDER, 'return outside.time > horizon.complete && world.unknownOutside > 0 ? "hold" : outside', "return outside"]] },
   { name: "held worlds are not looked at again", args: [...timestamps, "--n", "40000"], directed: "timestamps: a held completion is delivered after one more look", patches: [[GATE, "for (const world of held) wake(world)", ""]] },
   { name: "side effects while held", args: timestamps, patches: [[CORE, " && gate.held.size === 0", ""]] },
-  { name: "no pacing", patches: [[CORE, "if (ambiguous) {", "if (false) {"]] },
+  { name: "no pacing", patches: [[EXCHANGE, "if (ambiguous) {", "if (false) {"]] },
   { name: "a choice does not ask for pacing", args: timestamps, patches: [[CORE, "if (world.parked > 1) choice()", ""]] },
-  { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[CORE, "if (marked) choice()", ""]] },
-  { name: "delivered before it is acknowledged", quick: true, patches: [[CORE, "    const refused = checkpoints.offer(update, { lazy })\n", "    const refused = checkpoints.offer(update, { lazy })\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
+  { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[EXCHANGE, "if (marked) choice()", ""]] },
+  { name: "delivered before it is acknowledged", quick: true, patches: [[EXCHANGE, "    const refused = checkpoints.offer(update, { lazy })\n", "    const refused = checkpoints.offer(update, { lazy })\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
   { name: "steps are launched when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (!waiter.known && waiter.op.spec.type === 'STEP') work.perform(() => false)\n      return waiter\n    },\n"]] },
   { name: "fast path: known and alone, delivered when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (waiter.known && parked.size === 1 && phase === 'running') { const w = gate.next(); if (w === waiter) deliver(w) }\n      return waiter\n    },\n"]] },
   { name: "a wait ends when the service says so", args: timestamps, patches: [[GATE, 'if (record.Type === "WAIT") {', 'if (record.Type === "WAIT" && !ended) return\n    if (record.Type === "WAIT" && record.EndTimestamp === undefined) {']] },
@@ -107,7 +108,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   // ---- markers
   { name: "markers are not written", quick: true, args: late, patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
   { name: "log is not written", args: ["--order", "log"], patches: [[ORDER, "world.unrecorded.push([chosen.op.id, chosen.nth])", ""]] },
-  { name: "markers go to the end of their request", patches: [[CORE, "checkpoints.offer(update, { first: true })", "checkpoints.offer(update)"]] },
+  { name: "markers go to the end of their request", patches: [[EXCHANGE, "checkpoints.offer(update, { first: true })", "checkpoints.offer(update)"]] },
   { name: "suspended before the order is on record", args: late, patches: [[CORE, "if (gate.unwritten.size === 0) return end", "return end"]] },
   { name: "outside first, although own is older", patches: [[ORDER, "if (byMarkers && own !== undefined && own.time < time) break", ""]] },
   { name: "a marker names the operation, not the wait", args: late, sound: "waits for one operation come in the order in which they were asked for, so the first known is the recorded one", patches: [[ORDER, "waiter.nth === nth && waiter.known", "waiter.known"]] },
@@ -162,7 +163,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "at most once: an interrupted attempt runs again", patches: [[WORK, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
   { name: "START of a step that exists is sent again", patches: [[WORK, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offer(op.update('START'), true)\n    if (isStep && op.record?.Status"]] },
   { name: "a lazy START is never sent", patches: [[WORK, 'else offer(op.update("START"), true)', "else void 0"], [WORK, '      offer(op.update("START"), true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
-  { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[CORE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
+  { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[EXCHANGE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
 
   // ---- deadlines
   { name: "no deadline is guarded", quick: true, args: slow, patches: [[DEADLINE, "left - margin", "Infinity"]] },

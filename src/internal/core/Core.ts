@@ -18,32 +18,26 @@ import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { type Fatal, InvalidOperation, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { isTerminal } from "../wire.ts"
-import { recordOf, reflects } from "../acknowledged.ts"
 import * as Alarm from "./alarm.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
 import * as Deadline from "./deadline.ts"
+import * as Exchange from "./exchange.ts"
 import * as explain from "./explain.ts"
 import * as Gate from "./gate.ts"
 import type { Host, Options, Outcome } from "./host.ts"
-import * as Order from "./order.ts"
 import * as Visits from "./visits.ts"
 import * as Work from "./work.ts"
 import * as Worlds from "./worlds.ts"
 import {
   type Decode,
+  hasEnded,
   type Op,
   type Place,
   type Spec,
   type Waiter,
-  dueAtService,
   waitsForService,
   type World
 } from "./world.ts"
-
-/** While steps keep the invocation alive: first look at the service after this long, then ever less often. */
-const POLL_FIRST = 1_000
-const POLL_LONGEST = 10_000
 
 /** The core of one invocation, as operations and the handler see it. */
 export interface Core extends Worlds.Worlds {
@@ -116,34 +110,27 @@ export const make = (
   let pumpSoon = false
   /** The body moved by itself while nothing durable was in flight, so any of its worlds may move. */
   let unguarded = true
+  let body: Fiber.Fiber<unknown, unknown> | undefined
   let bodyExit: Exit.Exit<unknown, unknown> | undefined
 
-  // the wire
-  /** The next request must be stamped later than what was delivered; when that was; when the last response came. */
-  let ambiguous = false
-  let lastChoice = 0
-  let lastReceived = 0
-  /** What to conclude from the response to the request in flight. */
-  let beforeResponse = { marked: false, complete: -Infinity }
-  let polls = 0
-
-  let body: Fiber.Fiber<unknown, unknown> | undefined
+  const isClosed = () => closed
+  const fail = (error: Fatal): void => end({ _tag: "Fatal", error })
 
   const records = new Map<string, Protocol.Operation>()
   const gate = Gate.make(options.order, execution.startTimestamp, {
-    fail: (error) => fail(error),
+    fail,
     hold: () => {
-      choice()
+      exchange.choice()
       checkpoints.poll()
     }
   })
   const { opened, parked } = gate
-  const visits = Visits.make(records, options.unvisited, { gate, fail: (error) => fail(error), warn: host.warn })
+  const visits = Visits.make(records, options.unvisited, { gate, fail, warn: host.warn })
   const work = Work.make(options.startDelay, {
     host,
-    closed: () => closed,
-    fail: (error) => fail(error),
-    offer: (update, lazy) => offer(update, lazy),
+    closed: isClosed,
+    fail,
+    offer: (update, lazy) => exchange.offer(update, lazy),
     pump: () => pump()
   })
   const worlds = Worlds.make({
@@ -151,7 +138,7 @@ export const make = (
     gate,
     visits,
     work,
-    closed: () => closed,
+    closed: isClosed,
     delivery: () => delivery,
     moving: (move) => {
       const before = phase
@@ -165,23 +152,27 @@ export const make = (
     host,
     work,
     arn: execution.arn,
-    fail: (error) => fail(error),
-    offer: (update) => offer(update),
+    fail,
+    offer: (update) => exchange.offer(update),
     recordOf: (id) => records.get(id),
     ringAt: (at) => alarm.set("deadline", at),
     bodies: () => (body === undefined ? [] : [body, ...bodies])
   })
   const alarm = Alarm.make(host, (isDue, now) => {
     if (isDue("deadline")) deadline.expire(now)
-    if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()
-    if (isDue("poll")) look(now)
-    isDue("pace")
-    flush()
+    exchange.ring(isDue, now)
     maybeSuspend()
   })
-
-  /** Milliseconds of a clock that never runs backwards, with fractions. */
-  const monotonic = (): number => Number(host.clock.monotonicTimeNanosUnsafe()) / 1e6
+  const exchange = Exchange.make(options, checkpoints, records, {
+    host,
+    gate,
+    work,
+    alarm,
+    closed: isClosed,
+    fail,
+    pump: () => pump()
+  })
+  const { choice, flush } = exchange
 
   // ---- asked by operations, in body fibers --------------------------------------------------------
 
@@ -221,7 +212,7 @@ export const make = (
       return undefined
     }
     world.remember(op)
-    if (record === undefined || !isTerminal(record.Status)) work.plan({ op, act: "launch" })
+    if (!hasEnded(op)) work.plan({ op, act: "launch" })
     return op
   }
 
@@ -294,12 +285,6 @@ export const make = (
     else fail(Work.fatalOf(read))
   }
 
-  /** The next request must be stamped later than what has just been delivered. */
-  const choice = (): void => {
-    ambiguous = true
-    lastChoice = monotonic()
-  }
-
   /** The body is quiescent and nothing known can be delivered: only now cause side effects. */
   const edge = (): void => {
     // (nothing parked: the body is busy with async work of its own)
@@ -343,8 +328,8 @@ export const make = (
     // That is harmless while no durable operation is in flight, otherwise the order is up to chance.
     if (parked.size > 0) {
       const waiting = [...parked].map((waiter) => waiter.op)
-      const worlds = new Set([root, ...waiting.map((op) => op.place.world)])
-      const last = [...worlds].flatMap(({ trail }) => trail).findLast((op) => op.fiber === fiber)
+      const around = new Set([root, ...waiting.map((op) => op.place.world)])
+      const last = [...around].flatMap(({ trail }) => trail).findLast((op) => op.fiber === fiber)
       return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, last) }))
     }
     unguarded = true
@@ -361,85 +346,6 @@ export const make = (
     if (++moves % 1_024 > 0 || closed || host.clock.currentTimeMillisUnsafe() < deadline.at) return
     scheduler.stop()
     deadline.fail()
-  }
-
-  // ---- wire -------------------------------------------------------------------------------------------
-
-  const offer = (update: Protocol.OperationUpdate, lazy = false): void => {
-    const refused = checkpoints.offer(update, { lazy })
-    if (refused !== undefined) fail(refused)
-    // START of an at-least-once step rides with the next request; alone it is sent only when the body takes long
-    else if (lazy && !alarm.isSet("start"))
-      alarm.set("start", host.clock.currentTimeMillisUnsafe() + options.startDelay)
-  }
-
-  /** Sends what is queued, unless it must wait so that its timestamp is later than the last one. */
-  const flush = (): void => {
-    if (closed || checkpoints.inFlight()) return
-    if (!checkpoints.urgent()) {
-      if (work.running() > 0 || checkpoints.queued() === 0) return
-    }
-    if (ambiguous) {
-      const early = options.pace - (monotonic() - lastChoice)
-      if (early > 0) return alarm.set("pace", host.clock.currentTimeMillisUnsafe() + early)
-    }
-    alarm.clear("pace")
-    alarm.clear("start")
-    const marked = gate.unwritten.size > 0
-    writeMarkers()
-    const paced = options.order === "timestamps" && monotonic() - lastReceived >= options.pace
-    beforeResponse = { marked, complete: paced ? gate.maxSeen() : -Infinity }
-    checkpoints.send({ force: true })
-  }
-
-  const writeMarkers = (): void => {
-    for (const world of gate.unwritten) {
-      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first: true })
-    }
-    gate.unwritten.clear()
-  }
-
-  const responded = (
-    operations: ReadonlyArray<Protocol.Operation>,
-    acknowledged: ReadonlyArray<Protocol.OperationUpdate>
-  ): void => {
-    if (closed) return
-    const { complete, marked } = beforeResponse
-    if (options.order === "timestamps") lastReceived = monotonic()
-    ambiguous = false
-    if (marked) choice() // what follows a marker must be stamped later than the marker
-    operations.forEach(merge)
-    acknowledged.forEach(acknowledge)
-    gate.advance(complete)
-    pump()
-  }
-
-  const merge = (record: Protocol.Operation): void => {
-    records.set(record.Id, record)
-    gate.see(record)
-    const op = opened.get(record.Id)
-    if (op === undefined) return
-    gate.update(op, record)
-    if (record.Status === "READY") work.plan({ op, act: "attempt" })
-  }
-
-  /** Our own update is durable. */
-  const acknowledge = (update: Protocol.OperationUpdate): void => {
-    const op = opened.get(update.Id)
-    if (op === undefined) return
-    if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
-    if (update.Action === "START" && op.atMostOnce && op.waiters.length > 0) work.plan({ op, act: "begin" })
-  }
-
-  /** Steps keep the invocation alive: look whether something that the body waits for is due by now. */
-  const look = (now: number): void => {
-    if (work.running() === 0) return
-    const { due, next } = dueAtService(parked, now)
-    if (due) {
-      polls++
-      checkpoints.poll()
-    }
-    alarm.set("poll", now + Math.min(Math.max(next, 1), Math.min((polls + 1) * POLL_FIRST, POLL_LONGEST)))
   }
 
   // ---- begin and end ------------------------------------------------------------------------------------
@@ -459,12 +365,7 @@ export const make = (
 
   const maybeSuspend = (): void => {
     if (closed || phase !== "idle" || checkpoints.inFlight() || alarm.isSet("pace")) return
-    if (work.running() > 0) {
-      if (parked.size > work.running() && !alarm.isSet("poll")) {
-        alarm.set("poll", host.clock.currentTimeMillisUnsafe() + POLL_FIRST)
-      }
-      return
-    }
+    if (work.running() > 0) return exchange.watch()
     if (checkpoints.queued() > 0 || checkpoints.urgent()) return
     if (deadline.rest()) return flush()
     if (deadline.rests() || [...parked].some(({ op }) => waitsForService(op))) {
@@ -475,8 +376,6 @@ export const make = (
     // otherwise there is nothing to wait for but untracked async work of the body
     if (deadline.isOver()) deadline.fail()
   }
-
-  const fail = (error: Fatal): void => end({ _tag: "Fatal", error })
 
   const abort = (): void => {
     report = undefined
@@ -514,9 +413,7 @@ export const make = (
     visits.expect(record)
   }
   gate.advance(-Infinity)
-  if (options.order === "timestamps") lastReceived = monotonic() // the snapshot may be of this very instant
   const root = worlds.enter("the workflow", "", undefined, undefined, execution.startTimestamp, false)
-  checkpoints.listen({ responded, failed: fail })
 
   return {
     ...worlds,

@@ -108,9 +108,7 @@ export interface Read {
 }
 
 /** How a context ends. */
-export interface ContextClosing extends Closing, Read {
-  readonly outcome: Exit.Exit<unknown, unknown>
-}
+export type ContextClosing = Closing & Read
 
 /** What to record of a body that has ended, and what its parent goes on with: the same as on replay. */
 export const close = (

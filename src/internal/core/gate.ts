@@ -2,8 +2,7 @@
  * The gate of the body: which operations fibers are parked on, which of those are known to have happened, and
  * what comes next. It moves nothing by itself.
  */
-import type { Fatal } from "../../DurableError.ts"
-import { NonDeterministic } from "../../DurableError.ts"
+import { type Fatal, NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
 import { Heap } from "./heap.ts"
@@ -11,6 +10,7 @@ import * as Order from "./order.ts"
 import {
   type Decode,
   earlier,
+  hasEnded,
   isAdded,
   isOutside,
   Op,
@@ -112,7 +112,7 @@ export const make = (
     if (op.waiters.length > 0) return
     op.run = undefined // no attempt begins without a waiter
     // (the code may await again what a callback gave)
-    if (op.spec.type === "STEP" && op.record !== undefined && isTerminal(op.record.Status) && !isAdded(op)) {
+    if (op.spec.type === "STEP" && hasEnded(op) && !isAdded(op)) {
       opened.delete(op.id)
     }
   }

@@ -16,13 +16,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { NonDeterministic } from "../../DurableError.ts"
 import { operationId } from "../operationId.ts"
-import { isTerminal } from "../wire.ts"
 import type { Running } from "./contexts.ts"
 import type { Core } from "./Core.ts"
 import * as explain from "./explain.ts"
 import { park, succeeded } from "./operation.ts"
 import { INTERRUPTED } from "./order.ts"
-import { isReplaying, type Op, type World } from "./world.ts"
+import { hasEnded, isReplaying, type Op, type World } from "./world.ts"
 
 /** A context, or the items of a batch, that are let go of. */
 export interface Loss {
@@ -116,7 +115,7 @@ const move = (core: Core, { closings, losses }: State): boolean => {
     const op = core.openItem(parent, closingId(loss), { type: "CONTEXT", subType: "Cleanup", name })
     if (op === undefined) return false
     const { world } = loss
-    if (world === undefined || (op.record !== undefined && isTerminal(op.record.Status))) loss.lose()
+    if (world === undefined || hasEnded(op)) loss.lose()
     else {
       loss.stop?.()
       for (const body of loss.bodies()) body.world.frozen = body.world.state === "open"

@@ -8,7 +8,7 @@ import type * as Protocol from "../../Protocol.ts"
 import * as explain from "./explain.ts"
 import type { Gate } from "./gate.ts"
 import * as Order from "./order.ts"
-import { isAdded, type Op, type World } from "./world.ts"
+import { isAdded, isPart, type Op, type World } from "./world.ts"
 
 export interface Visits {
   /** A record of the snapshot. */
@@ -48,7 +48,7 @@ export const make = (
   /** Those whose bodies run. */
   const worlds = new Set<World>()
   /** Operations that wait, and of which that was said. */
-  const waiting = new Set<Op>()
+  const told = new Set<Op>()
   let missingCount = 0
 
   /** Whether its body has not come to all of its records, and waits for nothing that was added. */
@@ -112,9 +112,9 @@ export const make = (
     },
     enter: (world) => {
       world.changed = policy === "ignore"
-      if (world.parent !== undefined && world.place.parentId === world.parent.place.parentId) {
-        // a part without a record of its own: what is on record below both is asked for by either
-        world.unvisited = world.parent.unvisited
+      if (isPart(world)) {
+        // what is on record below both is asked for by either
+        world.unvisited = world.parent!.unvisited
         const before = world.unvisited?.size ?? 0
         if (expected.has(world.place.parentId)) Order.readMarkers(world, records)
         missingCount -= before - (world.unvisited?.size ?? 0)
@@ -140,8 +140,8 @@ export const make = (
     complete,
     waits: (op) => {
       const held = waits(op)
-      if (held && op.waiters.length > 0 && !waiting.has(op)) {
-        waiting.add(op)
+      if (held && op.waiters.length > 0 && !told.has(op)) {
+        told.add(op)
         warn(explain.waits(op))
       }
       return held

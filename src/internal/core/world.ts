@@ -271,6 +271,10 @@ export class World {
   }
 }
 
+/** Whether it has no record of its own: its operations are recorded beside its parent's. */
+export const isPart = ({ parent, place }: World): boolean =>
+  parent !== undefined && place.parentId === parent.place.parentId
+
 /** Order of completions: earliest first; in a tie our own before the outside's, then by order of request. */
 export function earlier(a: Waiter, b: Waiter): boolean {
   return a.time !== b.time ? a.time < b.time : a.rank !== b.rank ? a.rank < b.rank : a.seq < b.seq
@@ -301,6 +305,9 @@ export const isReplaying = (world: World): boolean => world.rebuilding || (world
 
 export const isFrozen = ({ frozen, parent }: World): boolean => frozen || (parent !== undefined && isFrozen(parent))
 
+/** Whether the operation has its outcome on record. */
+export const hasEnded = ({ record }: Op): boolean => record !== undefined && isTerminal(record.Status)
+
 /** Whether the operation is one that the service will bring about: what an invocation may answer PENDING for. */
 export const waitsForService = (op: Op): boolean => {
   const { record } = op
@@ -313,7 +320,7 @@ export const rebuilds = ({ record }: Op): boolean =>
   record?.Type === "CONTEXT" && record.Status === "SUCCEEDED" && record.ContextDetails?.ReplayChildren === true
 
 /** Whether the body of this context must run: it has no outcome yet, or only its children have one. */
-export const mustRun = (op: Op): boolean => op.record === undefined || !isTerminal(op.record.Status) || rebuilds(op)
+export const mustRun = (op: Op): boolean => !hasEnded(op) || rebuilds(op)
 
 /** Whether something that the body waits for is due at the service by now, and the milliseconds until the next that is not. */
 export const dueAtService = (

@@ -4,12 +4,11 @@
  */
 import type * as Effect from "effect/Effect"
 import type { Fatal } from "../../DurableError.ts"
-import { isTerminal } from "../wire.ts"
 import type { Gate } from "./gate.ts"
 import type { Host } from "./host.ts"
 import type { Visits } from "./visits.ts"
 import type { Work } from "./work.ts"
-import { type Closing, type Ending, type Op, rebuilds, World } from "./world.ts"
+import { type Closing, type Ending, hasEnded, isPart, type Op, rebuilds, World } from "./world.ts"
 
 export interface Worlds {
   /** A world of this invocation begins. */
@@ -102,7 +101,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
         if (!recorded) {
           // its body will run again, by the same order: what follows its end must not go on record without that
           if (world.unrecorded.length > 0) gate.unwritten.add(world)
-        } else if (!isRecorded(op)) {
+        } else if (!hasEnded(op)) {
           keepOrder([world], closing)
           work.plan({ op, act: "record", ending: closing.ending })
         }
@@ -130,8 +129,6 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     })
   }
 
-  const isRecorded = ({ record }: Op): boolean => record !== undefined && isTerminal(record.Status)
-
   /** What is rebuilt on replay is rebuilt by the order in which its completions came. */
   const keepOrder = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
     if (ending.ContextOptions?.ReplayChildren !== true) return
@@ -140,7 +137,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
 
   const finished = (op: Op, worlds: ReadonlyArray<World>, closing: Closing): void => {
     const { ending, outcome } = closing
-    const recorded = isRecorded(op)
+    const recorded = hasEnded(op)
     if (!recorded) keepOrder(worlds, closing)
     op.outcome = outcome
     if (recorded) gate.settle(op)
@@ -177,7 +174,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
     gate.held.delete(world)
     // (its parts without a record of their own, too)
     for (const part of gate.unwritten) {
-      if (part.parent === world && part.place.parentId === world.place.parentId) gate.unwritten.delete(part)
+      if (part.parent === world && isPart(part)) gate.unwritten.delete(part)
     }
   }
 

@@ -1,0 +1,164 @@
+/**
+ * The exchange with the service: what is queued for it, when it is sent, and what follows from the answers. A request
+ * that must be stamped later than what was delivered is held back for a pace; the recorded order of what was delivered
+ * travels at the head of the next one.
+ */
+import type { Checkpoints } from "../../CheckpointService.ts"
+import type { Fatal } from "../../DurableError.ts"
+import type * as Protocol from "../../Protocol.ts"
+import { recordOf, reflects } from "../acknowledged.ts"
+import type { Alarm, Need } from "./alarm.ts"
+import type { Gate } from "./gate.ts"
+import type { Host, Options } from "./host.ts"
+import * as Order from "./order.ts"
+import type { Work } from "./work.ts"
+import { dueAtService } from "./world.ts"
+
+/** While steps keep the invocation alive: first look at the service after this long, then ever less often. */
+const POLL_FIRST = 1_000
+const POLL_LONGEST = 10_000
+
+export interface Exchange {
+  /** Queues an update. A lazy one waits for another reason to send. */
+  readonly offer: (update: Protocol.OperationUpdate, lazy?: boolean) => void
+  /** The next request must be stamped later than what has just been delivered. */
+  readonly choice: () => void
+  /** Sends what is queued, unless it must wait so that its timestamp is later than the last one. */
+  readonly flush: () => void
+  /** Nothing is left to do but what steps do: from now on, look whether what the body waits for is due. */
+  readonly watch: () => void
+  /** The alarm rings: does what is due here. */
+  readonly ring: (isDue: (need: Need) => boolean, now: number) => void
+}
+
+/** What it asks of the core. */
+export interface Surroundings {
+  readonly host: Host
+  readonly gate: Gate
+  readonly work: Work
+  readonly alarm: Alarm
+  readonly closed: () => boolean
+  readonly fail: (error: Fatal) => void
+  /** The service has answered: the body may move. */
+  readonly pump: () => void
+}
+
+/** `records` is kept up to date with what the service says. */
+export const make = (
+  { order, pace, startDelay }: Options,
+  checkpoints: Checkpoints,
+  records: Map<string, Protocol.Operation>,
+  { alarm, closed, fail, gate, host: { clock }, pump, work }: Surroundings
+): Exchange => {
+  /** Milliseconds of a clock that never runs backwards, with fractions. */
+  const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const byTime = order === "timestamps"
+
+  /** The next request must be stamped later than what was delivered; when that was. */
+  let ambiguous = false
+  let lastChoice = 0
+  /** When the last response came. The snapshot may be of this very instant. */
+  let lastReceived = byTime ? monotonic() : 0
+  /** What to conclude from the response to the request in flight. */
+  let beforeResponse = { marked: false, complete: -Infinity }
+  let polls = 0
+
+  const offer = (update: Protocol.OperationUpdate, lazy = false): void => {
+    const refused = checkpoints.offer(update, { lazy })
+    if (refused !== undefined) fail(refused)
+    // START of an at-least-once step rides with the next request; alone it is sent only when the body takes long
+    else if (lazy && !alarm.isSet("start")) alarm.set("start", clock.currentTimeMillisUnsafe() + startDelay)
+  }
+
+  const choice = (): void => {
+    ambiguous = true
+    lastChoice = monotonic()
+  }
+
+  const flush = (): void => {
+    if (closed() || checkpoints.inFlight()) return
+    if (!checkpoints.urgent()) {
+      if (work.running() > 0 || checkpoints.queued() === 0) return
+    }
+    if (ambiguous) {
+      const early = pace - (monotonic() - lastChoice)
+      if (early > 0) return alarm.set("pace", clock.currentTimeMillisUnsafe() + early)
+    }
+    alarm.clear("pace")
+    alarm.clear("start")
+    const marked = gate.unwritten.size > 0
+    writeMarkers()
+    const paced = byTime && monotonic() - lastReceived >= pace
+    beforeResponse = { marked, complete: paced ? gate.maxSeen() : -Infinity }
+    checkpoints.send({ force: true })
+  }
+
+  const writeMarkers = (): void => {
+    for (const world of gate.unwritten) {
+      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first: true })
+    }
+    gate.unwritten.clear()
+  }
+
+  const responded = (
+    operations: ReadonlyArray<Protocol.Operation>,
+    acknowledged: ReadonlyArray<Protocol.OperationUpdate>
+  ): void => {
+    if (closed()) return
+    const { complete, marked } = beforeResponse
+    if (byTime) lastReceived = monotonic()
+    ambiguous = false
+    if (marked) choice() // what follows a marker must be stamped later than the marker
+    operations.forEach(merge)
+    acknowledged.forEach(acknowledge)
+    gate.advance(complete)
+    pump()
+  }
+
+  const merge = (record: Protocol.Operation): void => {
+    records.set(record.Id, record)
+    gate.see(record)
+    const op = gate.opened.get(record.Id)
+    if (op === undefined) return
+    gate.update(op, record)
+    if (record.Status === "READY") work.plan({ op, act: "attempt" })
+  }
+
+  /** Our own update is durable. */
+  const acknowledge = (update: Protocol.OperationUpdate): void => {
+    const op = gate.opened.get(update.Id)
+    if (op === undefined) return
+    if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
+    if (update.Action === "START" && op.atMostOnce && op.waiters.length > 0) work.plan({ op, act: "begin" })
+  }
+
+  /** Whether something that the body waits for is due at the service by now. */
+  const look = (now: number): void => {
+    if (work.running() === 0) return
+    const { due, next } = dueAtService(gate.parked, now)
+    if (due) {
+      polls++
+      checkpoints.poll()
+    }
+    alarm.set("poll", now + Math.min(Math.max(next, 1), Math.min((polls + 1) * POLL_FIRST, POLL_LONGEST)))
+  }
+
+  checkpoints.listen({ responded, failed: fail })
+
+  return {
+    offer,
+    choice,
+    flush,
+    watch: () => {
+      if (gate.parked.size > work.running() && !alarm.isSet("poll")) {
+        alarm.set("poll", clock.currentTimeMillisUnsafe() + POLL_FIRST)
+      }
+    },
+    ring: (isDue, now) => {
+      if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()
+      if (isDue("poll")) look(now)
+      isDue("pace")
+      flush()
+    }
+  }
+}
