@@ -154,7 +154,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the loser of a race waits for its step's finalizers", patches: [
     [OPERATION, 'import type * as Fiber from "effect/Fiber"', 'import * as Fiber from "effect/Fiber"'],
     [OPERATION, "      return leave?.() ?? Effect.void\n    })\n", "      return leave?.() ?? Effect.void\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
-    [WORK, "    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    fibers.add(fiber)\n    fiber.addObserver((exit) => {\n      fibers.delete(fiber)\n      if (op.cancel"]
+    [WORK, "    track(fiber, (exit) => {\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    track(fiber, (exit) => {\n      if (op.cancel"]
   ] },
   { name: "what a cancelled step still produces counts", patches: [[WORK, "if (!closed() && !cancelled) done(exit)", "if (!closed()) done(exit)"]] },
   { name: "READY begins an attempt, whatever runs", args: ["--profile", '{"repeat":6}'], patches: [[WORK, "if (number <= op.attempt || op.waiters.length === 0 || tooLate()) return", "if (op.waiters.length === 0 || tooLate()) return"]] },

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableError, DurableHandler, DurablePlugin } from "effect-durable-lambda"
+import * as Serdes from "effect-durable-lambda/Serdes"
 import { TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -481,6 +482,25 @@ describe("deadline: requests", () => {
       assert.strictEqual(error._tag, "OutOfTime")
       assert.include(error.message, 'Its fibers asked last for STEP "a"')
       held.release()
+    })
+  )
+
+  it.effect("what reads a result for the body is stopped with it", () =>
+    Effect.gen(function* () {
+      const reads: Array<string> = []
+      const read = Effect.onInterrupt(Effect.as(Effect.never, ""), () => Effect.sync(() => void reads.push("stopped")))
+      const stuck = Layer.succeed(Serdes.Serdes, {
+        encode: (text) => Effect.succeed(text),
+        decode: () => Effect.suspend(() => (reads.push("began"), read))
+      })
+      const service = FakeService.make()
+      const handler = DurableHandler.make(kit.Anything, () => Durable.step("a", Effect.succeed(1)), {
+        ...service.handlerOptions,
+        layer: Layer.merge(quiet, stuck)
+      })
+      const { error } = yield* Effect.flip(invoke(service, handler, 300))
+      assert.strictEqual(error._tag, "OutOfTime")
+      assert.deepStrictEqual(reads, ["began", "stopped"])
     })
   )
 

@@ -46,7 +46,7 @@ export interface Core extends Worlds.Worlds {
   readonly root: World
   readonly scheduler: BodyScheduler
   readonly host: Host
-  /** Fibers that run outside the body on its behalf (attempts of steps), awaited before the answer. */
+  /** Fibers that work outside the body on its behalf (attempts of steps, codecs), awaited before the answer. */
   readonly working: ReadonlySet<Fiber.Fiber<unknown, unknown>>
   /** Root fibers of child contexts. */
   readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
@@ -271,7 +271,7 @@ export const make = (
     const read = fiber.pollUnsafe()
     if (read !== undefined) return resumeWith(waiter, read)
     phase = "waiting"
-    fiber.addObserver((read) => {
+    work.track(fiber, (read) => {
       if (closed) return
       phase = "running"
       resumeWith(waiter, read)

@@ -60,6 +60,8 @@ export interface Work {
   readonly left: () => boolean
   /** How many attempts have ended. */
   readonly ends: () => number
+  /** Keeps this fiber among those that work outside the body; `done` is called when it has ended. */
+  readonly track: <A, E>(fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void) => void
   /** Encodes what the body of a context ended with; `done` goes on with it. */
   readonly encode: <C extends Closing>(closing: Effect.Effect<C, Fatal>, done: (closing: C) => void) => void
 }
@@ -161,6 +163,14 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     follow(op, fiber, finish)
   }
 
+  const track: Work["track"] = (fiber, done) => {
+    fibers.add(fiber)
+    fiber.addObserver((exit) => {
+      fibers.delete(fiber)
+      done(exit)
+    })
+  }
+
   const expire: Work["expire"] = (cutOff) => {
     expired = true
     const cut = Array.from(attempts)
@@ -189,9 +199,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       fiber.interruptUnsafe()
     }
     op.cancel = cancel
-    fibers.add(fiber)
-    fiber.addObserver((exit) => {
-      fibers.delete(fiber)
+    track(fiber, (exit) => {
       if (op.cancel === cancel) op.cancel = undefined
       if (!closed() && !cancelled) done(exit)
     })
@@ -216,10 +224,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     const encoded = fiber.pollUnsafe()
     if (encoded !== undefined) return go(encoded)
     running++
-    fibers.add(fiber)
-    fiber.addObserver((encoded) => {
+    track(fiber, (encoded) => {
       running--
-      fibers.delete(fiber)
       if (closed()) return
       go(encoded)
       pump()
@@ -248,6 +254,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     expire,
     left: () => left,
     ends: () => ends,
+    track,
     encode
   }
 }
