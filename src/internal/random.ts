@@ -20,27 +20,33 @@ const seeds = (text: string): (() => number) => {
 }
 
 /** Chris Doty-Humphrey's sfc32, seeded when the first number is asked for: most contexts never ask. */
-export const seededRandom = (seed: string): Random.Random => {
-  let state: [number, number, number, number] | undefined
-  const word = (): number => {
-    if (state === undefined) {
-      const next = seeds(seed)
-      state = [next(), next(), next(), next()]
-      for (let i = 0; i < 12; i++) word()
+export class SeededRandom implements Random.Random {
+  private readonly seed: () => string
+  private state: [number, number, number, number] | undefined
+
+  constructor(seed: () => string) {
+    this.seed = seed
+  }
+  nextDoubleUnsafe(): number {
+    return (this.word() * 0x200000 + (this.word() >>> 11)) / 0x20000000000000
+  }
+  nextIntUnsafe(): number {
+    return Math.floor((this.nextDoubleUnsafe() - 0.5) * 2 * Number.MAX_SAFE_INTEGER)
+  }
+  private word(): number {
+    if (this.state === undefined) {
+      const next = seeds(this.seed())
+      this.state = [next(), next(), next(), next()]
+      for (let i = 0; i < 12; i++) this.word()
     }
-    let [a, b, c, d] = state
+    let [a, b, c, d] = this.state
     const t = (((a + b) | 0) + d) | 0
     d = (d + 1) | 0
     a = b ^ (b >>> 9)
     b = (c + (c << 3)) | 0
     c = (c << 21) | (c >>> 11)
     c = (c + t) | 0
-    state = [a, b, c, d]
+    this.state = [a, b, c, d]
     return t >>> 0
-  }
-  const double = () => (word() * 0x200000 + (word() >>> 11)) / 0x20000000000000
-  return {
-    nextDoubleUnsafe: double,
-    nextIntUnsafe: () => Math.floor((double() - 0.5) * 2 * Number.MAX_SAFE_INTEGER)
   }
 }

@@ -15,7 +15,7 @@ import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import { Limits } from "./wire.ts"
-import { seededRandom } from "./random.ts"
+import { SeededRandom } from "./random.ts"
 
 /** The three forms in which a retry policy can be given, as to `Effect.retry`. */
 export type Policy =
@@ -113,7 +113,7 @@ export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect
       return policy.schedule === undefined ? 1 : yield* replay(policy.schedule, input)
     },
     (effect, _policy, input) =>
-      Effect.provideService(effect, Random.Random, seededRandom(`${input.seed}#${input.attempt}`))
+      Effect.provideService(effect, Random.Random, new SeededRandom(() => `${input.seed}#${input.attempt}`))
   )
 
 /** Replays the schedule from its start, and asks it about the failure at hand. */
@@ -129,7 +129,7 @@ const replay = (schedule: Schedule.Schedule<any, any, never, any>, input: Input)
       }).pipe(
         Effect.provideService(Clock.Clock, frozen(clock, now)),
         // an attempt's jitter is the same whichever process asks, and whether it asks live or again
-        Effect.provideService(Random.Random, seededRandom(`${input.seed}#${attempt}`))
+        Effect.provideService(Random.Random, new SeededRandom(() => `${input.seed}#${attempt}`))
       )
 
     let failedAt = input.startedAt

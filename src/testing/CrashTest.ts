@@ -19,7 +19,7 @@ import * as Engine from "../engine/Engine.ts"
 import { type Call, type Fault, Faults } from "../engine/Faults.ts"
 import type * as History from "../History.ts"
 import type { Observed } from "../internal/observer.ts"
-import { seededRandom } from "../internal/random.ts"
+import { SeededRandom } from "../internal/random.ts"
 import { isTerminal } from "../internal/wire.ts"
 import { step } from "../operations/step.ts"
 import type * as Protocol from "../Protocol.ts"
@@ -197,7 +197,7 @@ const runOnce = (
 
     const made = yield* makeVirtual(START, { watch, answered }, live).pipe(
       Effect.provideService(Faults, decide),
-      Effect.provideService(Random.Random, seededRandom(NAME))
+      Effect.provideService(Random.Random, new SeededRandom(() => NAME))
     )
     there.engine = made.engine
     const { driver } = made

@@ -1,14 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
-import { seededRandom } from "../../src/internal/random.ts"
+import { SeededRandom } from "../../src/internal/random.ts"
 
 const draw = (seed: string, n: number): ReadonlyArray<number> => {
-  const random = seededRandom(seed)
+  const random = new SeededRandom(() => seed)
   return Array.from({ length: n }, () => random.nextDoubleUnsafe())
 }
 
-describe("seededRandom", () => {
+describe("SeededRandom", () => {
   it("is pinned: an execution lives for a year, and its numbers must not change", () => {
     assert.deepStrictEqual(
       draw("arn#path", 4),
@@ -16,7 +16,7 @@ describe("seededRandom", () => {
     )
     assert.deepStrictEqual(draw("", 2), [0.3265368288323647, 0.6003978870146192])
     assert.deepStrictEqual(draw("grün \u{1F600}", 2), [0.5562643616439062, 0.23740570499846092])
-    const random = seededRandom("arn#path")
+    const random = new SeededRandom(() => "arn#path")
     assert.deepStrictEqual([random.nextIntUnsafe(), random.nextIntUnsafe()], [2659690702390513, -2660464165860354])
   })
 
@@ -35,8 +35,8 @@ describe("seededRandom", () => {
   })
 
   it("does not depend on when it is asked, or who else asks", () => {
-    const a = seededRandom("a")
-    const b = seededRandom("b")
+    const a = new SeededRandom(() => "a")
+    const b = new SeededRandom(() => "b")
     const mixed: Array<number> = []
     for (let i = 0; i < 10; i++) {
       mixed.push(a.nextDoubleUnsafe())
@@ -71,7 +71,7 @@ describe("seededRandom", () => {
         Random.nextInt,
         Random.nextBetween(5, 6)
       ])
-      const seeded = Effect.suspend(() => Effect.provideService(roll, Random.Random, seededRandom("dice")))
+      const seeded = Effect.suspend(() => Effect.provideService(roll, Random.Random, new SeededRandom(() => "dice")))
       const [die, , int, between] = yield* seeded
       assert.isTrue(die >= 1 && die <= 7 && Number.isSafeInteger(int) && between >= 5 && between < 6)
       assert.deepStrictEqual(yield* seeded, yield* seeded)

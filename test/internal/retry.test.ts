@@ -9,7 +9,7 @@ import * as Logger from "effect/Logger"
 import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { seededRandom } from "../../src/internal/random.ts"
+import { SeededRandom } from "../../src/internal/random.ts"
 import { decide, type Policy, toDelaySeconds } from "../../src/internal/retry.ts"
 
 const S = Schedule
@@ -115,7 +115,7 @@ const drive = (schedule: Any, seed: string, run: number, instant: boolean) =>
         onDone: () => Effect.succeed<number | undefined>(undefined)
       }).pipe(
         Effect.provideService(Clock.Clock, at(clock, now)),
-        Effect.provideService(Random.Random, seededRandom(`${seed}#${attempt}`))
+        Effect.provideService(Random.Random, new SeededRandom(() => `${seed}#${attempt}`))
       )
       rows.push({ attempt, error, now, decision })
       if (decision === undefined) break

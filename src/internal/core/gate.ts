@@ -8,6 +8,7 @@ import { isTerminal } from "../wire.ts"
 import { Heap } from "./heap.ts"
 import * as Order from "./order.ts"
 import {
+  arrives,
   type Decode,
   earlier,
   hasEnded,
@@ -152,7 +153,7 @@ export const make = (
     if (isOutside(waiter)) world.unknownOutside--
     if (rank === 0) world.own.push(waiter)
     else if (!isTerminal(waiter.op.record!.Status) && time > maxSeen) return timers.push(waiter)
-    else world.outside.push(waiter)
+    else arrives(waiter)
     wake(world)
   }
 
@@ -179,7 +180,7 @@ export const make = (
     for (const world of held) wake(world)
     for (let first = top(timers); first !== undefined && first.time <= maxSeen; first = top(timers)) {
       timers.pop()
-      first.world.outside.push(first)
+      arrives(first)
       wake(first.world)
     }
   }

@@ -118,6 +118,7 @@ const move = (core: Core, { closings, losses }: State): boolean => {
     if (world === undefined || hasEnded(op)) loss.lose()
     else {
       loss.stop?.()
+      parent.root.freezes = true
       for (const body of loss.bodies()) body.world.frozen = body.world.state === "open"
       closings.add({ op, loss, world })
     }

@@ -26,7 +26,7 @@ import type * as Protocol from "../../Protocol.ts"
 import { isTerminal, Limits } from "../wire.ts"
 import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, writePlainJson } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
-import { seededRandom } from "../random.ts"
+import { SeededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
 import type { Decode, Ending, Op, Place, Spec, World } from "./world.ts"
 
@@ -235,7 +235,7 @@ export const bodyContext = (
       ? context
       : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
   const timed = Context.addUnsafe(scheduled, Clock.Clock.key, new WorldClock(place.world))
-  const random = seededRandom(`${core.executionArn}#${place.world.place.path}`)
+  const random = new SeededRandom(() => `${core.executionArn}#${place.world.place.path}`)
   const seeded = Context.addUnsafe(timed, Random.Random.key, random)
   const inner = Context.addUnsafe(seeded, DurableContext.key, { core, place, inStep: false })
   place.outer = { context, inner }

@@ -48,7 +48,9 @@ export class Place {
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
   changes: Changes | undefined
-  private readonly occurrences = new Map<string, number>()
+  /** How often each kind and name was asked for; of most places only one ever is. */
+  private first: string | undefined
+  private occurrences: Map<string, number> | undefined
 
   constructor(path: string, parentId: string | undefined, world: World) {
     this.path = path
@@ -58,15 +60,17 @@ export class Place {
 
   /** The id of the next operation of this kind and name. Taken when the operation is asked for. */
   nextId(spec: Spec): string {
+    const occurrence = this.asked(spec) + 1
     const key = `${spec.subType}:${spec.name}`
-    const occurrence = (this.occurrences.get(key) ?? 0) + 1
-    this.occurrences.set(key, occurrence)
+    if (this.first === undefined) this.first = key
+    else (this.occurrences ??= new Map([[this.first, 1]])).set(key, occurrence)
     return operationId(this.path, spec.subType, spec.name, occurrence)
   }
 
   /** How often this kind and name was asked for. */
   asked(spec: Spec): number {
-    return this.occurrences.get(`${spec.subType}:${spec.name}`) ?? 0
+    const key = `${spec.subType}:${spec.name}`
+    return this.occurrences?.get(key) ?? (key === this.first ? 1 : 0)
   }
 }
 
@@ -223,6 +227,9 @@ export class World {
   holds = 0
   /** Its parent lets go of it, and its cleanup is about to begin: it stands still, and nothing is begun or recorded. */
   frozen = false
+  /** The world of the execution; whether any world in it was ever frozen. */
+  readonly root: World
+  freezes = false
   /** How many completions were delivered here. */
   deliveries = 0
   /** After how many of them its parent let go of it, by its record, and it has not happened yet in this invocation. */
@@ -231,7 +238,7 @@ export class World {
   parked = 0
   /** Completions at hand, by who brought them about. */
   readonly own = new Heap<Waiter>(earlier)
-  readonly outside = new Heap<Waiter>(earlier)
+  outside: Heap<Waiter> | undefined
   /** Parked waits whose end only the service will know. */
   unknownOutside = 0
   /** Recorded operations that this invocation's body has not asked for yet. */
@@ -241,7 +248,7 @@ export class World {
   /** The delivery that last allowed fibers of this world to move. */
   movedAt = 0
   /** The last operations asked for here, for messages. */
-  readonly trail: Array<Op> = []
+  trail: ReadonlyArray<Op> = []
 
   /** Its code has changed, and says so, or that is tolerated: not all of the recorded order need fit. */
   changed = false
@@ -261,13 +268,14 @@ export class World {
   ) {
     this.title = title
     this.parent = parent
+    this.root = parent?.root ?? this
     this.place = new Place(path, id, this)
     this.time = time
     this.rebuilding = rebuilding
   }
 
   remember(op: Op): void {
-    if (this.trail.push(op) > 5) this.trail.shift()
+    this.trail = [...this.trail.slice(-4), op]
   }
 }
 
@@ -290,6 +298,13 @@ export const top = (heap: Heap<Waiter>): Waiter | undefined => {
   return first
 }
 
+/** One that the outside world has brought about is at hand. */
+export const arrives = (waiter: Waiter): void => {
+  const { world } = waiter
+  world.outside ??= new Heap(earlier)
+  world.outside.push(waiter)
+}
+
 /** Whether the body has said that this operation came into its code later. */
 export const isAdded = ({ place, spec }: Op): boolean => place.changes?.added.has(spec.name) === true
 
@@ -303,7 +318,9 @@ export const isOutside = (waiter: Waiter): boolean =>
  */
 export const isReplaying = (world: World): boolean => world.rebuilding || (world.unvisited?.size ?? 0) > 0
 
-export const isFrozen = ({ frozen, parent }: World): boolean => frozen || (parent !== undefined && isFrozen(parent))
+/** It, or what it is in. (It is asked for at every turn, and worlds may be nested deep: most invocations freeze none.) */
+export const isFrozen = ({ frozen, parent, root }: World): boolean =>
+  root.freezes && (frozen || (parent !== undefined && isFrozen(parent)))
 
 /** Whether the operation has its outcome on record. */
 export const hasEnded = ({ record }: Op): boolean => record !== undefined && isTerminal(record.Status)
