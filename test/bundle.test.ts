@@ -22,7 +22,7 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), and 3.1 KB (1.2
  * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core.
  */
-const budget = { minified: 154.4, gzip: 54.9 }
+const budget = { minified: 154.7, gzip: 55.1 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }
