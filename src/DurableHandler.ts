@@ -229,6 +229,7 @@ export const invocation = <R>(
             startDelay: Duration.toMillis(Duration.fromInputUnsafe(options.startDelay ?? 50)),
             unvisited: options.unvisited ?? "fail",
             finalizerGrace: Duration.toMillis(Duration.fromInputUnsafe(options.finalizerGrace ?? 250)),
+            updated: event.UpdatedOperationIds,
             deadline: deadlineOf(lambda, options.deadlineMargin),
             observer
           }

@@ -1,6 +1,6 @@
 /**
  * One JSON line per log entry, with the execution and the operation it belongs to, and silent while a
- * workflow is being replayed: every line appears once, however often the body runs.
+ * workflow is being replayed: every line appears once, however often the body runs, as long as every invocation answers.
  */
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -21,9 +21,14 @@ export interface Options {
   readonly replay?: boolean | undefined
 }
 
-/** Whether the code that runs has run before. Steps run only when they have not. */
+/**
+ * Whether the code that runs has run before. Steps run only when they have not. The body has, while it has recorded
+ * operations to come to, and while nothing has been delivered to it that the service says is new.
+ */
 const isReplay = (current: DurableContext["Service"] | undefined): boolean =>
-  current !== undefined && !current.inStep && isReplaying(current.place.world)
+  current !== undefined &&
+  !current.inStep &&
+  (isReplaying(current.place.world) || current.core.isPast(current.place.world))
 
 /** What a failure adds to a line, or else the first error among the arguments: type, message and stack, never data. */
 const errorFields = (cause: Cause.Cause<unknown>, message: unknown): Record<string, unknown> => {

@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableHandler, DurableLogger } from "effect-durable-lambda"
+import { TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
@@ -254,4 +257,142 @@ describe("DurableLogger", () => {
       assert.strictEqual((JSON.parse(lines[0]!) as Line).message, "outside")
     })
   )
+})
+
+describe("DurableLogger beside what still waits", () => {
+  /** The body's lines, in the order they were written, over all invocations. */
+  const bodyLines = (body: kit.Body) =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const recorder = Logger.make(({ message }) => void seen.push(String(message)))
+      const invocations = yield* Effect.gen(function* () {
+        const execution = yield* kit.start(body)
+        yield* execution.result
+        return yield* execution.invocations
+      }).pipe(Effect.provide(Logger.layer([DurableLogger.replayAware(recorder)])))
+      return { seen, invocations }
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+
+  const all = (...branches: ReadonlyArray<kit.Body>) => Effect.all(branches, { concurrency: "unbounded" })
+
+  const cases: ReadonlyArray<readonly [name: string, body: kit.Body, lines: ReadonlyArray<string>]> = [
+    [
+      "lines before waits of different length",
+      all(
+        Effect.andThen(Effect.log("a"), Durable.wait("w1", "1 day")),
+        Effect.andThen(Effect.log("b"), Durable.wait("w2", "2 days"))
+      ),
+      ["a", "b"]
+    ],
+    [
+      "lines behind the operations that are asked for at once",
+      all(Durable.wait("w1", "1 day"), Durable.wait("w2", "2 days"), Effect.log("third branch")),
+      ["third branch"]
+    ],
+    [
+      "a branch that has ended while another waits",
+      all(
+        Effect.andThen(Durable.wait("w1", "1 day"), Effect.log("after one day")),
+        Effect.andThen(Durable.wait("w2", "2 days"), Effect.log("after two days")),
+        Effect.andThen(Durable.wait("w3", "3 days"), Effect.log("after three days"))
+      ),
+      ["after one day", "after two days", "after three days"]
+    ],
+    [
+      "a step that has ended while another branch waits",
+      all(
+        Effect.andThen(Durable.step("s", Effect.void), Effect.log("after the step")),
+        Durable.wait("w1", "1 day"),
+        Durable.wait("w2", "2 days")
+      ),
+      ["after the step"]
+    ],
+    [
+      "contexts: one that waits behind its last line, one that begins late, one without operations on record",
+      all(
+        Effect.gen(function* () {
+          const fiber = yield* Effect.forkChild(Durable.wait("long", "3 days"))
+          yield* Effect.log("in c")
+          yield* Fiber.join(fiber)
+          yield* Effect.log("c ends")
+        }).pipe(Durable.childContext("c")),
+        Effect.gen(function* () {
+          yield* Durable.wait("w1", "1 day")
+          yield* Effect.gen(function* () {
+            yield* Effect.log("in d")
+            yield* Durable.wait("inside", "1 day")
+            yield* Effect.log("d ends")
+          }).pipe(Durable.childContext("d"))
+          yield* Effect.log("after d")
+        })
+      ),
+      ["in c", "in d", "d ends", "after d", "c ends"]
+    ],
+    [
+      "a new context that begins while other contexts are replayed",
+      all(
+        Effect.gen(function* () {
+          yield* Durable.wait("w2", "2 days")
+          yield* Effect.log("late").pipe(Durable.childContext("inner"))
+        }).pipe(Durable.childContext("first")),
+        Effect.gen(function* () {
+          yield* Durable.wait("w1", "1 day")
+          yield* Effect.log("early")
+          yield* Durable.wait("w3", "2 days")
+        }).pipe(Durable.childContext("second"))
+      ),
+      ["early", "late"]
+    ],
+    [
+      "what is awaited again behind what is new",
+      Effect.gen(function* () {
+        const callback = yield* Durable.callback("cb", { timeout: "1 day" })
+        const answer = Effect.exit(callback.await)
+        yield* answer
+        yield* Effect.log("timed out")
+        yield* Durable.wait("w", "1 day")
+        yield* answer
+        yield* Effect.log("again")
+        yield* Durable.wait("v", "1 day")
+      }),
+      ["timed out", "again"]
+    ],
+    [
+      "a branch that another one wakes",
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>()
+        yield* all(
+          Effect.andThen(Durable.wait("w1", "1 day"), Effect.log("first")),
+          Effect.andThen(Effect.andThen(Deferred.await(gate), Effect.log("woken")), Durable.wait("w3", "1 day")),
+          Effect.andThen(Durable.wait("w2", "2 days"), Deferred.succeed(gate, undefined))
+        )
+      }),
+      ["first", "woken"]
+    ],
+    [
+      "items of a batch without contexts, one after the other",
+      Durable.map(
+        "items",
+        [1, 2, 3, 4],
+        (n) =>
+          Effect.gen(function* () {
+            yield* Effect.log(`begin ${n}`)
+            yield* Durable.wait("w", `${n} days`)
+            yield* Effect.log(`end ${n}`)
+          }),
+        { concurrency: 2, nesting: "flat" }
+      ),
+      ["begin 1", "begin 2", "end 1", "begin 3", "end 2", "begin 4", "end 3", "end 4"]
+    ]
+  ]
+
+  for (const [name, body, expected] of cases) {
+    it.effect(name, () =>
+      Effect.gen(function* () {
+        const { invocations, seen } = yield* bodyLines(body)
+        assert.isAtLeast(invocations, 2, "nothing was replayed")
+        assert.deepStrictEqual(seen, expected)
+      })
+    )
+  }
 })

@@ -25,6 +25,7 @@ import * as Exchange from "./exchange.ts"
 import * as explain from "./explain.ts"
 import * as Gate from "./gate.ts"
 import type { Host, Options, Outcome } from "./host.ts"
+import * as Past from "./past.ts"
 import * as Visits from "./visits.ts"
 import * as Work from "./work.ts"
 import * as Worlds from "./worlds.ts"
@@ -72,6 +73,8 @@ export interface Core extends Worlds.Worlds {
   readonly openItem: (world: World, id: string, spec: Spec) => Op | undefined
   /** What is on record under this id. */
   readonly recordOf: (id: string) => Protocol.Operation | undefined
+  /** Whether the body of this world has been where it is now in an earlier invocation, as far as the service tells. */
+  readonly isPast: (world: World) => boolean
   /** Parks a fiber on an operation until its event is delivered. */
   readonly park: (op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode) => Waiter
   /** The fiber was interrupted: it lets go at once, its work is cancelled in the background. */
@@ -117,6 +120,7 @@ export const make = (
   const fail = (error: Fatal): void => end({ _tag: "Fatal", error })
 
   const records = new Map<string, Protocol.Operation>()
+  const past = Past.make(new Set(options.updated), () => delivery)
   const gate = Gate.make(options.order, execution.startTimestamp, {
     fail,
     hold: () => {
@@ -140,6 +144,7 @@ export const make = (
     work,
     closed: isClosed,
     delivery: () => delivery,
+    past,
     moving: (move) => {
       const before = phase
       phase = "running"
@@ -261,6 +266,7 @@ export const make = (
     world.movedAt = ++delivery
     world.deliveries++
     unguarded = false
+    past.deliver(waiter)
     const { outcome, record } = op
     // a context's end is not an instant of its parent's clock: live it is known before it is recorded
     if (op.spec.type !== "CONTEXT" && waiter.time > world.time) world.time = waiter.time
@@ -409,6 +415,7 @@ export const make = (
   for (const record of checkpoints.operations) {
     if (record.Type === "EXECUTION" || deadline.isRest(record)) continue
     records.set(record.Id, record)
+    past.see(record)
     gate.see(record)
     visits.expect(record)
   }
@@ -436,6 +443,7 @@ export const make = (
       return closed
     },
     admits,
+    isPast: past.has,
     tolerant: options.unvisited === "ignore",
     complete: (world, ended) => visits.complete([world], ended),
     retire: visits.retire,

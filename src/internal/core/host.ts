@@ -18,6 +18,8 @@ export interface Options {
   readonly startDelay: number
   /** Recorded operations that the body does not ask for again: an error, or tolerated with a warning. */
   readonly unvisited: "fail" | "ignore"
+  /** Recorded operations that have changed since the last invocation. Empty: the service does not tell, or nothing has. */
+  readonly updated?: ReadonlyArray<string> | undefined
   /** When Lambda ends this invocation, if that is to be forestalled. */
   readonly deadline?: Deadline | undefined
 }

@@ -247,6 +247,8 @@ export class World {
   queued = false
   /** The delivery that last allowed fibers of this world to move. */
   movedAt = 0
+  /** Nothing new has been delivered to it, and an earlier invocation has begun it, if that is known (core/past.ts). */
+  past = false
   /** The last operations asked for here, for messages. */
   trail: ReadonlyArray<Op> = []
 

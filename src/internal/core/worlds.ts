@@ -6,6 +6,7 @@ import type * as Effect from "effect/Effect"
 import type { Fatal } from "../../DurableError.ts"
 import type { Gate } from "./gate.ts"
 import type { Host } from "./host.ts"
+import type { Past } from "./past.ts"
 import type { Visits } from "./visits.ts"
 import type { Work } from "./work.ts"
 import { type Closing, type Ending, hasEnded, isPart, type Op, rebuilds, World } from "./world.ts"
@@ -59,11 +60,12 @@ export interface Surroundings {
   readonly closed: () => boolean
   /** The delivery that is under way, or was last. */
   readonly delivery: () => number
+  readonly past: Past
   /** What is done in it moves the body. */
   readonly moving: (move: () => void) => void
 }
 
-export const make = ({ closed, delivery, gate, host, moving, visits, work }: Surroundings): Worlds => {
+export const make = ({ closed, delivery, gate, host, moving, past, visits, work }: Surroundings): Worlds => {
   /** Contexts whose bodies have ended since the body was last quiescent. */
   let ended: Array<{ readonly op: Op; readonly ending: Ending }> = []
   let remade = 0
@@ -181,6 +183,7 @@ export const make = ({ closed, delivery, gate, host, moving, visits, work }: Sur
   const enter = (...args: ConstructorParameters<typeof World>): World => {
     const world = new World(...args)
     world.movedAt = delivery()
+    past.enter(world)
     visits.enter(world)
     return world
   }
