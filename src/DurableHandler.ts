@@ -295,11 +295,11 @@ const answer = (
         Exit.isSuccess(outcome.exit)
           ? succeeded(definition, checkpoints, outcome.exit.value)
           : Effect.map(
-              failures.encodeFailure(outcome.exit.cause, {
-                operation: definition.name,
-                schema: definition.error,
-                Wrapper: DurableError.ChildContextFailed
-              }),
+              failures.encodeFailure(
+                outcome.exit.cause,
+                { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
+                `The error of "${definition.name}"`
+              ),
               (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
             )
       )

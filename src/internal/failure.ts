@@ -24,6 +24,7 @@ import {
   InvokeFailed,
   isRepairable,
   type Operation,
+  type PayloadFailed,
   type SerdesFailed,
   serdesFailed,
   StepFailed,
@@ -64,6 +65,12 @@ export interface FailureCodec {
   /** What a failure without data of ours becomes. Default: the wrapper. */
   readonly otherwise?: ((type: string, message: string) => unknown) | undefined
 }
+
+/** What errors call the operation. It is put into words only when it is needed. */
+type Named = { readonly toString: () => string }
+
+const failedFor = (of: Named, action: "encode" | "decode") => (fault: string | PayloadFailed) =>
+  serdesFailed(of.toString(), action)(fault)
 
 // ---- what a failure is called -----------------------------------------------------------------------
 
@@ -183,10 +190,11 @@ const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
 /** The error object of a failure. Fails when the `error` schema cannot write what it accepts. */
 export const encodeFailure = (
   cause: Cause.Cause<unknown>,
-  codec: FailureCodec
+  codec: FailureCodec,
+  of: Named = codec.operation
 ): Effect.Effect<Protocol.ErrorObject, SerdesFailed, any> => {
   const reason = reasonOf(cause)
-  const failed = serdesFailed(codec.operation, "encode")
+  const failed = failedFor(of, "encode")
   if (reason === undefined) {
     return Effect.succeed({
       ErrorType: "Interrupted",
@@ -250,11 +258,12 @@ const readDefect = (data: unknown): unknown => {
 /** What an error object stands for. Fails when the `error` schema cannot read what it once wrote. */
 export const decodeFailure = (
   error: Protocol.ErrorObject | undefined,
-  codec: FailureCodec
+  codec: FailureCodec,
+  of: Named = codec.operation
 ): Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed, any> => {
   const text = error?.ErrorData
   const data = Result.getOrUndefined(Serdes.readPlainJson(text))
-  const failed = serdesFailed(codec.operation, "decode")
+  const failed = failedFor(of, "decode")
   if (property(data, "~interrupted") === true) return Effect.succeed(Exit.interrupt())
   const defect = property(data, "~defect")
   if (defect !== undefined) {

@@ -410,7 +410,7 @@ const readEntry = (
 ): Effect.Effect<Exit.Exit<unknown, unknown> | undefined, Fatal, any> => {
   if (status === "STARTED") return NOTHING
   const codec = codecOf(batch, index)
-  if (status === "FAILED") return failures.decodeFailure(error, codec.failure)
+  if (status === "FAILED") return failures.decodeFailure(error, codec.failure, batch.op)
   if (codec.success === undefined) return Effect.succeed(Exit.succeed(result))
   const text = result === undefined ? undefined : isText(codec.success) ? String(result) : JSON.stringify(result)
   return Effect.map(decodeValue(batch.op, codec, text), Exit.succeed)

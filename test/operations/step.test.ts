@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as FakeService from "../wire/FakeService.ts"
 import * as kit from "./kit.ts"
 import { CardDeclined, Unavailable } from "./kit.ts"
@@ -445,6 +446,56 @@ describe("step: what is no payload ends the execution with a sentence", () => {
       assert.strictEqual(answer.Error?.ErrorType, "SerdesFailed")
       assert.match(answer.Error?.ErrorMessage ?? "", /^STEP "s" .*cannot decode its payload: Expected object/s)
     })
+  )
+
+  it.effect("an error that its schema cannot write, or that the schema of today cannot read, names the operation", () =>
+    Effect.gen(function* () {
+      class Odd extends Schema.TaggedError<Odd>()("Odd", {
+        at: Schema.String.pipe(
+          Schema.decodeTo(Schema.String, {
+            decode: SchemaGetter.passthrough<string>(),
+            encode: SchemaGetter.forbidden<string, string>(() => "it is secret")
+          })
+        )
+      }) {}
+      const failing = Effect.fail(new Odd({ at: "x" }))
+      const options = { ...noRetry, error: Odd }
+      const unwritable: ReadonlyArray<readonly [kit.Body, RegExp]> = [
+        [Durable.step("s", failing, options), /^STEP "s" \([\w-]{22}\): cannot encode its payload: .*it is secret/s],
+        [
+          Durable.childContext("c", failing, { error: Odd }),
+          /^CONTEXT "c" \([\w-]{22}\): cannot encode its payload: .*it is secret/s
+        ],
+        [
+          Durable.map("m", [1], () => failing, { error: Odd }),
+          /^CONTEXT "map-item-0" \([\w-]{22}\): cannot encode its payload: .*it is secret/s
+        ]
+      ]
+      for (const [body, message] of unwritable) {
+        const fault = yield* kit.faultOf(body)
+        assert.strictEqual(fault.type, "SerdesFailed")
+        assert.match(fault.message, message)
+      }
+
+      const service = FakeService.make()
+      const make = (error: Schema.Constraint) =>
+        DurableHandler.make(
+          kit.Anything,
+          () =>
+            Effect.andThen(
+              Effect.exit(
+                Durable.step("s", Effect.fail(declined), { ...noRetry, error: error as typeof kit.CardDeclined })
+              ),
+              Durable.wait("w", "1 second")
+            ),
+          service.handlerOptions
+        )
+      yield* service.invoke(make(kit.CardDeclined))
+      service.pass(1)
+      const answer = yield* service.invoke(make(Schema.Struct({ id: Schema.String })))
+      assert(answer.Status === "FAILED")
+      assert.match(answer.Error?.ErrorMessage ?? "", /^STEP "s" \([\w-]{22}\): cannot decode its payload: /)
+    }).pipe(Effect.provide(layerMemory))
   )
 
   it.effect("a payload over the limit: PayloadTooLarge names operation, bytes and limit", () =>

@@ -153,11 +153,11 @@ const closeAny = (
   Effect.gen(function* () {
     if (Exit.isFailure(exit)) {
       if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
-      const error = yield* failures.encodeFailure(exit.cause, codec.failure)
+      const error = yield* failures.encodeFailure(exit.cause, codec.failure, op)
       const recorded = codec.unrecorded === true ? error : yield* transformError("encode", core, op, error)
       return {
         ending: { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) } satisfies Ending,
-        outcome: yield* failures.decodeFailure(error, codec.failure),
+        outcome: yield* failures.decodeFailure(error, codec.failure, op),
         plain: { error }
       }
     }
@@ -198,10 +198,12 @@ export const read = (
     }
     if (status === "FAILED") {
       const read = yield* transformError("decode", core, op, error)
-      return { outcome: yield* failures.decodeFailure(read, codec.failure), plain: { error: read } }
+      return { outcome: yield* failures.decodeFailure(read, codec.failure, op), plain: { error: read } }
     }
     const outcome = terminated(op, record)
-    const written = Exit.isFailure(outcome) ? yield* failures.encodeFailure(outcome.cause, codec.failure) : undefined
+    const written = Exit.isFailure(outcome)
+      ? yield* failures.encodeFailure(outcome.cause, codec.failure, op)
+      : undefined
     return { outcome, plain: { error: written } }
   })
   return outside(here, slowly)

@@ -341,7 +341,7 @@ export const encodeError = (
   codec: OutcomeCodec,
   cause: Cause.Cause<unknown>
 ): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed, any> =>
-  Effect.flatMap(failures.encodeFailure(cause, codec.failure), (error) => transformError("encode", core, op, error))
+  Effect.flatMap(failures.encodeFailure(cause, codec.failure, op), (error) => transformError("encode", core, op, error))
 
 /**
  * A decoder of finished records, for the core. What runs, runs with `services`: outside the body, like a step, or
@@ -365,7 +365,7 @@ export const decoder =
     }
     const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
       ? Effect.flatMap(transformError("decode", core, op, error), (error) =>
-          failures.decodeFailure(error, codec.failure)
+          failures.decodeFailure(error, codec.failure, op)
         )
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
           Effect.map(decodeValue(op, codec, text), Exit.succeed)
