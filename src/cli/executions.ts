@@ -61,20 +61,28 @@ const describe = (execution: DurableClient.ExecutionDescription, now: number) =>
 
 // ---- waiting -------------------------------------------------------------------------------------
 
+/** The last event of an execution that is looked for. */
+const lastEvent = (arn: string, includeData: boolean, isIt: (event: History.Event) => boolean) =>
+  Stream.runHead(Stream.filter(DurableClient.history(arn, { includeData, reverse: true }), isIt))
+
 /** Waits for the end of an execution and shows what it is at. */
 const waitFor = Effect.fnUntraced(function* (arn: string, timeout: Option.Option<Duration.Duration>) {
   const shown = progress()
   const since = yield* Clock.currentTimeMillis
   const name = arn.split("/").at(-2) ?? arn
+  let known: History.Event | undefined
   const ask = Effect.gen(function* () {
     const execution = yield* DurableClient.get(arn)
     if (execution.Status !== "RUNNING") return execution
-    const last = yield* DurableClient.history(arn, { includeData: false, reverse: true }).pipe(
-      Stream.filter(({ EventType }) => EventType !== "InvocationCompleted"),
-      Stream.runHead
-    )
+    const last = yield* lastEvent(arn, false, ({ EventType }) => EventType !== "InvocationCompleted")
+    // a page of all that went before is large with its data, so it is read only for an error, and once
+    if (Option.isSome(last) && last.value.EventId !== known?.EventId) {
+      const { EventId: id, EventType: type } = last.value
+      const whole = type.endsWith("Failed") ? yield* lastEvent(arn, true, ({ EventId }) => EventId === id) : last
+      known = Option.getOrElse(whole, () => last.value)
+    }
     const elapsed = duration((yield* Clock.currentTimeMillis) - since)
-    const event = Option.match(last, { onNone: () => "", onSome: (one) => timeline.describe(one, plain) })
+    const event = known === undefined ? "" : timeline.describe(known, plain)
     shown.show(event, `${safe(name)} runs, ${elapsed}: ${event}`)
     return execution
   })

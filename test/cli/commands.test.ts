@@ -13,7 +13,7 @@ beforeAll(async () => {
   const config = path.join(folder, "functions.json")
   fs.writeFileSync(config, JSON.stringify([{ file: `${kit.double}#double`, durable: false, env: { FACTOR: "2" } }]))
   const options = ["--json", "--memory", "--port", "0", "--time-scale", "0.01"]
-  server = await kit.dev([kit.shop, "--config", config, ...options], { cwd: folder })
+  server = await kit.dev([kit.shop, kit.stubborn, "--config", config, ...options], { cwd: folder })
 }, 60_000)
 
 afterAll(async () => {
@@ -256,6 +256,16 @@ describe("what goes wrong", () => {
 })
 
 describe("Ctrl-C", () => {
+  it("says while it waits what has failed, and why", SLOW, async () => {
+    const ended = await run(["start", "stubborn", "--name", "again", "--wait", "--timeout", "2 seconds"])
+    assert.strictEqual(ended.code, 6)
+    assert.match(
+      ended.stderr,
+      /again runs, .* step charge Unavailable: the bank does not answer \(next attempt in 2592000 s\)\n/
+    )
+    await run(["stop", "again"])
+  })
+
   it("ends waiting with 130, and the execution goes on", SLOW, async () => {
     const waiting = kit.begin(["start", "patience", "--name", "left", "--wait"], { cwd: below })
     await waiting.said(/left runs/)

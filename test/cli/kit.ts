@@ -8,6 +8,7 @@ const condition = "--conditions=@effect-durable-lambda/source"
 const bin = path.join(root, "src/bin.ts")
 
 export const shop = path.join(import.meta.dirname, "fixtures/shop.ts")
+export const stubborn = path.join(import.meta.dirname, "fixtures/stubborn.ts")
 export const double = path.join(import.meta.dirname, "fixtures/double.mjs")
 
 /** A folder inside the repository, where the modules of files resolve; without one of these above it. */
