@@ -292,6 +292,45 @@ describe("the web page in Chromium", { skip: kit.executable === undefined, concu
     )
 
     it.effect(
+      "shows of layered payloads their previews and masks, and the record only when asked",
+      () =>
+        Effect.gen(function* () {
+          const engine = yield* kit.register
+          const { url } = yield* Server.Server
+          const arn = yield* engine.start({ functionName: "sealed:$LATEST", payload: "null", executionName: "layers" })
+          assert.strictEqual((yield* engine.await(arn)).Status, "SUCCEEDED")
+          const { complaints, page } = yield* open(link(url, arn))
+          const details = page.locator("#details")
+          const select = (name: string) =>
+            kit.act(async () => {
+              await page.getByRole("treeitem", { name }).click()
+              await details.locator("h2", { hasText: name }).waitFor()
+            })
+          const shown = kit.act(() => details.locator("pre:visible").allInnerTexts())
+          const preview = (value: unknown) => JSON.stringify(value, null, 2)
+
+          yield* select("customer")
+          assert.deepStrictEqual(yield* shown, [preview({ id: "7", email: "***" })])
+          assert.match(yield* kit.act(() => details.innerText()), /aes-256-gcm: preview, [\d.,]+ \w+ on record/)
+          yield* kit.act(() => details.getByText("The record", { exact: true }).click())
+          const [above, record = ""] = yield* shown
+          assert.strictEqual(above, preview({ id: "7", email: "***" }))
+          assert.match(record, /"~serdes": "aes-256-gcm"/)
+          assert.notMatch(record, /4111|ada@/)
+
+          yield* select("nothing to show")
+          assert.deepStrictEqual(yield* shown, [])
+          assert.match(yield* kit.act(() => details.innerText()), /aes-256-gcm: no preview, /)
+
+          yield* select("refused")
+          assert.deepStrictEqual(yield* shown, [preview({ id: "8" })])
+          assert.match(yield* kit.act(() => details.innerText()), /Refused: not today/)
+          assert.deepStrictEqual(complaints, [])
+        }).pipe(Effect.provide(layer())),
+      PATIENCE
+    )
+
+    it.effect(
       "says when the server is gone, and catches up when it is back",
       () =>
         Effect.gen(function* () {

@@ -1,7 +1,16 @@
 /**
  * What the tests of the page share: functions worth looking at, and a browser if there is one.
  */
-import { Durable, DurableExecutionClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import {
+  Durable,
+  DurableExecutionClient,
+  DurableFunction,
+  DurableHandler,
+  KeyProvider,
+  SerdesEncryption,
+  SerdesPreview,
+  SerdesStack
+} from "effect-durable-lambda"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -87,13 +96,36 @@ export const importAll = Effect.fnUntraced(function* (batches: number) {
   return batches
 })
 
-/** Registers both on the engine. */
+class Refused extends Schema.TaggedError<Refused>()("Refused", { message: Schema.String, id: Schema.String }) {}
+
+export const Sealed = DurableFunction.make("sealed", { payload: Schema.Null, success: Schema.String })
+
+/** Payloads that are encrypted, with what is shown of them. */
+export const sealed = Effect.fnUntraced(function* () {
+  yield* Durable.step("customer", Effect.succeed({ id: "7", email: "ada@example.com", card: "4111-1111" }))
+  yield* Durable.step("nothing to show", Effect.succeed({ card: "4111-1111" }))
+  const error = new Refused({ message: "not today", id: "8" })
+  const refused = yield* Effect.flip(
+    Durable.step("refused", Effect.fail(error), { error: Refused, retry: Durable.noRetry })
+  )
+  return refused.message
+})
+
+const layerSealed = SerdesStack.layer([SerdesEncryption.aes256Gcm], {
+  preview: SerdesPreview.pick({ show: ["id", "email"], mask: ["email"] })
+}).pipe(Layer.provide(KeyProvider.layerStatic({ current: "k", keys: { k: new Uint8Array(32) } })))
+
+/** Registers all of them on the engine. */
 export const register = Effect.gen(function* () {
   const engine = yield* Engine.Engine
   const client = Layer.succeed(DurableExecutionClient.DurableExecutionClient, engine.client)
   yield* engine.register(
     "process-order",
     Engine.fromHandler(DurableHandler.make(ProcessOrder, processOrder, { client }))
+  )
+  yield* engine.register(
+    "sealed",
+    Engine.fromHandler(DurableHandler.make(Sealed, sealed, { client, layer: layerSealed }))
   )
   yield* engine.register("import", Engine.fromHandler(DurableHandler.make(Import, importAll, { client })))
   return engine
