@@ -4,7 +4,7 @@
  */
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
-import type { Waiter, World } from "./world.ts"
+import { isPart, type Waiter, type World } from "./world.ts"
 
 export interface Past {
   /** A record of the snapshot. */
@@ -32,8 +32,8 @@ export const make = (updated: ReadonlySet<string>, delivery: () => number): Past
       world.past =
         parent === undefined
           ? updated.size > 0
-          : place.parentId === parent.place.parentId
-            ? // a part without a record of its own: its parent has just begun, or another part has just ended
+          : isPart(world)
+            ? // its parent has just begun, or another part has just ended
               parent.past && (parent.movedAt === delivery() || movedLast?.past === true)
             : seen.has(place.parentId!)
     },
