@@ -19,10 +19,12 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * what batches ask of the core (the batches themselves come along with the first of them), 0.3 KB for rules of
  * order that the laws found missing, 0.8 KB for the places where cleanup hooks in (it comes along with its first use),
  * 0.03 KB to tell a tracer which spans operations stand in, 3.3 KB (1.3 gzip) for the guard of Lambda's deadline,
- * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), and 3.1 KB (1.2
- * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core.
+ * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), 3.1 KB (1.2
+ * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core, and
+ * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
+ * no schema reads.
  */
-const budget = { minified: 154.7, gzip: 55.1 }
+const budget = { minified: 155.3, gzip: 55.3 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }
