@@ -125,10 +125,10 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a context's clock starts with the latest stamp", patches: [[WORLDS, "op.id, world, world.time, ", "op.id, world, gate.maxSeen(), "]] },
   { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
   { name: "unseeded random numbers", patches: [[OPERATION, "new SeededRandom(() => `${core.executionArn}#${place.world.place.path}`)", "new SeededRandom(() => String(Math.random()))"]] },
-  { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "      core.lose(world)\n", ""]] },
+  { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "    this.core.lose(this.world)\n", ""]] },
   { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, 'act: isAlone ? "record" : "recordIfAwaited"', 'act: "record"']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (someLost && isLost(op.place.world)) return", ""]] },
-  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "      core.release(halt, world)\n", ""]] },
+  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "    this.core.release(halt, this.world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
   { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0", "worlds.delete(world)"]] },
   // ---- code that changes

@@ -34,15 +34,50 @@ type AnyEffect = Effect.Effect<unknown, unknown, any>
 
 // ---- running -------------------------------------------------------------------------------------------
 
-/** A body that runs. */
-export interface Running {
+/** A body that runs. A class: there may be ten thousand at a time. */
+export class Running {
   readonly world: World
+  private readonly core: Core
+  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+  private interrupted: ReadonlyArray<() => void> | undefined
+
+  constructor(core: Core, world: World) {
+    this.core = core
+    this.world = world
+  }
+  /** It begins; `ended` is called when it has ended by itself. */
+  begin(body: AnyEffect, context: Context.Context<never>, ended: (exit: Exit.Exit<unknown, unknown>) => void): void {
+    const { core, world } = this
+    const fiber = Effect.runForkWith(bodyContext(context, core, world.place))(body)
+    this.fiber = fiber
+    core.bodies.add(fiber)
+    fiber.addObserver((exit) => {
+      core.bodies.delete(fiber)
+      if (this.interrupted !== undefined) {
+        core.end(world)
+        for (const done of this.interrupted) done()
+        return
+      }
+      // (a rebuilt body that fails says more than what it has not asked for)
+      if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) ended(exit)
+    })
+  }
   /** Its parent lets go of it: nothing of it goes on record any more. */
-  readonly lose: () => void
+  lose(): void {
+    this.core.lose(this.world)
+    this.fiber?.interruptUnsafe()
+    this.core.release(halt, this.world)
+  }
   /** Its parent lets go of it, but its cleanup is done. `done` is called when it has ended by that. */
-  readonly interrupt: (done: () => void) => void
+  interrupt(done: () => void): void {
+    const { interrupted } = this
+    this.interrupted = interrupted === undefined ? [done] : [...interrupted, done]
+    if (interrupted === undefined) this.fiber?.interruptUnsafe()
+  }
   /** That has happened before. */
-  readonly isInterrupted: () => boolean
+  get isInterrupted(): boolean {
+    return this.interrupted !== undefined
+  }
 }
 
 /** Runs the body of a context in its world. Observers are told of those that have a record. */
@@ -53,38 +88,14 @@ export const start = (
   body: AnyEffect,
   ended: (exit: Exit.Exit<unknown, unknown>) => void
 ): Running => {
-  let fiber: Fiber.Fiber<unknown, unknown> | undefined
-  const interrupted: Array<() => void> = []
+  const running = new Running(core, world)
   core.scheduler.schedule(() => {
     if (core.closed || world.state !== "open") return
     const whole = ending(world.place, body)
     const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
-    const running = Effect.runForkWith(bodyContext(context, core, world.place))(observed)
-    fiber = running
-    core.bodies.add(running)
-    running.addObserver((exit) => {
-      core.bodies.delete(running)
-      if (interrupted.length > 0) {
-        core.end(world)
-        for (const done of interrupted) done()
-        return
-      }
-      // (a rebuilt body that fails says more than what it has not asked for)
-      if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) ended(exit)
-    })
+    running.begin(observed, context, ended)
   }, 0)
-  return {
-    world,
-    interrupt: (done) => {
-      if (interrupted.push(done) === 1) fiber?.interruptUnsafe()
-    },
-    isInterrupted: () => interrupted.length > 0,
-    lose: () => {
-      core.lose(world)
-      fiber?.interruptUnsafe()
-      core.release(halt, world)
-    }
-  }
+  return running
 }
 
 // ---- closing -------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ const begin = (core: Core, { loss, op, world }: Closing): void => {
   const finish = () => core.finish(op, world, () => ({ ending: succeeded(undefined), outcome: Exit.void }))
   for (const body of bodies) {
     body.world.frozen = false
-    if (!left.has(body) && !body.isInterrupted()) body.lose()
+    if (!left.has(body) && !body.isInterrupted) body.lose()
   }
   if (left.size === 0) return finish()
   for (const body of left) {
@@ -172,7 +172,7 @@ const begin = (core: Core, { loss, op, world }: Closing): void => {
     if (world.endsAt !== undefined && world.endsAt !== world.deliveries) {
       return core.fail(new NonDeterministic({ message: explain.anotherEnd(world) }))
     }
-    if (world.endsAt === undefined && !body.isInterrupted()) {
+    if (world.endsAt === undefined && !body.isInterrupted) {
       world.unrecorded.push([INTERRUPTED, world.deliveries])
       core.keepOrder(world)
     }

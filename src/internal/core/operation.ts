@@ -348,7 +348,7 @@ export const encodeError = (
  * its time and its turns would be the body's.
  */
 export const decoder =
-  (core: Core, context: Context.Context<never>, codec: OutcomeCodec, services = () => context): Decode =>
+  (core: Core, context: Context.Context<never>, codec: OutcomeCodec, services?: () => Context.Context<never>): Decode =>
   (op, record) => {
     if (isTerminated(record)) return terminated(op, record)
     const { Error: error, Result: result } = detailsOf(record)
@@ -370,7 +370,7 @@ export const decoder =
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
           Effect.map(decodeValue(op, codec, text), Exit.succeed)
         )
-    return Effect.provideContext(read, services() as Context.Context<any>) // services of codecs are in the handler's layer
+    return Effect.provideContext(read, (services?.() ?? context) as Context.Context<any>) // services of codecs are in the handler's layer
   }
 
 /** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */
