@@ -41,7 +41,8 @@ const DEBOUNCE_MILLIS = 50
 /** A folder for the code of versions, which goes with the scope. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "effect-durable-lambda-"))),
-  (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+  // a process that was killed a moment ago may still be writing here; what cannot be removed is the system's to clean up
+  (made) => Effect.ignore(Effect.try(() => fs.rmSync(made, { recursive: true, force: true, maxRetries: 5 })))
 )
 
 /** Code that stays as it is: it is not watched. Every process loads what is there when it starts. */
