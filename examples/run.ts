@@ -27,6 +27,7 @@ import { NoCourier, Purchase, purchase, Warehouse } from "./22-saga.ts"
 import { Join, join } from "./23-changes.ts"
 import { Press, Publish, publish } from "./24-deadline.ts"
 import { Bank as Accounting, keys, layers, Review, review } from "./25-payload-codecs.ts"
+import { couriers, Deliver, deliver } from "./26-tracing.ts"
 import { layer as services } from "./order/services.ts"
 import { ProcessOrder, processOrder } from "./order/workflow.ts"
 
@@ -106,6 +107,7 @@ const examples: Readonly<Record<string, Start>> = {
     layers,
     Layer.succeed(Accounting, { bookings: () => Effect.succeed(["rent", "salary"]) })
   ]),
+  "26-tracing": Effect.provide(TestRunner.start(Deliver, deliver, "p-1"), couriers),
   order: Effect.provide(
     TestRunner.start(ProcessOrder, processOrder, { id: "7", customer: "Ada", cents: 1999, items: ["teapot"] }),
     services
@@ -120,6 +122,10 @@ const timelineOf = (start: Start) =>
   }).pipe(Effect.provide([TestRunner.layerMemory, keys]))
 
 const wanted = process.argv[2]
+if (wanted !== undefined && !Object.hasOwn(examples, wanted)) {
+  process.stderr.write(`There is no example "${wanted}" to run here. There are: ${Object.keys(examples).join(", ")}\n`)
+  process.exit(1)
+}
 for (const [name, start] of Object.entries(examples)) {
   if (wanted !== undefined && wanted !== name) continue
   const timeline = await Effect.runPromise(timelineOf(start))

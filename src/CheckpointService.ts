@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import { CheckpointFailed, OperationLimitExceeded, PayloadTooLarge } from "./DurableError.ts"
 import { DurableExecutionClient, type ServiceCallFailed } from "./DurableExecutionClient.ts"
 import { operationId } from "./internal/operationId.ts"
+import { boundOf, ENVELOPE_BYTES, jsonBoundOf, recordedBytes, SMALL_BYTES } from "./internal/requestSize.ts"
 import { warn } from "./internal/warn.ts"
 import type * as Protocol from "./Protocol.ts"
 import { Limits } from "./internal/wire.ts"
@@ -123,37 +124,8 @@ interface Entry {
   readonly done: Done | undefined
 }
 
-/** Room for the envelope around the updates, as AWS's SDKs reckon it. */
-const ENVELOPE_BYTES = 100
-
 /** Part of a limit from which on a warning is logged. */
 const WARN_FROM = 0.8
-
-/** Bytes of the fields around payload and error: ids, names and options have limits of their own. */
-const FIELDS_BYTES = 256
-/** Up to this bound an update is taken at it: a full batch of such updates still fits a request. */
-const SMALL_BYTES = 2_048
-
-/** Any text may need six bytes for a character when it is quoted. */
-const boundOf = (update: Protocol.OperationUpdate): number => {
-  const { Error: error, Payload: payload } = update
-  return (
-    FIELDS_BYTES +
-    6 *
-      ((payload?.length ?? 0) +
-        (error?.ErrorMessage?.length ?? 0) +
-        (error?.ErrorData?.length ?? 0) +
-        (error?.ErrorType?.length ?? 0))
-  )
-}
-
-/** A closer bound: JSON text, which has no control characters, doubles at most when it is quoted. */
-const jsonBoundOf = (update: Protocol.OperationUpdate): number => {
-  const { Payload: payload = "" } = update
-  return /[^\x20-\uFFFF]/.test(payload)
-    ? Infinity
-    : boundOf({ ...update, Payload: "" }) + Buffer.byteLength(payload) * 2
-}
 
 const exactly = (entry: Entry): number => {
   if (!entry.exact) entry.bytes = Buffer.byteLength(JSON.stringify(entry.update))
@@ -170,16 +142,6 @@ const conflicts = (actions: Map<string, Protocol.OperationAction>, update: Proto
   actions.set(update.Id, update.Action)
   return false
 }
-
-const recordedBytes = (operation: Protocol.Operation): number =>
-  (
-    operation.StepDetails?.Result ??
-    operation.ContextDetails?.Result ??
-    operation.CallbackDetails?.Result ??
-    operation.ChainedInvokeDetails?.Result ??
-    operation.ExecutionDetails?.InputPayload ??
-    ""
-  ).length
 
 /** The queue of one invocation. Closures, not a class: bundlers shorten their names. */
 const makeQueue = (
