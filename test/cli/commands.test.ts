@@ -257,12 +257,14 @@ describe("what goes wrong", () => {
 
 describe("Ctrl-C", () => {
   it("says while it waits what has failed, and why", SLOW, async () => {
-    const ended = await run(["start", "stubborn", "--name", "again", "--wait", "--timeout", "2 seconds"])
-    assert.strictEqual(ended.code, 6)
-    assert.match(
-      ended.stderr,
+    const waiting = kit.begin(["start", "stubborn", "--name", "again", "--wait"], { cwd: below })
+    await waiting.said(
       /again runs, .* step charge Unavailable: the bank does not answer \(next attempt in 2592000 s\)\n/
     )
+    await waiting.end()
+    const gaveUp = await run(["get", "stubborn/again", "--wait", "--timeout", "10 millis"])
+    assert.strictEqual(gaveUp.code, 6)
+    assert.match(gaveUp.stderr, /The execution still runs: wait longer with/)
     await run(["stop", "again"])
   })
 
