@@ -226,7 +226,7 @@ const executions = (count: number, one: string, many: string) =>
 
 /** What becomes of the executions that run. It is said while the engine is still there. */
 const farewell = Effect.fnUntraced(function* (options: Config, engine: Engine.Engine["Service"]) {
-  const { length } = yield* runningOf(engine)
+  const length = yield* engine.count({ status: "RUNNING" })
   if (length === 0) return
   yield* note(
     options.memory

@@ -102,14 +102,13 @@ const list = (engine: Service): Route => ({
   path: "/_dev/executions",
   handle: Effect.fnUntraced(function* (request) {
     const status = wire.one(request, "status") ?? ""
-    const search = (wire.one(request, "search") ?? "").trim().toLowerCase()
+    const search = (wire.one(request, "search") ?? "").trim()
     const limit = yield* wire.number(request, "limit", EXECUTIONS)
-    const found = (yield* engine.list(isStatus(status) ? { status } : {})).filter(
-      ({ DurableExecutionArn }) => search === "" || DurableExecutionArn.toLowerCase().includes(search)
-    )
+    const filter = { status: isStatus(status) ? status : undefined, search: search === "" ? undefined : search }
+    const found = yield* engine.list(filter, { limit: Math.max(0, limit) })
     return json({
-      Executions: found.slice(0, Math.max(0, limit)).map(summary),
-      Total: found.length,
+      Executions: found.map(summary),
+      Total: yield* engine.count(filter),
       Functions: yield* engine.functions,
       Now: yield* Clock.currentTimeMillis
     })

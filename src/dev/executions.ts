@@ -49,21 +49,26 @@ const readMarker = (question: string, marker: string): string | undefined => {
   return text.startsWith(`${question} `) ? text.slice(question.length + 1) : undefined
 }
 
-/** Takes the page that comes after the item that a marker names. */
-const pageFrom = <A>(
+/** The key of the item that the page before has ended with, if this is not the first page. */
+const keyBefore = (
+  { marker }: { readonly marker: string | undefined },
+  question: string
+): Effect.Effect<string | undefined, validate.Rejection> => {
+  if (marker === undefined) return Effect.succeed(undefined)
+  const key = readMarker(question, marker)
+  return key === undefined ? Effect.fail(validate.invalid("Invalid Marker.")) : Effect.succeed(key)
+}
+
+/** A page, of one item more than it takes: that one says whether there is another page. */
+const paged = <A>(
   items: ReadonlyArray<A>,
-  page: { readonly size: number; readonly marker: string | undefined },
+  size: number,
   question: string,
   keyOf: (item: A) => string
-): Effect.Effect<{ readonly items: ReadonlyArray<A>; readonly NextMarker?: string }, validate.Rejection> => {
-  const key = page.marker === undefined ? undefined : readMarker(question, page.marker)
-  const last = key === undefined ? -1 : items.findIndex((item) => keyOf(item) === key)
-  if (page.marker !== undefined && last < 0) return Effect.fail(validate.invalid("Invalid Marker."))
-  const from = last + 1
-  const taken = items.slice(from, from + page.size)
-  const more = from + taken.length < items.length
-  return Effect.succeed({ items: taken, ...(more ? { NextMarker: writeMarker(question, keyOf(taken.at(-1)!)) } : {}) })
-}
+): { readonly items: ReadonlyArray<A>; readonly NextMarker?: string } =>
+  items.length <= size
+    ? { items }
+    : { items: items.slice(0, size), NextMarker: writeMarker(question, keyOf(items[size - 1]!)) }
 
 // ---- checkpoint, state ---------------------------------------------------------------------------
 
@@ -148,10 +153,12 @@ const history = (engine: Service): Route => ({
     const page = yield* pageOf(request)
     const withData = yield* wire.flag(request, "IncludeExecutionData", true)
     const reverse = yield* wire.flag(request, "ReverseOrder", false)
-    const events = yield* engine.history(arn)
-    const ordered = reverse ? events.toReversed() : events
     const question = `${arn} ${reverse ? "backwards" : "forwards"}`
-    const { items, ...rest } = yield* pageFrom(ordered, page, question, ({ EventId }) => String(EventId))
+    const key = yield* keyBefore(page, question)
+    const after = key === undefined ? undefined : Number(key)
+    if (Number.isNaN(after)) return yield* Effect.fail(validate.invalid("Invalid Marker."))
+    const events = yield* engine.history(arn, { after, reverse, limit: page.size + 1 })
+    const { items, ...rest } = paged(events, page.size, question, ({ EventId }) => String(EventId))
     return wire.json({ Events: withData ? items : items.map(withoutData), ...rest })
   })
 })
@@ -200,17 +207,19 @@ const listed = Effect.fnUntraced(function* (
 ) {
   const page = yield* pageOf(request)
   const status = yield* statusOf(request)
-  const after = (yield* wire.instant(request, "StartedAfter")) ?? -Infinity
-  const before = (yield* wire.instant(request, "StartedBefore")) ?? Infinity
+  const startedAfter = yield* wire.instant(request, "StartedAfter")
+  const startedBefore = yield* wire.instant(request, "StartedBefore")
   const reverse = yield* wire.flag(request, "ReverseOrder", false)
   const name = wire.one(request, "DurableExecutionName")
-  const found = (yield* engine.list({ functionName, name, status })).filter(
-    ({ StartTimestamp, Version }) =>
-      StartTimestamp > after && StartTimestamp < before && (version === undefined || version === Version)
-  )
-  const ordered = reverse ? found.toReversed() : found
   const question = `list ${reverse ? "backwards" : "forwards"}`
-  const { items, ...rest } = yield* pageFrom(ordered, page, question, (execution) => execution.DurableExecutionArn)
+  const after = yield* keyBefore(page, question)
+  // none are taken away, so what the page before has ended with is still there
+  if (after !== undefined) yield* Effect.mapError(engine.describe(after), () => validate.invalid("Invalid Marker."))
+  const found = yield* engine.list(
+    { functionName, version, name, status, startedAfter, startedBefore },
+    { after, reverse, limit: page.size + 1 }
+  )
+  const { items, ...rest } = paged(found, page.size, question, (execution) => execution.DurableExecutionArn)
   return wire.json({ DurableExecutions: items.map(summary), ...rest })
 })
 
@@ -238,7 +247,7 @@ const list = (engine: Service): Route => ({
       .find(functionName)
       .pipe(
         Effect.catch((rejection) =>
-          Effect.flatMap(engine.list({ functionName: reference.name }), (before) =>
+          Effect.flatMap(engine.list({ functionName: reference.name }, { limit: 1 }), (before) =>
             before.length > 0
               ? Effect.succeed({ version: functions.resolveVersion(reference, {}) })
               : Effect.fail(rejection)

@@ -1,7 +1,9 @@
 /**
  * `Invoke`, for durable and for plain functions.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Engine from "../engine/Engine.ts"
 import * as functions from "../engine/functions.ts"
 import * as starts from "../engine/starts.ts"
@@ -69,6 +71,18 @@ const ended = (end: Engine.Description, headers: Readonly<Record<string, string>
   return unhandled({ ...fallback, ...end.Error }, headers)
 }
 
+/** What a synchronous caller gets of an execution that takes longer than such a caller may wait. */
+const stillRunning = (seconds: number, headers: Readonly<Record<string, string>>): Reply =>
+  unhandled(
+    {
+      ErrorType: "Execution.RUNNING",
+      ErrorMessage:
+        `A synchronous invocation ends after ${seconds} seconds; the execution goes on. ` +
+        "Invoke with the type Event what takes longer."
+    },
+    headers
+  )
+
 /** An execution that was found again keeps the version that it was started with. */
 const versionOf = (arn: string): string => /:([^:/]+)\/durable-execution\//.exec(arn)?.[1] ?? "$LATEST"
 
@@ -91,7 +105,12 @@ export const route = (engine: Service, background: (effect: Effect.Effect<unknow
     })
     const headers = { "x-amz-durable-execution-arn": arn, "x-amz-executed-version": versionOf(arn) }
     if (invocationType === "Event") return { status: 202, headers }
-    return ended(yield* engine.await(arn), headers)
+    const { synchronousSeconds } = engine.settings.limits
+    const end = yield* Effect.timeoutOption(engine.await(arn), Duration.seconds(synchronousSeconds))
+    return Option.match(end, {
+      onNone: () => stillRunning(synchronousSeconds, headers),
+      onSome: (description) => ended(description, headers)
+    })
   })
 
   const plain = Effect.fnUntraced(function* (

@@ -143,8 +143,13 @@ export class Engine extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<History.Event>, validate.Rejection>
     /** All operations in the order of starting, the EXECUTION operation first. */
     readonly operations: (arn: string) => Effect.Effect<ReadonlyArray<Protocol.Operation>, validate.Rejection>
-    /** ListDurableExecutionsByFunction, newest first; without a filter the executions of all functions. */
-    readonly list: (filter?: Store.ListFilter) => Effect.Effect<ReadonlyArray<Description>, validate.Rejection>
+    /** ListDurableExecutionsByFunction, all or a page, newest first; without a filter of all functions. */
+    readonly list: (
+      filter?: Store.ListFilter,
+      page?: Store.ListPage
+    ) => Effect.Effect<ReadonlyArray<Description>, validate.Rejection>
+    /** How many executions a listing has in all. */
+    readonly count: (filter?: Store.ListFilter) => Effect.Effect<number, validate.Rejection>
     /** StopDurableExecution. Gives when it was stopped (epoch milliseconds); once it has ended, when that was. */
     readonly stop: (arn: string, error?: Protocol.ErrorObject) => Effect.Effect<number, validate.Rejection>
     /** SendDurableExecutionCallbackSuccess; the result is text and need not be JSON. */
@@ -352,8 +357,10 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const operations = (arn: string) =>
     Effect.map(found(arn, store.load(arn)), (snapshot) => snapshot.operations.map(({ operation }) => operation))
 
-  const list = (filter: Store.ListFilter = {}) =>
-    Effect.map(Effect.mapError(store.list(filter), unavailable), (records) => records.map(describeRecord))
+  const list = (filter: Store.ListFilter = {}, page?: Store.ListPage) =>
+    Effect.map(Effect.mapError(store.list(filter, page), unavailable), (records) => records.map(describeRecord))
+
+  const count = (filter: Store.ListFilter = {}) => Effect.mapError(store.count(filter), unavailable)
 
   // ---- from outside
 
@@ -421,6 +428,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     history,
     operations,
     list,
+    count,
     stop,
     succeedCallback,
     failCallback,

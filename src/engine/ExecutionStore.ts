@@ -139,11 +139,28 @@ export interface Snapshot {
   readonly answered: ReadonlyArray<AnsweredRequest>
 }
 
-/** Which executions to list, newest first. Absent fields match all. */
+/** Which executions to list. Absent fields match all. */
 export interface ListFilter {
   readonly functionName?: string | undefined
+  readonly version?: string | undefined
   readonly name?: string | undefined
   readonly status?: Protocol.ExecutionStatus | undefined
+  /** Only those that started later: epoch milliseconds. */
+  readonly startedAfter?: number | undefined
+  /** Only those that started earlier: epoch milliseconds. */
+  readonly startedBefore?: number | undefined
+  /** Only those whose ARN has this text in it, in whatever case. */
+  readonly search?: string | undefined
+}
+
+/** Which part of a listing to read. Absent fields: all of it, the newest first. */
+export interface ListPage {
+  /** The ARN of the last execution that the reader has: only what comes after it is read. */
+  readonly after?: string | undefined
+  /** At most so many. */
+  readonly limit?: number | undefined
+  /** The oldest first. Default false. */
+  readonly reverse?: boolean | undefined
 }
 
 /** Which events of a history to read. Absent fields: all of them, the first one first. */
@@ -163,7 +180,7 @@ export interface EventPage {
  * @see [Troubleshooting](../../docs/troubleshooting.md#executionstoreerror)
  */
 export class ExecutionStoreError extends Schema.TaggedError<ExecutionStoreError>()("ExecutionStoreError", {
-  action: Schema.Literals(["commit", "load", "execution", "history", "list", "running"]),
+  action: Schema.Literals(["commit", "load", "execution", "history", "list", "count", "running"]),
   cause: Schema.Defect()
 }) {
   override get message() {
@@ -187,8 +204,13 @@ export class ExecutionStore extends Context.Service<
       arn: string,
       page?: EventPage
     ) => Effect.Effect<ReadonlyArray<History.Event>, ExecutionStoreError>
-    /** Executions that match, newest first. */
-    readonly list: (filter: ListFilter) => Effect.Effect<ReadonlyArray<ExecutionRecord>, ExecutionStoreError>
+    /** Executions that match, or a page of them, the newest first; none after an ARN that is not known. */
+    readonly list: (
+      filter: ListFilter,
+      page?: ListPage
+    ) => Effect.Effect<ReadonlyArray<ExecutionRecord>, ExecutionStoreError>
+    /** How many executions match. */
+    readonly count: (filter: ListFilter) => Effect.Effect<number, ExecutionStoreError>
     /** ARNs of the executions that are running, oldest first: what a restarted engine carries on with. */
     readonly running: Effect.Effect<ReadonlyArray<string>, ExecutionStoreError>
   }
@@ -197,6 +219,8 @@ export class ExecutionStore extends Context.Service<
 // ---- memory --------------------------------------------------------------------------------------
 
 interface Row {
+  /** Place in the order of starting. */
+  readonly number: number
   execution: ExecutionRecord
   readonly operations: Map<string, OperationRecord>
   readonly events: Array<History.Event>
@@ -212,16 +236,28 @@ const make = Effect.sync((): ExecutionStore["Service"] => {
   const named = new Map<string, Array<Row>>()
   const key = (functionName: string, name: string) => `${functionName}/${name}`
 
-  const matches =
-    ({ functionName, name, status }: ListFilter) =>
-    ({ execution }: Row) =>
+  const inOrder: Array<Row> = []
+
+  const matches = ({ functionName, name, search, startedAfter, startedBefore, status, version }: ListFilter) => {
+    const part = search?.toLowerCase() ?? ""
+    return ({ execution }: Row) =>
       (functionName === undefined || functionName === execution.functionName) &&
+      (version === undefined || version === execution.version) &&
       (name === undefined || name === execution.name) &&
-      (status === undefined || status === execution.status)
+      (status === undefined || status === execution.status) &&
+      (startedAfter === undefined || execution.startedAt > startedAfter) &&
+      (startedBefore === undefined || execution.startedAt < startedBefore) &&
+      (part === "" || execution.arn.toLowerCase().includes(part))
+  }
+
+  /** Those that may match, in the order of starting. */
+  const candidates = ({ functionName, name }: ListFilter): ReadonlyArray<Row> =>
+    functionName === undefined || name === undefined ? inOrder : (named.get(key(functionName, name)) ?? [])
 
   const create = (execution: ExecutionRecord): Row => {
-    const row: Row = { execution, operations: new Map(), events: [], answered: new Map() }
+    const row: Row = { number: inOrder.length, execution, operations: new Map(), events: [], answered: new Map() }
     rows.set(execution.arn, row)
+    inOrder.push(row)
     const siblings = named.get(key(execution.functionName, execution.name))
     if (siblings === undefined) named.set(key(execution.functionName, execution.name), [row])
     else siblings.push(row)
@@ -254,29 +290,29 @@ const make = Effect.sync((): ExecutionStore["Service"] => {
         }))
       ),
     execution: (arn) => Effect.sync(() => Option.map(Option.fromUndefinedOr(rows.get(arn)), (row) => row.execution)),
-    history: (arn, { after, limit, reverse = false } = {}) =>
+    history: (arn, { after, limit = Infinity, reverse = false } = {}) =>
       Effect.sync(() => {
         const all = rows.get(arn)?.events ?? []
-        const events =
-          after === undefined ? all.slice() : all.filter(({ EventId }) => (reverse ? EventId < after : EventId > after))
-        return (reverse ? events.reverse() : events).slice(0, limit)
+        // events are numbered from 1, without gaps
+        if (!reverse) return all.slice(after ?? 0, (after ?? 0) + limit)
+        const end = Math.min((after ?? Infinity) - 1, all.length)
+        return all.slice(Math.max(end - limit, 0), Math.max(end, 0)).reverse()
       }),
-    list: (filter) =>
+    list: (filter, { after, limit = Infinity, reverse = false } = {}) =>
       Effect.sync(() => {
-        const candidates =
-          filter.functionName !== undefined && filter.name !== undefined
-            ? (named.get(key(filter.functionName, filter.name)) ?? [])
-            : Array.from(rows.values())
-        return candidates
-          .filter(matches(filter))
-          .map((row) => row.execution)
-          .reverse()
+        const matching = matches(filter)
+        const last = after === undefined ? undefined : (rows.get(after)?.number ?? (reverse ? Infinity : -1))
+        const found: Array<ExecutionRecord> = []
+        const among = candidates(filter)
+        for (let i = 0; i < among.length && found.length < limit; i++) {
+          const row = among[reverse ? i : among.length - 1 - i]!
+          const isLater = last === undefined || (reverse ? row.number > last : row.number < last)
+          if (isLater && matching(row)) found.push(row.execution)
+        }
+        return found
       }),
-    running: Effect.sync(() =>
-      Array.from(rows.values(), ({ execution }) => execution)
-        .filter(({ status }) => status === "RUNNING")
-        .map(({ arn }) => arn)
-    )
+    count: (filter) => Effect.sync(() => candidates(filter).filter(matches(filter)).length),
+    running: Effect.sync(() => inOrder.flatMap(({ execution: { arn, status } }) => (status === "RUNNING" ? [arn] : [])))
   }
 })
 

@@ -124,6 +124,17 @@ const migrations: ReadonlyArray<string> = [
     UNIQUE (execution, token)
   ) STRICT;
   CREATE INDEX answered_by_age ON answered (at);
+  `,
+  // What listings ask for besides, so that a page of one costs a page and not all executions.
+  `
+  ALTER TABLE executions ADD COLUMN version TEXT NOT NULL DEFAULT '';
+  ALTER TABLE executions ADD COLUMN started REAL NOT NULL DEFAULT 0;
+  UPDATE executions SET
+    version = coalesce(json_extract(record, '$.version'), ''),
+    started = coalesce(json_extract(record, '$.startedAt'), 0)
+  WHERE json_valid(record); -- a corrupt row is told of when it is read
+  CREATE INDEX executions_by_function ON executions (function);
+  CREATE INDEX executions_by_start ON executions (started)
   `
 ]
 
@@ -251,7 +262,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const undo = db.prepare("ROLLBACK")
   const find = db.prepare("SELECT key FROM executions WHERE arn = ?")
   const insertExecution = db.prepare(
-    "INSERT INTO executions (arn, function, name, status, record) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO executions (arn, function, name, status, version, started, record) VALUES (?, ?, ?, ?, ?, ?, ?)"
   )
   const insertInput = db.prepare("INSERT INTO inputs (execution, input) VALUES (?, ?)")
   const updateExecution = db.prepare("UPDATE executions SET status = ?, record = ? WHERE key = ?")
@@ -285,8 +296,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
   }
 
   const create = ({ input, ...record }: Store.ExecutionRecord) => {
-    const { arn, functionName, name, status } = record
-    const key = insertExecution.run(arn, functionName, name, status, JSON.stringify(record)).lastInsertRowid
+    const { arn, functionName, name, startedAt, status, version } = record
+    const values = [arn, functionName, name, status, version, startedAt, JSON.stringify(record)]
+    const key = insertExecution.run(...values).lastInsertRowid
     if (input !== undefined) insertInput.run(key, JSON.stringify(input))
     return key
   }
@@ -338,18 +350,38 @@ const make = Effect.fnUntraced(function* (options: Options) {
     )
   }
 
-  const list = ({ functionName, name, status }: Store.ListFilter) => {
-    const conditions = [
+  const where = (conditions: ReadonlyArray<readonly [sql: string, value: string | number | undefined]>) => {
+    const given = conditions.filter(([, value]) => value !== undefined)
+    return {
+      sql: given.length === 0 ? "" : ` WHERE ${given.map(([sql]) => sql).join(" AND ")}`,
+      values: given.flatMap(([, value]) => value ?? [])
+    }
+  }
+
+  const matching = ({ functionName, name, search, startedAfter, startedBefore, status, version }: Store.ListFilter) =>
+    [
       ["function = ?", functionName],
       ["name = ?", name],
-      ["status = ?", status]
+      ["status = ?", status],
+      ["version = ?", version],
+      ["started > ?", startedAfter],
+      ["started < ?", startedBefore],
+      ["instr(lower(arn), ?) > 0", search?.toLowerCase()]
     ] as const
-    const values = conditions.flatMap(([, value]) => value ?? [])
-    const where = conditions.flatMap(([condition, value]) => (value === undefined ? [] : condition)).join(" AND ")
+
+  const list = (filter: Store.ListFilter, { after, limit = -1, reverse = false }: Store.ListPage) => {
+    const last = after === undefined ? undefined : keyOf(after)
+    if (after !== undefined && last === undefined) return []
+    const { sql, values } = where([...matching(filter), [reverse ? "key > ?" : "key < ?", last]])
     return db
-      .prepare(`${SELECT}${where === "" ? "" : ` WHERE ${where}`} ORDER BY key DESC`)
-      .all(...values)
+      .prepare(`${SELECT}${sql} ORDER BY key ${reverse ? "ASC" : "DESC"} LIMIT ?`)
+      .all(...values, limit)
       .map(toExecution)
+  }
+
+  const count = (filter: Store.ListFilter) => {
+    const { sql, values } = where(matching(filter))
+    return Number(db.prepare(`SELECT count(*) AS executions FROM executions${sql}`).get(...values)?.executions)
   }
 
   return Store.ExecutionStore.of({
@@ -365,7 +397,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
     execution: (arn) =>
       attempt("execution", () => Option.map(Option.fromUndefinedOr(selectExecution.get(arn)), toExecution)),
     history: (arn, page = {}) => attempt("history", () => history(arn, page)),
-    list: (filter) => attempt("list", () => list(filter)),
+    list: (filter, page = {}) => attempt("list", () => list(filter, page)),
+    count: (filter) => attempt("count", () => count(filter)),
     running: attempt("running", () => selectRunning.all().map(({ arn }) => String(arn)))
   })
 })

@@ -17,7 +17,7 @@ import * as functions from "./functions.ts"
 import * as Live from "./live.ts"
 import * as pages from "./pages.ts"
 import * as Registry from "./registry.ts"
-import type { Settings } from "./settings.ts"
+import { retrySeconds, type Settings } from "./settings.ts"
 import { Timers } from "./Timers.ts"
 import * as tokens from "./tokens.ts"
 import * as transition from "./transition.ts"
@@ -246,7 +246,8 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     if (limit !== undefined) startTimeout(live)
     wake(live)
     return arn
-  })
+    // who starts it may go away meanwhile: what is stored is carried on with
+  }, Effect.uninterruptible)
 
   // ---- invocations
 
@@ -269,14 +270,17 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
   ) {
     // What happens at the same instant is recorded first, and seen by this one invocation.
     yield* Effect.yieldNow
-    const event = yield* transact(live, (draft) => open(live, draft))
+    const event = yield* transact(live, (draft) =>
+      draft.execution.status === "RUNNING" ? open(live, draft) : undefined
+    )
+    if (event === undefined) return void lives.delete(live.execution.arn) // stopped, or out of time, meanwhile
     const stopClock = execute(live, registered, event, answer)
     const exit = yield* Effect.exit(Deferred.await(answer))
     stopClock()
     const verdict = yield* transact(live, (draft) => settle(live, draft, exit))
     live.running = undefined
     if (live.execution.status !== "RUNNING") lives.delete(live.execution.arn)
-    else if (verdict._tag === "Faulty") retry(live)
+    else if (verdict._tag === "Faulty") retry(live, verdict.error)
     else if (Live.unseen(live).length > 0) wake(live)
   })
 
@@ -381,11 +385,10 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     return verdict
   }
 
-  const retry = (live: Live.Live) => {
-    const { factor, immediate, initialSeconds, maxSeconds } = settings.retry
+  const retry = (live: Live.Live, error: functions.InvocationError) => {
     const { failures, timeoutAt } = live.execution
-    if (failures <= immediate) return wake(live)
-    const seconds = Math.min(initialSeconds * factor ** (failures - immediate - 1), maxSeconds)
+    const seconds = retrySeconds(settings.retry, failures, error)
+    if (seconds === 0) return wake(live)
     const at = timers.now() + seconds * timers.second
     if (at >= timeoutAt) return startTimeout(live)
     live.cancelRetry = timers.schedule(

@@ -58,7 +58,7 @@ export interface Limits {
   readonly executionPayloadBytes: number
   /** Bytes of the input of an execution that is started asynchronously. Default 1 MiB. */
   readonly eventPayloadBytes: number
-  /** Longest ExecutionTimeout of a function that is invoked synchronously, in seconds. Default 900. */
+  /** Longest ExecutionTimeout of a function that is invoked synchronously, and longest wait for its end, in seconds. Default 900. */
   readonly synchronousSeconds: number
   /** Bytes of one error object as JSON. Default 32 KiB. */
   readonly errorBytes: number

@@ -194,6 +194,32 @@ describe("Invoke", () => {
     }).pipe(Effect.provide(kit.layer({ limits: { qualifiedNames: false, synchronousSeconds: Infinity } })))
   )
 
+  it.live("waits for 900 seconds at most, and the execution goes on", () =>
+    Effect.gen(function* () {
+      yield* asking
+      const response = yield* send(invoke({ FunctionName: "asking:$LATEST" }))
+      assert.deepStrictEqual(
+        [response.StatusCode, response.FunctionError, JSON.parse(utf8(response.Payload))],
+        [
+          200,
+          "Unhandled",
+          {
+            errorType: "Execution.RUNNING",
+            errorMessage:
+              "A synchronous invocation ends after 0.1 seconds; the execution goes on. " +
+              "Invoke with the type Event what takes longer.",
+            trace: []
+          }
+        ]
+      )
+      const { DurableExecutionArn: arn = "" } = response
+      const engine = yield* Engine.Engine
+      assert.strictEqual((yield* engine.describe(arn)).Status, "RUNNING")
+      yield* engine.succeedCallback(yield* callbackOf(arn), "late")
+      assert.strictEqual((yield* endOf(arn)).Status, "SUCCEEDED")
+    }).pipe(Effect.provide(kit.layer({ limits: { synchronousSeconds: 0.1 } })))
+  )
+
   it.live("a name starts once: running or ended, with the same payload", () =>
     Effect.gen(function* () {
       yield* asking

@@ -197,6 +197,60 @@ export const suite = <E>(name: string, layer: Layer.Layer<Store.ExecutionStore, 
     )
 
     test(
+      "lists by version, time and a part of the ARN, and counts what it lists",
+      Effect.gen(function* () {
+        const store = yield* Store.ExecutionStore
+        const first = execution("first", { startedAt: 1_000.5, version: "7" })
+        const second = execution("SECOND", { startedAt: 2_000 })
+        const third = execution("third-100%", { startedAt: 3_000, status: "FAILED" })
+        for (const one of [first, second, third]) yield* commit({ execution: one })
+        const listed = (filter: Store.ListFilter) =>
+          Effect.gen(function* () {
+            const names = (yield* store.list(filter)).map(({ name }) => name)
+            assert.strictEqual(yield* store.count(filter), names.length)
+            return names
+          })
+        assert.deepStrictEqual(yield* listed({ version: "7" }), ["first"])
+        assert.deepStrictEqual(yield* listed({ startedAfter: 1_000.5 }), ["third-100%", "SECOND"])
+        assert.deepStrictEqual(yield* listed({ startedAfter: 1_000, startedBefore: 3_000 }), ["SECOND", "first"])
+        assert.deepStrictEqual(yield* listed({ search: "second" }), ["SECOND"])
+        assert.deepStrictEqual(yield* listed({ search: "DURABLE-execution/f" }), ["first"])
+        assert.deepStrictEqual(yield* listed({ search: "%" }), ["third-100%"])
+        assert.deepStrictEqual(yield* listed({ search: "' OR 1 --" }), [])
+        assert.deepStrictEqual(yield* listed({ search: "d", status: "FAILED" }), ["third-100%"])
+        assert.deepStrictEqual(yield* listed({ status: "STOPPED" }), [])
+        // what has changed since is found as it is now
+        yield* commit({ execution: { ...first, status: "STOPPED" } })
+        assert.deepStrictEqual(yield* listed({ status: "STOPPED", version: "7", startedBefore: 1_001 }), ["first"])
+      })
+    )
+
+    test(
+      "lists page by page, from either end, also when a page has changed meanwhile",
+      Effect.gen(function* () {
+        const store = yield* Store.ExecutionStore
+        const all = ["a", "b", "c", "d", "e"].map((name) => execution(name))
+        for (const one of all) yield* commit({ execution: one })
+        const names = (page: Store.ListPage, filter: Store.ListFilter = {}) =>
+          Effect.map(store.list(filter, page), (found) => found.map(({ name }) => name).join(""))
+        const { arn } = execution("c")
+        assert.strictEqual(yield* names({ limit: 2 }), "ed")
+        assert.strictEqual(yield* names({ limit: 1, after: arn }), "b")
+        assert.strictEqual(yield* names({ after: arn }), "ba")
+        assert.strictEqual(yield* names({ reverse: true, limit: 2 }), "ab")
+        assert.strictEqual(yield* names({ reverse: true, after: arn }), "de")
+        assert.strictEqual(yield* names({ after: execution("a").arn }), "")
+        assert.strictEqual(yield* names({ after: "arn:none" }), "")
+        assert.strictEqual(yield* names({ reverse: true, after: "arn:none" }), "")
+        assert.strictEqual(yield* names({ limit: 0 }), "")
+        assert.strictEqual(yield* names({ after: arn }, { functionName: "order", name: "a" }), "a")
+        assert.strictEqual(yield* names({ after: arn }, { functionName: "order", name: "e" }), "")
+        yield* commit({ execution: execution("c", { status: "SUCCEEDED" }) })
+        assert.strictEqual(yield* names({ after: arn, limit: 2 }, { status: "RUNNING" }), "ba")
+      })
+    )
+
+    test(
       "remembers answered requests for fifteen minutes",
       Effect.gen(function* () {
         const one = execution("one")

@@ -116,6 +116,35 @@ describe("SqliteStore", () => {
     })
   )
 
+  it.effect("opens a file of the version before, with what is in it", () =>
+    Effect.gen(function* () {
+      const filename = yield* temporary
+      const { input: _, ...record } = execution("old", { startedAt: 5, version: "7" })
+      yield* use(filename, () => Effect.void)
+      // as version 1 has left it: without what version 2 has added
+      yield* tamper(
+        filename,
+        `DROP INDEX executions_by_function; DROP INDEX executions_by_start;
+         ALTER TABLE executions DROP COLUMN version; ALTER TABLE executions DROP COLUMN started;
+         INSERT INTO executions (arn, function, name, status, record) VALUES
+           ('${record.arn}', 'order', 'old', 'RUNNING', '${JSON.stringify(record)}'),
+           ('arn:corrupt', 'order', 'corrupt', 'FAILED', 'not JSON');
+         PRAGMA user_version = 1`
+      )
+      yield* use(filename, (store) =>
+        Effect.gen(function* () {
+          yield* store.commit({ execution: execution("new", { startedAt: 6 }), operations: [], events: [] })
+          const names = (filter: Store.ListFilter) =>
+            Effect.map(store.list(filter), (found) => found.map(({ name }) => name))
+          assert.deepStrictEqual(yield* names({ version: "7" }), ["old"])
+          assert.deepStrictEqual(yield* names({ startedAfter: 4 }), ["new", "old"])
+          assert.deepStrictEqual(yield* names({ startedAfter: 5 }), ["new"])
+          assert.match((yield* Effect.flip(store.execution("arn:corrupt"))).message, /its record is not JSON/)
+        })
+      )
+    })
+  )
+
   it.effect("does not share what is in memory", () =>
     Effect.gen(function* () {
       yield* use(":memory:", (store) => store.commit(full))
@@ -182,7 +211,7 @@ describe("SqliteStore: refuses", () => {
       const before = fs.readFileSync(filename)
       assert.match(
         (yield* refusal(filename)).message,
-        /newer version .* \(its schema is 99, this version knows 1\)\. Upgrade/
+        /newer version .* \(its schema is 99, this version knows 2\)\. Upgrade/
       )
       assert.isTrue(before.equals(fs.readFileSync(filename)))
     })

@@ -1,35 +1,73 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as Engine from "../../src/engine/Engine.ts"
+import * as Store from "../../src/engine/ExecutionStore.ts"
 import * as Faults from "../../src/engine/Faults.ts"
 import * as Timers from "../../src/engine/Timers.ts"
 import { engineWith, errors, run, running, threeDays } from "./kit.ts"
 import * as raw from "./raw.ts"
 
 describe("Engine: invocations", () => {
-  it.effect("tries an invocation that throws again: at once three times, then later and later", () =>
+  const failing = (errorTypeOf: (failure: number) => string) =>
     Effect.gen(function* () {
       const times: Array<number> = []
-      yield* raw.register("throws", () =>
+      yield* raw.register("fails", () =>
         Effect.flatMap(Clock.currentTimeMillis, (now) => {
           times.push(now)
           return times.length < 7
-            ? Effect.fail(new Engine.InvocationError({ errorType: "TypeError", reason: "x is undefined" }))
+            ? Effect.fail(new Engine.InvocationError({ errorType: errorTypeOf(times.length), reason: "no" }))
             : Effect.succeed("done")
         })
       )
-      const { arn, engine } = yield* running("throws")
-      yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(times, [0, 0, 0, 0, 1000, 3000, 7000])
-      const history = yield* engine.history(arn)
-      assert.deepStrictEqual(
-        errors(history),
-        Array.from({ length: 6 }, () => "TypeError")
-      )
+      const { arn, engine } = yield* running("fails")
+      yield* TestClock.adjust("2 minutes")
       assert.strictEqual((yield* engine.describe(arn)).Status, "SUCCEEDED")
+      assert.deepStrictEqual(
+        errors(yield* engine.history(arn)),
+        Array.from({ length: 6 }, (_, i) => errorTypeOf(i + 1))
+      )
+      return times
     }).pipe(Effect.provide(Engine.layerMemory))
+
+  it.effect("tries an invocation that throws, or takes too long, later and later", () =>
+    Effect.gen(function* () {
+      const later = [0, 1000, 3000, 7000, 15_000, 31_000, 63_000]
+      assert.deepStrictEqual(yield* failing(() => "TypeError"), later)
+    })
+  )
+
+  it.effect("that of a time-out, too", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* failing(() => "Sandbox.Timedout"), [0, 1000, 3000, 7000, 15_000, 31_000, 63_000])
+    })
+  )
+
+  it.effect.each(["Runtime.ExitError", "Sandbox.SIGKILL", "Extension.Crash"])(
+    "tries one of which the runtime has failed (%s) again: at once three times, then later and later",
+    (errorType) =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* failing(() => errorType), [0, 0, 0, 0, 1000, 3000, 7000])
+      })
+  )
+
+  it.effect("and counts failures of both kinds", () =>
+    Effect.gen(function* () {
+      const mixed = [
+        "TypeError",
+        "Runtime.ExitError",
+        "TypeError",
+        "Runtime.ExitError",
+        "Runtime.ExitError",
+        "TypeError"
+      ]
+      const times = yield* failing((failure) => mixed[failure - 1]!)
+      assert.deepStrictEqual(times, [0, 1000, 1000, 5000, 6000, 8000, 40_000])
+    })
   )
 
   it.effect("gives up when the execution's time is over", () =>
@@ -92,7 +130,7 @@ describe("Engine: invocations", () => {
         { invocationTimeoutSeconds: 5 }
       )
       const arn = yield* engine.start({ functionName: "slow:7" })
-      yield* TestClock.adjust("5 seconds")
+      yield* TestClock.adjust("6 seconds")
       assert.deepStrictEqual(remaining, [5000, 5000])
       assert.deepStrictEqual(errors(yield* engine.history(arn)), ["Sandbox.Timedout"])
       assert.strictEqual((yield* engine.describe(arn)).Status, "SUCCEEDED")
@@ -133,6 +171,43 @@ describe("Engine: invocations", () => {
 })
 
 describe("Engine: starting", () => {
+  it.effect("and stopping at once: nothing is invoked, not even what was just about to be", () =>
+    Effect.gen(function* () {
+      const engine = yield* Engine.Engine
+      let invocations = 0
+      yield* engine.register("f", () => Effect.sync(() => void invocations++))
+      const arn = yield* engine.start({ functionName: "f:1" })
+      yield* engine.stop(arn)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(invocations, 0)
+      assert.deepStrictEqual(raw.types(yield* engine.history(arn)), ["ExecutionStarted", "ExecutionStopped"])
+      assert.strictEqual((yield* engine.await(arn)).Status, "STOPPED")
+    }).pipe(Effect.provide(Engine.layerMemory))
+  )
+
+  it.effect("goes on with what is being stored when its caller goes away", () =>
+    Effect.gen(function* () {
+      const store = Context.get(yield* Layer.build(Layer.fresh(Store.layerMemory)), Store.ExecutionStore)
+      const slow: Store.ExecutionStore["Service"] = {
+        ...store,
+        commit: (commit) => Effect.andThen(Effect.sleep("1 second"), store.commit(commit))
+      }
+      yield* Effect.gen(function* () {
+        const engine = yield* Engine.Engine
+        yield* engine.register("f", () => Effect.succeed({ Status: "SUCCEEDED" }))
+        const caller = yield* Effect.forkChild(engine.start({ functionName: "f:1" }), { startImmediately: true })
+        yield* Effect.forkChild(Fiber.interrupt(caller), { startImmediately: true })
+        yield* TestClock.adjust("1 minute")
+        const [execution] = yield* engine.list()
+        assert.strictEqual(execution?.Status, "SUCCEEDED")
+      }).pipe(
+        Effect.provide(Layer.provide(Engine.layer, [Layer.succeed(Store.ExecutionStore, slow), Timers.layer]), {
+          local: true
+        })
+      )
+    })
+  )
+
   it.effect("finds the execution of a name, whether it runs or not", () =>
     Effect.gen(function* () {
       const engine = yield* Engine.Engine
