@@ -163,7 +163,9 @@ export const covers = (schema: Schema.Constraint | undefined, failure: unknown):
   if (schema === undefined) return false
   let is = predicates.get(schema)
   if (is === undefined) {
-    is = Schema.is(schema as Schema.Codec<unknown>)
+    // what `Schema.is` does, which is a parser of its own in a bundle
+    const decode = Schema.decodeUnknownExit(Schema.toType(schema as Schema.Codec<unknown>))
+    is = (failure) => Exit.isSuccess(decode(failure))
     predicates.set(schema, is)
   }
   return looking(() => is(failure), false)

@@ -36,20 +36,19 @@ export const fromEnvironment = (): Effect.Effect<ReadonlyArray<DurablePlugin>, I
   const names = process.env.DURABLE_EXECUTION_PLUGINS
   if (!names?.trim()) return undefined
   let made: ReadonlyArray<DurablePlugin> | undefined
-  return Effect.suspend(() =>
-    made
-      ? Effect.succeed(made)
-      : Effect.map(
-          Effect.forEach(names.split(","), (name) =>
-            Effect.tryPromise({
-              try: () => make(name.trim()),
-              catch: (error) =>
-                new InvalidOperation({
-                  message: `DURABLE_EXECUTION_PLUGINS names "${name.trim()}", which cannot be loaded: ${String(error)}`
-                })
-            })
-          ),
-          (plugins) => (made = plugins)
-        )
-  )
+  return Effect.gen(function* () {
+    if (made !== undefined) return made
+    const plugins: Array<DurablePlugin> = []
+    for (const name of names.split(",")) {
+      const plugin = yield* Effect.tryPromise({
+        try: () => make(name.trim()),
+        catch: (error) =>
+          new InvalidOperation({
+            message: `DURABLE_EXECUTION_PLUGINS names "${name.trim()}", which cannot be loaded: ${String(error)}`
+          })
+      })
+      plugins.push(plugin)
+    }
+    return (made = plugins)
+  })
 }

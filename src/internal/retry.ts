@@ -7,10 +7,10 @@
  * schedule that goes by attempts and delays; one that measures elapsed time does not see how long attempts took,
  * and one that counts *which* errors happened sees the current error in their place.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
 import * as Random from "effect/Random"
 import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
@@ -78,7 +78,7 @@ export type Decision = number | undefined
 
 /** The service takes whole seconds, at least 1, at most 366 days; a fraction of a second is rounded up. */
 export const toDelaySeconds = (delay: Duration.Duration): number =>
-  Math.min(Math.max(1, Math.ceil(Duration.toSeconds(delay))), Limits.durationSeconds)
+  Math.min(Math.max(1, Math.ceil(Duration.toMillis(delay) / 1000)), Limits.durationSeconds)
 
 /** User callbacks of a schedule see the time that is being replayed. */
 const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => ({
@@ -122,11 +122,10 @@ const replay = (schedule: Schedule.Schedule<any, any, never, any>, input: Input)
     const clock = yield* Clock.Clock
     const step = yield* Schedule.toStep(schedule)
     const ask = (now: number, attempt: number) =>
-      Pull.matchEffect(step(now, input.error), {
-        onSuccess: ([, delay]) => Effect.succeed<Decision>(toDelaySeconds(delay)),
-        onFailure: Effect.failCause,
-        onDone: () => Effect.succeed<Decision>(undefined)
-      }).pipe(
+      step(now, input.error).pipe(
+        Effect.map(([, delay]): Decision => toDelaySeconds(delay)),
+        // its end is a failure of a kind of its own
+        Effect.catch((error) => (Cause.isDone(error) ? Effect.succeed(undefined) : Effect.fail(error))),
         Effect.provideService(Clock.Clock, frozen(clock, now)),
         // an attempt's jitter is the same whichever process asks, and whether it asks live or again
         Effect.provideService(Random.Random, new SeededRandom(() => `${input.seed}#${attempt}`))

@@ -25,6 +25,7 @@ import {
   withHere
 } from "../internal/core/operation.ts"
 import { type Closing, type Decode, mustRun, Op, rebuilds, type World } from "../internal/core/world.ts"
+import * as Worlds from "../internal/core/worlds.ts"
 import * as failures from "../internal/failure.ts"
 import { letGo, leaving, type Loss } from "../internal/core/losing.ts"
 import { operationId } from "../internal/operationId.ts"
@@ -132,7 +133,8 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   const marks = (recorded as payloads.Recorded | undefined)?.statuses // what is no fault
   const last = marks?.length ?? size
 
-  const world = core.batch(op, title)
+  const worlds = Worlds.of(core)
+  const world = worlds.batch(op, title)
   const items: Array<Item> = []
   const running = new Set<Item>()
   /** Bodies of items that are no part of the result. */
@@ -174,9 +176,9 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     done: (inner: World, closing: contexts.ContextClosing) => void
   ): contexts.Running => {
     const of = `${nameOf(program, index)} of ${title}`
-    const inner = flat ? core.part(world, own.id, of) : core.child(own, of)
+    const inner = flat ? worlds.part(world, own.id, of) : worlds.child(own, of)
     return contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
-      core.finishItem(
+      worlds.finishItem(
         own,
         inner,
         () => contexts.close(here, own, exit, codecOf(batch, index, flat)),
@@ -230,7 +232,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
       return core.fail(anotherSize(batch, "more"))
     }
     ended = true
-    const finish = () => core.finish(op, world, () => close(batch, items, reason, recorded !== undefined), parts)
+    const finish = () => worlds.finish(op, world, () => close(batch, items, reason, recorded !== undefined), parts)
     // items that were begun before, and would not be any more: what they have to clean up must be done all the same
     for (let index = items.length; recorded === undefined && core.recordOf(idOf(index)) !== undefined; index++) {
       const own = core.openItem(world, idOf(index), specOf(index))
@@ -286,7 +288,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     stop,
     lose: () => {
       stop()
-      core.lose(world)
+      worlds.lose(world)
       loseRunning()
       core.release(halt, world)
     }

@@ -5,6 +5,7 @@ import * as contexts from "../internal/core/contexts.ts"
 import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
 import { leaving } from "../internal/core/losing.ts"
 import { mustRun, type Op, Place } from "../internal/core/world.ts"
+import * as Worlds from "../internal/core/worlds.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
@@ -150,9 +151,9 @@ export const contextHere = (
 
 const runHere = (here: Here, op: Op, body: AnyEffect, codec: contexts.ContextCodec): contexts.Running => {
   const { core } = here
-  const world = core.child(op, `child context "${op.spec.name}"`)
+  const world = Worlds.of(core).child(op, `child context "${op.spec.name}"`)
   return contexts.start(here, op, world, body, (exit) =>
-    core.finish(op, world, () => contexts.close(here, op, exit, codec))
+    Worlds.of(core).finish(op, world, () => contexts.close(here, op, exit, codec))
   )
 }
 

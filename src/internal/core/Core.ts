@@ -16,7 +16,7 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../../CheckpointService.ts"
-import { type Fatal, InvalidOperation, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
+import { type Fatal, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import * as Alarm from "./alarm.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
@@ -28,20 +28,11 @@ import type { Host, Options, Outcome } from "./host.ts"
 import * as Past from "./past.ts"
 import * as Visits from "./visits.ts"
 import * as Work from "./work.ts"
-import * as Worlds from "./worlds.ts"
-import {
-  type Decode,
-  hasEnded,
-  type Op,
-  type Place,
-  type Spec,
-  type Waiter,
-  waitsForService,
-  type World
-} from "./world.ts"
+import type * as Worlds from "./worlds.ts"
+import { type Decode, hasEnded, type Op, type Place, type Spec, type Waiter, waitsForService, World } from "./world.ts"
 
 /** The core of one invocation, as operations and the handler see it. */
-export interface Core extends Worlds.Worlds {
+export interface Core extends Worlds.Owner {
   readonly executionArn: string
   /** The execution's own world. */
   readonly root: World
@@ -53,10 +44,6 @@ export interface Core extends Worlds.Worlds {
   readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
   /** What to do when nothing known is left to deliver: `true` if the body has moved by it. */
   readonly atRest: Array<() => boolean>
-  /** The order of this world, as far as it is not on record, is recorded with the next request. */
-  readonly keepOrder: (world: World) => void
-  /** Fibers of this world are about to be moved, although nothing was delivered to them. */
-  readonly stir: (world: World) => void
   /** The invocation has ended: nothing durable happens any more. */
   readonly closed: boolean
   /** Whether anything durable can happen here; ends the invocation where it must not even be tried. */
@@ -137,14 +124,22 @@ export const make = (
     offer: (update, lazy) => exchange.offer(update, lazy),
     pump: () => pump()
   })
-  const worlds = Worlds.make({
+  /** Those within the execution's own world, if there are any. */
+  let worlds: Worlds.Worlds | undefined
+  const surroundings: Worlds.Surroundings = {
     host,
     gate,
     visits,
     work,
     closed: isClosed,
     delivery: () => delivery,
-    past,
+    enter: (...args) => {
+      const world = new World(...args)
+      world.movedAt = delivery
+      past.enter(world)
+      visits.enter(world)
+      return world
+    },
     moving: (move) => {
       const before = phase
       phase = "running"
@@ -152,7 +147,7 @@ export const make = (
       move()
       phase = before
     }
-  })
+  }
   const deadline = Deadline.make(options.deadline, {
     host,
     work,
@@ -183,15 +178,9 @@ export const make = (
 
   const admits = (world: World, spec: Spec): boolean => {
     if (closed || bodyExit !== undefined || world.state === "ended") return false
-    if (world.state === "lost") {
-      fail(new InvalidOperation({ message: explain.inLostContext(world, spec) }))
-      return false
-    }
-    if (world.movedAt !== delivery && !unguarded) {
-      fail(new UntrackedAsync({ message: explain.movedByAnotherWorld(world, spec) }))
-      return false
-    }
-    return true
+    if (world.state !== "lost" && (world.movedAt === delivery || unguarded)) return true
+    fail(worlds!.refusal(world, spec)) // it is not alone
+    return false
   }
 
   const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
@@ -245,7 +234,7 @@ export const make = (
           pump()
         })
       }
-      worlds.settleEnded()
+      worlds?.settleEnded()
       const waiter = gate.next()
       if (waiter === undefined) {
         if (!atRest.some((move) => move())) break
@@ -294,7 +283,7 @@ export const make = (
   /** The body is quiescent and nothing known can be delivered: only now cause side effects. */
   const edge = (): void => {
     // (nothing parked: the body is busy with async work of its own)
-    if (parked.size > 0 && gate.held.size === 0 && !worlds.remaking()) {
+    if (parked.size > 0 && gate.held.size === 0 && worlds?.remaking() !== true) {
       if (!visits.complete()) return
       work.perform(visits.waits)
       if (closed) return
@@ -311,7 +300,7 @@ export const make = (
    */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
     if (!visits.complete([root], exit)) return
-    worlds.settleEnded()
+    worlds?.settleEnded()
     work.wrapUp()
     for (const op of opened.values()) op.cancel?.()
     if (closed) return
@@ -420,10 +409,10 @@ export const make = (
     visits.expect(record)
   }
   gate.advance(-Infinity)
-  const root = worlds.enter("the workflow", "", undefined, undefined, execution.startTimestamp, false)
+  const root = surroundings.enter("the workflow", "", undefined, undefined, execution.startTimestamp, false)
 
   return {
-    ...worlds,
+    worlds: (make) => (worlds ??= make(surroundings)),
     executionArn: execution.arn,
     root,
     scheduler,
@@ -431,14 +420,6 @@ export const make = (
     working: work.fibers,
     bodies,
     atRest,
-    keepOrder: (world) => {
-      gate.unwritten.delete(world) // behind those that it depends on
-      gate.unwritten.add(world)
-    },
-    stir: (world) => {
-      world.movedAt = delivery
-      for (const waiter of parked) gate.wake(waiter.world) // it, or what is in it, may have stood still
-    },
     get closed() {
       return closed
     },

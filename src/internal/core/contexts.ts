@@ -29,6 +29,7 @@ import {
   transformError
 } from "./operation.ts"
 import { type Closing, type Decode, type Ending, isReplaying, type Op, type World } from "./world.ts"
+import * as Worlds from "./worlds.ts"
 
 type AnyEffect = Effect.Effect<unknown, unknown, any>
 
@@ -54,7 +55,7 @@ export class Running {
     fiber.addObserver((exit) => {
       core.bodies.delete(fiber)
       if (this.interrupted !== undefined) {
-        core.end(world)
+        Worlds.of(core).end(world)
         for (const done of this.interrupted) done()
         return
       }
@@ -64,7 +65,7 @@ export class Running {
   }
   /** Its parent lets go of it: nothing of it goes on record any more. */
   lose(): void {
-    this.core.lose(this.world)
+    Worlds.of(this.core).lose(this.world)
     this.fiber?.interruptUnsafe()
     this.core.release(halt, this.world)
   }

@@ -22,6 +22,7 @@ import * as explain from "./explain.ts"
 import { park, succeeded } from "./operation.ts"
 import { INTERRUPTED } from "./order.ts"
 import { hasEnded, isReplaying, type Op, type World } from "./world.ts"
+import * as Worlds from "./worlds.ts"
 
 /** A context, or the items of a batch, that are let go of. */
 export interface Loss {
@@ -105,7 +106,7 @@ const move = (core: Core, { closings, losses }: State): boolean => {
     }
     losses.delete(loss)
     parent.holds--
-    core.stir(parent)
+    Worlds.of(core).stir(parent)
     if (decision !== "cleanup") {
       loss.lose()
       loss.decided(undefined)
@@ -127,7 +128,7 @@ const move = (core: Core, { closings, losses }: State): boolean => {
   }
   if (core.closed) return false
   for (const closing of closings) {
-    if (closing.op.record === undefined || core.remaking() || isOpen(closing.world)) continue
+    if (closing.op.record === undefined || Worlds.of(core).remaking() || isOpen(closing.world)) continue
     closings.delete(closing)
     begin(core, closing)
     return true
@@ -142,7 +143,7 @@ const decide = (core: Core, loss: Loss): "cleanup" | "lost" | undefined => {
   const { parent, unfollowed, world } = loss
   if (core.closed || parent.state !== "open") return "lost"
   if (core.recordOf(closingId(loss)) !== undefined) return "cleanup"
-  if (core.remaking()) return undefined
+  if (Worlds.of(core).remaking()) return undefined
   if (world === undefined || world.cleanups === 0) return "lost"
   // what is on record and not asked for again has followed from it, if the code is what it was
   const isFollowed = isReplaying(parent) && unfollowed !== true && !parent.changed
@@ -161,7 +162,7 @@ const begin = (core: Core, { loss, op, world }: Closing): void => {
     left.delete(body)
     if (left.size === 0) finish()
   }
-  const finish = () => core.finish(op, world, () => ({ ending: succeeded(undefined), outcome: Exit.void }))
+  const finish = () => Worlds.of(core).finish(op, world, () => ({ ending: succeeded(undefined), outcome: Exit.void }))
   for (const body of bodies) {
     body.world.frozen = false
     if (!left.has(body) && !body.isInterrupted) body.lose()
@@ -174,11 +175,11 @@ const begin = (core: Core, { loss, op, world }: Closing): void => {
     }
     if (world.endsAt === undefined && !body.isInterrupted) {
       world.unrecorded.push([INTERRUPTED, world.deliveries])
-      core.keepOrder(world)
+      Worlds.of(core).keepOrder(world)
     }
     world.endsAt = undefined
     world.abandoned = false
-    core.stir(world)
+    Worlds.of(core).stir(world)
     body.interrupt(() => ended(body))
   }
 }

@@ -9,7 +9,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -289,11 +288,13 @@ class WorldClock implements Clock.Clock {
 
 /** Reads a duration; nothing for what is none, and for NaN, of which Duration makes a zero. */
 export const readDuration = (input: Duration.Input): Duration.Duration | undefined =>
-  typeof input === "number" && Number.isNaN(input) ? undefined : Option.getOrUndefined(Duration.fromInput(input))
+  typeof input === "number" && Number.isNaN(input)
+    ? undefined
+    : Result.getOrUndefined(Result.try(() => Duration.fromInputUnsafe(input)))
 
 /** A durable wait. A fraction of a second rounds up. */
 export const waitHere = (here: Here, call: string, name: string, duration: Duration.Duration): Effect.Effect<void> => {
-  const seconds = Math.ceil(Duration.toSeconds(duration))
+  const seconds = Math.ceil(Duration.toMillis(duration) / 1000)
   if (!(seconds >= 1 && seconds <= Limits.durationSeconds)) {
     return invalid(
       here.core,

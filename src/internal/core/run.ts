@@ -88,6 +88,12 @@ export const run = <A, E, R>(
     return outcome
   })
 
+/** (by hand: `Effect.forEach` is 1 KB of a bundle) */
+const allEnded = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    for (const fiber of fibers) yield* Fiber.await(fiber)
+  })
+
 /**
  * Interrupts what still runs and waits a bounded time for its finalizers. Ordinary finalizers release
  * resources; durable operations reached from them do nothing any more.
@@ -100,12 +106,5 @@ const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, g
     core.release(halt)
     core.scheduler.drain()
     const left = fibers.filter((fiber) => fiber.pollUnsafe() === undefined)
-    return left.length === 0
-      ? Effect.void
-      : Effect.asVoid(
-          Effect.timeoutOption(
-            Effect.forEach(left, (fiber) => Fiber.await(fiber), { discard: true }),
-            grace
-          )
-        )
+    return left.length === 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(allEnded(left), grace))
   })

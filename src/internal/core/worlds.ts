@@ -1,19 +1,18 @@
 /**
- * How worlds begin and end: the contexts, batches and items of the body, what goes on record when one has ended, and
- * what its parent goes on with.
+ * How the worlds within the execution's own begin and end: the contexts, batches and items of the body, what goes on
+ * record when one has ended, and what its parent goes on with. A bundle without them does without this module: the core
+ * gets it from the first of them, by `of`.
  */
 import type * as Effect from "effect/Effect"
-import type { Fatal } from "../../DurableError.ts"
+import { type Fatal, InvalidOperation, UntrackedAsync } from "../../DurableError.ts"
+import * as explain from "./explain.ts"
 import type { Gate } from "./gate.ts"
 import type { Host } from "./host.ts"
-import type { Past } from "./past.ts"
 import type { Visits } from "./visits.ts"
 import type { Work } from "./work.ts"
-import { type Closing, type Ending, hasEnded, isPart, type Op, rebuilds, World } from "./world.ts"
+import { type Closing, type Ending, hasEnded, isPart, type Op, rebuilds, type Spec, type World } from "./world.ts"
 
 export interface Worlds {
-  /** A world of this invocation begins. */
-  readonly enter: (...args: ConstructorParameters<typeof World>) => World
   /** The world of a child context. Its clock starts with its parent's. */
   readonly child: (op: Op, title: string) => World
   /** The world of a batch. What of it is on record and not asked for again is the batch's own business while it rebuilds. */
@@ -49,6 +48,12 @@ export interface Worlds {
   readonly settleEnded: () => void
   /** Whether the outcome of a body that had ended before is being made again: what follows it is not new. */
   readonly remaking: () => boolean
+  /** The order of this world, as far as it is not on record, is recorded with the next request. */
+  readonly keepOrder: (world: World) => void
+  /** Fibers of this world are about to be moved, although nothing was delivered to them. */
+  readonly stir: (world: World) => void
+  /** Why nothing durable can be asked for in this world, which is lost, or was moved by another one. */
+  readonly refusal: (world: World, spec: Spec) => Fatal
 }
 
 /** What it asks of the core. */
@@ -58,14 +63,24 @@ export interface Surroundings {
   readonly visits: Visits
   readonly work: Work
   readonly closed: () => boolean
+  /** A world of this invocation begins. */
+  readonly enter: (...args: ConstructorParameters<typeof World>) => World
   /** The delivery that is under way, or was last. */
   readonly delivery: () => number
-  readonly past: Past
   /** What is done in it moves the body. */
   readonly moving: (move: () => void) => void
 }
 
-export const make = ({ closed, delivery, gate, host, moving, past, visits, work }: Surroundings): Worlds => {
+/** Who has worlds: the core. */
+export interface Owner {
+  /** The worlds within the execution's own, made when they are first asked for. */
+  readonly worlds: (make: (surroundings: Surroundings) => Worlds) => Worlds
+}
+
+/** The worlds of this core. */
+export const of = (core: Owner): Worlds => core.worlds(make)
+
+const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Surroundings): Worlds => {
   /** Contexts whose bodies have ended since the body was last quiescent. */
   let ended: Array<{ readonly op: Op; readonly ending: Ending }> = []
   let remade = 0
@@ -104,7 +119,7 @@ export const make = ({ closed, delivery, gate, host, moving, past, visits, work 
           // its body will run again, by the same order: what follows its end must not go on record without that
           if (world.unrecorded.length > 0) gate.unwritten.add(world)
         } else if (!hasEnded(op)) {
-          keepOrder([world], closing)
+          keepRebuilt([world], closing)
           work.plan({ op, act: "record", ending: closing.ending })
         }
         done(closing)
@@ -132,7 +147,7 @@ export const make = ({ closed, delivery, gate, host, moving, past, visits, work 
   }
 
   /** What is rebuilt on replay is rebuilt by the order in which its completions came. */
-  const keepOrder = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
+  const keepRebuilt = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
     if (ending.ContextOptions?.ReplayChildren !== true) return
     for (const world of worlds) if (world.unrecorded.length > 0) gate.unwritten.add(world)
   }
@@ -140,7 +155,7 @@ export const make = ({ closed, delivery, gate, host, moving, past, visits, work 
   const finished = (op: Op, worlds: ReadonlyArray<World>, closing: Closing): void => {
     const { ending, outcome } = closing
     const recorded = hasEnded(op)
-    if (!recorded) keepOrder(worlds, closing)
+    if (!recorded) keepRebuilt(worlds, closing)
     op.outcome = outcome
     if (recorded) gate.settle(op)
     else ended.push({ op, ending })
@@ -180,19 +195,33 @@ export const make = ({ closed, delivery, gate, host, moving, past, visits, work 
     }
   }
 
-  const enter = (...args: ConstructorParameters<typeof World>): World => {
-    const world = new World(...args)
-    world.movedAt = delivery()
-    past.enter(world)
-    visits.enter(world)
-    return world
-  }
-
   const end = (world: World): void => {
     leave(world, "ended")
     // where it was interrupted defines what is on record of it, as long as its parent waits
     if (world.unrecorded.length > 0) gate.unwritten.add(world)
   }
 
-  return { enter, child, batch, part, finish, finishItem, end, lose, settleEnded, remaking: () => remade > 0 }
+  return {
+    child,
+    batch,
+    part,
+    finish,
+    finishItem,
+    end,
+    lose,
+    settleEnded,
+    remaking: () => remade > 0,
+    keepOrder: (world) => {
+      gate.unwritten.delete(world) // behind those that it depends on
+      gate.unwritten.add(world)
+    },
+    stir: (world) => {
+      world.movedAt = delivery()
+      for (const waiter of gate.parked) gate.wake(waiter.world) // it, or what is in it, may have stood still
+    },
+    refusal: (world, spec) =>
+      world.state === "lost"
+        ? new InvalidOperation({ message: explain.inLostContext(world, spec) })
+        : new UntrackedAsync({ message: explain.movedByAnotherWorld(world, spec) })
+  }
 }
