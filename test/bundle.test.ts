@@ -24,7 +24,7 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
  * no schema reads.
  */
-const budget = { minified: 155.3, gzip: 55.3 }
+const budget = { minified: 151.1, gzip: 53.8 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }
