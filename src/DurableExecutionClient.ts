@@ -142,7 +142,7 @@ export const fromCalls = (calls: Calls): DurableExecutionClient["Service"] => {
 /** What we need of a `LambdaClient`: anything that can send its commands. */
 export interface CommandSender {
   // The commands are AWS's classes; naming their types here would load AWS's declarations into every user's build.
-  readonly send: (command: any) => Promise<unknown>
+  readonly send: (command: any, options?: any) => Promise<unknown>
 }
 
 /**

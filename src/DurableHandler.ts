@@ -195,14 +195,14 @@ export const invocation = <R>(
   options: RunOptions,
   rawEvent: unknown,
   lambda: LambdaContext | undefined,
-  named?: Effect.Effect<ReadonlyArray<DurablePlugin>, DurableError.InvalidOperation>
+  named?: ReturnType<typeof fromEnvironment>
 ): Effect.Effect<
   Protocol.InvocationOutput,
   DurableError.Fatal,
   Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
 > =>
   Effect.gen(function* () {
-    const loaded = named === undefined ? [] : yield* named
+    const loaded = named === undefined ? [] : yield* named(deadlineOf(lambda, options.deadlineMargin))
     const event = yield* Effect.fromResult(Result.mapError(decodeInvocationEvent(rawEvent), malformed))
     const service = yield* CheckpointService.CheckpointService
     const checkpoints = yield* service.open({
@@ -272,7 +272,10 @@ const answerFatal = (error: DurableError.Fatal): Effect.Effect<Protocol.Invocati
       ? Effect.succeed({ Status: "PENDING" })
       : Effect.succeed({
           Status: "FAILED",
-          Error: { ErrorType: failures.typeOf(error), ErrorMessage: failures.messageOf(error) }
+          Error: {
+            ErrorType: failures.typeOf(error),
+            ErrorMessage: `${failures.messageOf(error)} (help: docs/troubleshooting.md#${error._tag.toLowerCase()} in effect-durable-lambda)`
+          }
         })
 }
 

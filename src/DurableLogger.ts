@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import { CurrentExecution } from "./CurrentExecution.ts"
 import { DurableContext } from "./DurableContext.ts"
 import { isReplaying } from "./internal/core/world.ts"
+import { textOf } from "./internal/failure.ts"
 import { CurrentStep } from "./operations/step.ts"
 
 /** Options of `make`. */
@@ -30,6 +31,19 @@ const isReplay = (current: DurableContext["Service"] | undefined): boolean =>
   !current.inStep &&
   (isReplaying(current.place.world) || current.core.isPast(current.place.world))
 
+const nameOf = ({ message, name }: Error): string => `${name}: ${message}`
+
+/** How many causes of an error are shown. */
+const MAX_CAUSES = 4
+
+/** The stack of an error, and those of its causes: the first one is often only what wraps the others. */
+const stackOf = ({ cause, stack }: Error, causes = MAX_CAUSES): ReadonlyArray<string> | undefined => {
+  const lines = stack?.split("\n")
+  if (lines === undefined || !(cause instanceof Error) || causes === 0) return lines
+  const [first, ...rest] = stackOf(cause, causes - 1) ?? [nameOf(cause)]
+  return [...lines, `Caused by: ${first}`, ...rest]
+}
+
 /** What a failure adds to a line, or else the first error among the arguments: type, message and stack, never data. */
 const errorFields = (cause: Cause.Cause<unknown>, message: unknown): Record<string, unknown> => {
   const error =
@@ -40,32 +54,38 @@ const errorFields = (cause: Cause.Cause<unknown>, message: unknown): Record<stri
         : undefined
   if (error === undefined) return {}
   return error instanceof Error
-    ? { errorType: error.name, errorMessage: error.message, stackTrace: error.stack?.split("\n") }
-    : { errorType: typeof error, errorMessage: String(error) }
+    ? { errorType: error.name, errorMessage: error.message, stackTrace: stackOf(error) }
+    : { errorType: typeof error, errorMessage: textOf(error) }
 }
 
-/** An error among the arguments of a log call is shown by type and message. */
-const readable = (value: unknown): unknown => (value instanceof Error ? `${value.name}: ${value.message}` : value)
-
 const messageOf = (message: unknown): unknown =>
-  Array.isArray(message) ? (message.length === 1 ? readable(message[0]) : message.map(readable)) : readable(message)
+  Array.isArray(message) && message.length === 1 ? (message[0] as unknown) : message
 
-/** A line as JSON. What cannot be JSON is shown as text: a log line never fails. */
-const toJson = (line: object): string => {
+const stringify = (line: object): string => {
   const parents: Array<unknown> = []
   function replacer(this: unknown, _key: string, value: unknown): unknown {
     if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function") return String(value)
     if (typeof value !== "object" || value === null) return value
+    if (value instanceof Error) return nameOf(value)
     while (parents.length > 0 && parents.at(-1) !== this) parents.pop()
     if (parents.includes(value)) return "[Circular]"
     parents.push(value)
     return value
   }
-  return Result.getOrElse(
-    Result.try(() => JSON.stringify(line, replacer)),
-    (cause) => JSON.stringify({ message: `A log entry could not be written as JSON: ${String(cause)}` })
-  )
+  return JSON.stringify(line, replacer)
 }
+
+/** A line as JSON. What throws when it is looked at is left out, and said to be: a log line never fails. */
+const toJson = (head: object, message: unknown, rest: () => object): string =>
+  Result.getOrElse(
+    Result.try(() => stringify({ ...head, ...rest() })),
+    (fault) =>
+      stringify({
+        ...head,
+        message: [message].flat().filter((part) => typeof part === "string"),
+        logFault: `The rest of this entry could not be written as JSON: ${textOf(fault)}`
+      })
+  )
 
 /**
  * A logger that writes `{ level, timestamp, executionArn, requestId, tenantId?, operationId?, operationName?,
@@ -87,18 +107,20 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
       attempt: step?.attempt,
       parentId: current?.place.parentId
     }
-    return toJson({
+    const head = {
       level: entry.logLevel.toUpperCase(),
       timestamp: (clock === undefined ? entry.date : new Date(clock.currentTimeMillisUnsafe())).toISOString(),
       executionArn: execution?.arn,
       requestId: execution?.requestId,
       tenantId: execution?.tenantId,
-      ...line,
+      ...line
+    }
+    return toJson(head, entry.message, () => ({
       ...host?.observer?.logFields(line),
       message: messageOf(entry.message),
       ...entry.fiber.getRef(References.CurrentLogAnnotations),
       ...errorFields(entry.cause, entry.message)
-    })
+    }))
   })
 
 /**

@@ -55,7 +55,7 @@ const headerOf = (execution: CurrentExecution["Service"] | undefined): string | 
 }
 
 const samplingOf = ({ sampling }: Options): number | "xray" => {
-  const ratio = sampling ?? Number(process.env.OTEL_DURABLE_SAMPLING_RATIO ?? 1)
+  const ratio = sampling ?? Number(process.env.OTEL_DURABLE_SAMPLING_RATIO?.trim() || 1)
   return ratio === "xray" || (ratio >= 0 && ratio <= 1) ? ratio : 1
 }
 

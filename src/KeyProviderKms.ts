@@ -148,7 +148,7 @@ const make = (options: Options): Effect.Effect<KeyProvider["Service"]> =>
     const current = (context: KeyContext): Effect.Effect<DataKey, PayloadFailed> => {
       const share = shareOf(context)
       return Effect.flatMap(Cache.get(written, share), (used) =>
-        ++used.uses <= Math.max(1, maxUses)
+        used.uses++ === 0 || used.uses <= maxUses // each is used once, whatever the limit is
           ? Effect.succeed(used)
           : Effect.andThen(
               // unless another payload was faster

@@ -1,5 +1,5 @@
 /**
- * Payloads in a folder that all sandboxes share: EFS, or S3 mounted as a file system.
+ * Payloads in a folder that all sandboxes share: EFS, or S3 Files.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -29,6 +29,17 @@ const failed = (what: string, file: string) => (cause: unknown) => {
       })
 }
 
+/** No key of a claim check leads out of the folder. Who else uses the store may have made one of what a stranger gave. */
+const within = <A>(key: string, effect: Effect.Effect<A, PayloadFailed>): Effect.Effect<A, PayloadFailed> =>
+  /(?:^|[/\\])\.\.?(?:$|[/\\])|\0/.test(key)
+    ? Effect.fail(
+        new PayloadFailed({
+          problem: "denied",
+          reason: `the key ${JSON.stringify(key)} leads out of the payload store's folder.`
+        })
+      )
+    : effect
+
 /** On the disk when it succeeds, and never there by half: readers see the old file or the new one. */
 const write = (file: string, bytes: Uint8Array): Effect.Effect<void, unknown> => {
   const folder = path.dirname(file)
@@ -51,7 +62,7 @@ const write = (file: string, bytes: Uint8Array): Effect.Effect<void, unknown> =>
 /**
  * Payloads as files below a folder, by function, execution, operation and content, readable by their owner only.
  *
- * The folder must be shared by all sandboxes and outlive them: EFS, or S3 mounted as a file system. `/tmp` is neither:
+ * The folder must be shared by all sandboxes and outlive them: EFS, or S3 Files. `/tmp` is neither:
  * an execution that goes on in another sandbox would not find what it has stored. Nothing is ever deleted here: see the
  * guide on payloads for how to clean up.
  *
@@ -71,8 +82,14 @@ export const layer = (folder: string): Layer.Layer<PayloadStore> =>
     const locate = (key: string) => path.join(folder, ...key.split("/"))
     return {
       locate,
-      put: (key, bytes) => Effect.mapError(write(locate(key), bytes), failed("written", locate(key))),
+      put: (key, bytes) => within(key, Effect.mapError(write(locate(key), bytes), failed("written", locate(key)))),
       get: (key) =>
-        Effect.tryPromise({ try: (signal) => fs.readFile(locate(key), { signal }), catch: failed("read", locate(key)) })
+        within(
+          key,
+          Effect.tryPromise({
+            try: (signal) => fs.readFile(locate(key), { signal }),
+            catch: failed("read", locate(key))
+          })
+        )
     }
   })

@@ -98,7 +98,11 @@ export const field = <S extends Schema.Constraint>(
               )
         }
         const opened = yield* open(yield* KeyProvider, bytes, aad(shown), ANYWHERE, ALTERED)
-        return yield* codec.decode(JSON.parse(Bytes.toText(opened)!) as string) // what `encode` has written
+        const plain = JSON.parse(Bytes.toText(opened)!) as string // what `encode` has written
+        return yield* Effect.mapError(codec.decode(plain), (fault) =>
+          // which says what it is, and this is a secret
+          typeof fault === "string" && fault.startsWith("it is not JSON") ? "what it holds is not JSON" : fault
+        )
       }).pipe(Effect.catch(refuse))
     )
   }

@@ -92,6 +92,12 @@ export const unlayered = (payload: string | undefined): PayloadFailed | undefine
       })
     : undefined
 
+/** JSON that is not taken for what layers have written: white space before it is nothing to who reads it. */
+const stringify = (value: unknown): string => {
+  const text = JSON.stringify(value) as string | undefined
+  return text?.startsWith(ENVELOPE) === true ? ` ${text}` : text!
+}
+
 const isNothing = (payload: string | undefined) => payload === undefined || payload === "" || payload === "null"
 
 const notJson = (payload: string) => `it is not JSON: ${payload.length > 60 ? `${payload.slice(0, 60)}…` : payload}`
@@ -120,7 +126,7 @@ const fromSchema = (
     encode: (value) =>
       value === undefined
         ? Effect.as(Effect.mapError(encode(value), explain), undefined)
-        : Effect.map(Effect.mapError(encode(value), explain), (encoded) => JSON.stringify(encoded)),
+        : Effect.map(Effect.mapError(encode(value), explain), stringify),
     decode: (payload) =>
       isNothing(payload)
         ? Effect.mapError(
@@ -238,7 +244,7 @@ export const writePlainJson = (value: unknown): Result.Result<string | undefined
   const found = plainJsonFault(value)
   return found !== undefined
     ? Result.fail(`its value is not plain JSON: ${found}. Give it a \`success\` schema.`)
-    : Result.succeed(value === undefined ? undefined : JSON.stringify(value))
+    : Result.succeed(value === undefined ? undefined : stringify(value))
 }
 
 const parse = (payload: string): Result.Result<unknown, string> => {

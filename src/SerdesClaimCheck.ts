@@ -55,10 +55,13 @@ const read = (data: Data): Pointer | undefined => {
   const pointer = Result.getOrUndefined(
     Result.try(() => (typeof data === "string" ? (JSON.parse(data) as Partial<Pointer> | null) : undefined))
   )
-  return typeof pointer?.key === "string" && typeof pointer.sha256 === "string" && typeof pointer.bytes === "number"
+  return typeof pointer?.key === "string" && SHA256.test(String(pointer.sha256)) && typeof pointer.bytes === "number"
     ? (pointer as Pointer)
     : undefined
 }
+
+/** A part of it becomes a part of the path: what is no digest could lead anywhere. */
+const SHA256 = /^[0-9a-f]{64}$/
 
 const corrupt = (reason: string) => new PayloadFailed({ problem: "corrupt", reason })
 

@@ -21,7 +21,7 @@ import { type PayloadContext, Serdes, type Transform } from "./Serdes.ts"
 
 // ---- stages ------------------------------------------------------------------------------------------
 
-/** What goes from stage to stage: text, which is well-formed, or bytes. Text that a stage gives is JSON. */
+/** What goes from stage to stage: text, which is well-formed, or bytes. JSON stays readable in the record. */
 export type Data = string | Uint8Array
 
 /** What a stage is told of a payload. */
@@ -168,23 +168,30 @@ const previewOf = (preview: Preview, text: string, context: PayloadContext): str
     Result.try((): unknown => JSON.parse(text)),
     () => text
   )
-  const made = Result.try(() => JSON.stringify(preview(value, context)) as string | undefined)
+  const made = Result.try(() => canonical(JSON.stringify(preview(value, context)) as string | undefined))
   // it is only to be looked at: work is not lost for its sake
   return Result.getOrElse(made, (error) => JSON.stringify(`no preview: ${String(error)}`))
 }
 
+/**
+ * As it is written when it has been read: what is authenticated beside it is asked for again then. JSON can say more than
+ * that (`JSON.rawJSON`).
+ */
+const canonical = (json: string | undefined): string | undefined =>
+  json === undefined ? undefined : JSON.stringify(JSON.parse(json))
+
 const write = (names: ReadonlyArray<string>, preview: string | undefined, data: Data): string => {
-  const body = `${preview === undefined ? "" : `"preview":${preview},`}${field(data)}`
   const list = names.join(" ")
+  const body = `${preview === undefined ? "" : `"preview":${preview},`}${field(data, list === "")}`
   return `${ENVELOPE}"${list}","sum":"${sumOf(list, body)}",${body}}`
 }
 
-const field = (data: Data): string =>
-  typeof data !== "string"
-    ? `"bytes":"${Bytes.toBase64(data)}"`
-    : Result.isSuccess(Result.try((): unknown => JSON.parse(data)))
-      ? `"json":${data}` // readable, and to the letter
-      : `"text":${JSON.stringify(data)}`
+/** JSON stays readable. What no layer touched is read to the letter; what a stage gave, only where it comes out the same. */
+const field = (data: Data, isUntouched: boolean): string => {
+  if (typeof data !== "string") return `"bytes":"${Bytes.toBase64(data)}"`
+  const same = Result.getOrUndefined(Result.try(() => canonical(data)))
+  return same !== undefined && (isUntouched || same === data) ? `"json":${data}` : `"text":${JSON.stringify(data)}`
+}
 
 /** 64 bits: no accident goes unnoticed. Only encryption keeps off those who can write it anew. */
 const sumOf = (names: string, body: string): string => hash("sha256", `${names}\n${body}`, "hex").slice(0, 16)
@@ -221,7 +228,7 @@ const parse = (text: string): Envelope | PayloadFailed => {
         ? plain
         : json === undefined
           ? undefined
-          : JSON.stringify(json) // of a stage, which wrote it in this way
+          : JSON.stringify(json) // what a stage gave: see `field`
   return data === undefined
     ? damaged("there is nothing in its envelope")
     : {

@@ -47,7 +47,7 @@ const process_ = Effect.fnUntraced(function* (order: Order) {
       retry: Durable.noRetry
     })
   }
-  if (order.id === "slow") yield* Durable.wait("slow", "30 seconds")
+  if (order.id === "slow") yield* Durable.wait("slow", "10 minutes")
   if (order.cents > 100) return yield* new Declined({ cents: order.cents })
   const at = yield* Durable.step("charge", Effect.succeed(order.at), { success: Schema.DateFromString })
   return { id: order.id, at }
@@ -69,7 +69,7 @@ const approve = ({ typed }: { readonly typed: boolean }) =>
         )
       )
     : Effect.map(
-        Durable.waitForCallback("approval", () => Effect.void, { heartbeatTimeout: "15 seconds" }),
+        Durable.waitForCallback("approval", () => Effect.void, { heartbeatTimeout: "2 minutes" }),
         (text) => `text: ${text}`
       )
 
@@ -358,12 +358,12 @@ describe("callbacks", () => {
 
   it.live("heartbeats keep it open, and end with the scope or with the callback", () =>
     Effect.gen(function* () {
-      const { callbackId, execution, result } = yield* asked(false) // gives up after 150 ms
+      const { callbackId, execution, result } = yield* asked(false) // gives up after 1.2 s
       const callback = DurableClient.callback(callbackId)
       yield* Effect.scoped(
         Effect.gen(function* () {
           yield* DurableClient.heartbeats(callback, Schedule.spaced("20 millis"))
-          yield* Effect.sleep("400 millis")
+          yield* Effect.sleep("2 seconds")
           assert.strictEqual((yield* DurableClient.get(execution)).Status, "RUNNING")
         })
       )
@@ -421,11 +421,12 @@ describe("failures of the service", () => {
   })
 
   it.effect("a function that is not durable", () => {
-    const { layer } = fake({ StatusCode: 202 })
+    const { layer } = fake({ StatusCode: 202, $metadata: { httpStatusCode: 202 } })
     return Effect.gen(function* () {
       const error = yield* Effect.flip(DurableClient.start(Process, "process:live", order))
       assert.deepInclude(error, { _tag: "ClientFailed", errorName: "NotDurable", transient: false })
       assert.include(error.message, '"process:live" was invoked, but it is not a durable function')
+      assert.match(error.message, /^Invoke failed: NotDurable \(HTTP 202\): /)
     }).pipe(Effect.provide(layer))
   })
 
@@ -490,6 +491,9 @@ describe("failures of the service", () => {
         const error = yield* Effect.flip(Effect.provide(DurableClient.get(arn), fake(answer).layer))
         assert.deepInclude(error, { _tag: "ClientFailed", errorName: "UnreadableResponse", transient: false })
       }
+      const answer = { ...described({ Status: 7 }), $metadata: { httpStatusCode: 200 } }
+      const error = yield* Effect.flip(Effect.provide(DurableClient.get(arn), fake(answer).layer))
+      assert.match(error.message, /^GetDurableExecution failed: UnreadableResponse \(HTTP 200\): /)
     })
   )
 
@@ -539,6 +543,41 @@ describe("failures of the service", () => {
       )
     }).pipe(Effect.provide(layer))
   })
+
+  it.live("a server that is not there, by AWS's own client: worth asking again; one that nobody can ask is not", () =>
+    Effect.gen(function* () {
+      const ask = (endpoint: string) =>
+        Effect.flip(Effect.provide(DurableClient.get(arn), DurableClient.layerEndpoint({ endpoint })))
+      for (const [endpoint, reason] of [
+        ["http://127.0.0.1:1", /ECONNREFUSED/],
+        ["http://nowhere.invalid", /ENOTFOUND|EAI_AGAIN/]
+      ] as const) {
+        const error = yield* ask(endpoint)
+        assert.deepInclude(error, { _tag: "ClientFailed", transient: true })
+        assert.match(error.message, reason)
+      }
+      const client = { send: () => Promise.reject(new Error("Region is missing")) }
+      const nowhere = yield* Effect.flip(Effect.provide(DurableClient.get(arn), DurableClient.layerClient(client)))
+      assert.deepInclude(nowhere, { _tag: "ClientFailed", transient: false })
+    })
+  )
+
+  it.effect("a call that nobody waits for any more is given up", () =>
+    Effect.gen(function* () {
+      const signals: Array<AbortSignal> = []
+      const client = {
+        send: (_: unknown, options?: { readonly abortSignal?: AbortSignal }) => {
+          signals.push(options!.abortSignal!)
+          return new Promise<unknown>(() => {})
+        }
+      }
+      const fiber = yield* Effect.forkChild(Effect.provide(DurableClient.get(arn), DurableClient.layerClient(client)))
+      while (signals.length === 0) yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      assert.isFalse(signals[0]!.aborted)
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(signals[0]!.aborted)
+    })
+  )
 
   it.effect("callbacks that are gone, heartbeats over a bad line", () => {
     const gone = fake(awsError("ResourceNotFoundException", 404, "no such callback"))

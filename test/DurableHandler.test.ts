@@ -78,6 +78,10 @@ describe("DurableHandler: input", () => {
           /^The payload of "process" is not what its definition declares: /
         )
         assert.match(answer.Error?.ErrorMessage ?? "", reason)
+        assert.match(
+          answer.Error?.ErrorMessage ?? "",
+          / \(help: docs\/troubleshooting\.md#invalidpayload in effect-durable-lambda\)$/
+        )
         assert.strictEqual(ran, 0)
         assert.deepStrictEqual(service.requests, [])
       })

@@ -4,13 +4,12 @@ import { TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as kit from "./operations/kit.ts"
+import { places } from "./places.kit.ts"
 import * as FakeService from "./wire/FakeService.ts"
 
 interface Line {
@@ -233,6 +232,106 @@ describe("DurableLogger", () => {
     })
   )
 
+  it.effect("what throws when it is looked at does not stop a workflow: the line says what it can", () =>
+    Effect.gen(function* () {
+      class Unreadable extends Error {
+        override get message(): string {
+          throw new Error("unreadable")
+        }
+      }
+      const revoked = Proxy.revocable({}, {})
+      revoked.revoke()
+      const thrown = {
+        get field() {
+          // a value that has no text
+          throw Object.create(null)
+        }
+      }
+      const odd: ReadonlyArray<unknown> = [
+        Object.create(null),
+        new Unreadable(),
+        Object.assign(new Error("odd"), { stack: 5 }),
+        Object.assign(new Error("odd"), { name: Symbol("s") }),
+        revoked.proxy,
+        thrown
+      ]
+      for (const value of odd) {
+        const body = Effect.gen(function* () {
+          yield* Effect.logError("as a cause", Cause.fail(value))
+          yield* Effect.logError("as a defect", Cause.die(value))
+          if (value !== revoked.proxy) yield* Effect.log("as an argument", value) // Effect itself looks at it
+          yield* Effect.log("as an annotation").pipe(Effect.annotateLogs({ value }))
+          yield* Effect.log("after")
+        })
+        const { lines } = yield* linesOf(body)
+        for (const line of lines) {
+          assert.isString(line.level)
+          assert.isString(line.executionArn)
+          assert.isTrue(!("logFault" in line) || /could not be written as JSON: /.test(String(line.logFault)))
+        }
+        assert.deepStrictEqual(
+          lines.map(({ message }) => [message].flat()[0]),
+          [
+            "as a cause",
+            "as a defect",
+            ...(value === revoked.proxy ? [] : ["as an argument"]),
+            "as an annotation",
+            "after"
+          ]
+        )
+      }
+    })
+  )
+
+  it.effect("the causes of an error are in its stack, also those that go in circles", () =>
+    Effect.gen(function* () {
+      const inner = new TypeError("connection refused")
+      const outer = new Error("the charge failed", { cause: new RangeError("between", { cause: inner }) })
+      const circle: Error & { cause?: unknown } = new Error("round")
+      circle.cause = circle
+      const bare = Object.assign(new Error("bare"), { cause: Object.assign(new Error("inside"), { stack: undefined }) })
+      const { lines } = yield* linesOf(
+        Effect.gen(function* () {
+          yield* Effect.logError("failed", Cause.fail(outer))
+          yield* Effect.logError("round", circle)
+          yield* Effect.logError("bare", bare)
+          yield* Effect.logError("data", new Error("x", { cause: { card: "4111" } }))
+        })
+      )
+      const [failed, round, without, data] = lines.map(({ stackTrace }) => stackTrace as ReadonlyArray<string>)
+      assert.deepStrictEqual(
+        failed!.filter((line) => !line.startsWith("    at ")),
+        ["Error: the charge failed", "Caused by: RangeError: between", "Caused by: TypeError: connection refused"]
+      )
+      assert.strictEqual(round!.filter((line) => line === "Caused by: Error: round").length, 4)
+      assert.strictEqual(without!.at(-1), "Caused by: Error: inside")
+      assert.notInclude(data!.join(), "4111")
+    })
+  )
+
+  it.effect("errors inside of what is logged are shown, not lost", () =>
+    Effect.gen(function* () {
+      const failure = new RangeError("too far")
+      const { lines } = yield* linesOf(Effect.log({ failure }).pipe(Effect.annotateLogs({ failure })))
+      assert.deepStrictEqual(lines[0]!.message, { failure: "RangeError: too far" })
+      assert.strictEqual(lines[0]!.failure, "RangeError: too far")
+    })
+  )
+
+  it.effect("a line is one line, whatever is in it", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const logger = Logger.map(DurableLogger.make(), (line) => line !== undefined && lines.push(line))
+      const odd = "a\nb\r\n\u2028\u0000\uD800{}"
+      yield* kit
+        .run(Effect.logError(odd, Cause.fail(new Error(odd))).pipe(Effect.annotateLogs({ [odd]: odd })))
+        .pipe(Effect.provide([Logger.layer([logger]), TestRunner.layerMemory]))
+      assert.strictEqual(lines.length, 1)
+      assert.notMatch(lines[0]!, /[\n\r]/)
+      assert.strictEqual((JSON.parse(lines[0]!) as Line).message, odd)
+    })
+  )
+
   it.effect("replayAware keeps another logger silent while replaying", () =>
     Effect.gen(function* () {
       const seen: Array<unknown> = []
@@ -273,120 +372,7 @@ describe("DurableLogger beside what still waits", () => {
       return { seen, invocations }
     }).pipe(Effect.provide(TestRunner.layerMemory))
 
-  const all = (...branches: ReadonlyArray<kit.Body>) => Effect.all(branches, { concurrency: "unbounded" })
-
-  const cases: ReadonlyArray<readonly [name: string, body: kit.Body, lines: ReadonlyArray<string>]> = [
-    [
-      "lines before waits of different length",
-      all(
-        Effect.andThen(Effect.log("a"), Durable.wait("w1", "1 day")),
-        Effect.andThen(Effect.log("b"), Durable.wait("w2", "2 days"))
-      ),
-      ["a", "b"]
-    ],
-    [
-      "lines behind the operations that are asked for at once",
-      all(Durable.wait("w1", "1 day"), Durable.wait("w2", "2 days"), Effect.log("third branch")),
-      ["third branch"]
-    ],
-    [
-      "a branch that has ended while another waits",
-      all(
-        Effect.andThen(Durable.wait("w1", "1 day"), Effect.log("after one day")),
-        Effect.andThen(Durable.wait("w2", "2 days"), Effect.log("after two days")),
-        Effect.andThen(Durable.wait("w3", "3 days"), Effect.log("after three days"))
-      ),
-      ["after one day", "after two days", "after three days"]
-    ],
-    [
-      "a step that has ended while another branch waits",
-      all(
-        Effect.andThen(Durable.step("s", Effect.void), Effect.log("after the step")),
-        Durable.wait("w1", "1 day"),
-        Durable.wait("w2", "2 days")
-      ),
-      ["after the step"]
-    ],
-    [
-      "contexts: one that waits behind its last line, one that begins late, one without operations on record",
-      all(
-        Effect.gen(function* () {
-          const fiber = yield* Effect.forkChild(Durable.wait("long", "3 days"))
-          yield* Effect.log("in c")
-          yield* Fiber.join(fiber)
-          yield* Effect.log("c ends")
-        }).pipe(Durable.childContext("c")),
-        Effect.gen(function* () {
-          yield* Durable.wait("w1", "1 day")
-          yield* Effect.gen(function* () {
-            yield* Effect.log("in d")
-            yield* Durable.wait("inside", "1 day")
-            yield* Effect.log("d ends")
-          }).pipe(Durable.childContext("d"))
-          yield* Effect.log("after d")
-        })
-      ),
-      ["in c", "in d", "d ends", "after d", "c ends"]
-    ],
-    [
-      "a new context that begins while other contexts are replayed",
-      all(
-        Effect.gen(function* () {
-          yield* Durable.wait("w2", "2 days")
-          yield* Effect.log("late").pipe(Durable.childContext("inner"))
-        }).pipe(Durable.childContext("first")),
-        Effect.gen(function* () {
-          yield* Durable.wait("w1", "1 day")
-          yield* Effect.log("early")
-          yield* Durable.wait("w3", "2 days")
-        }).pipe(Durable.childContext("second"))
-      ),
-      ["early", "late"]
-    ],
-    [
-      "what is awaited again behind what is new",
-      Effect.gen(function* () {
-        const callback = yield* Durable.callback("cb", { timeout: "1 day" })
-        const answer = Effect.exit(callback.await)
-        yield* answer
-        yield* Effect.log("timed out")
-        yield* Durable.wait("w", "1 day")
-        yield* answer
-        yield* Effect.log("again")
-        yield* Durable.wait("v", "1 day")
-      }),
-      ["timed out", "again"]
-    ],
-    [
-      "a branch that another one wakes",
-      Effect.gen(function* () {
-        const gate = yield* Deferred.make<void>()
-        yield* all(
-          Effect.andThen(Durable.wait("w1", "1 day"), Effect.log("first")),
-          Effect.andThen(Effect.andThen(Deferred.await(gate), Effect.log("woken")), Durable.wait("w3", "1 day")),
-          Effect.andThen(Durable.wait("w2", "2 days"), Deferred.succeed(gate, undefined))
-        )
-      }),
-      ["first", "woken"]
-    ],
-    [
-      "items of a batch without contexts, one after the other",
-      Durable.map(
-        "items",
-        [1, 2, 3, 4],
-        (n) =>
-          Effect.gen(function* () {
-            yield* Effect.log(`begin ${n}`)
-            yield* Durable.wait("w", `${n} days`)
-            yield* Effect.log(`end ${n}`)
-          }),
-        { concurrency: 2, nesting: "flat" }
-      ),
-      ["begin 1", "begin 2", "end 1", "begin 3", "end 2", "begin 4", "end 3", "end 4"]
-    ]
-  ]
-
-  for (const [name, body, expected] of cases) {
+  for (const [name, body, expected] of places((text) => Effect.log(text))) {
     it.effect(name, () =>
       Effect.gen(function* () {
         const { invocations, seen } = yield* bodyLines(body)

@@ -92,6 +92,24 @@ describe("where plugins come from", () => {
     })
   )
 
+  it.live("a module that hangs ends the invocation before Lambda's deadline, which is tried again", () =>
+    Effect.gen(function* () {
+      const service = FakeService.make()
+      const { error } = yield* Effect.flip(
+        withEnvironment(`${modules}/hangs.mjs`, () =>
+          service.invoke(
+            DurableHandler.make(kit.Anything, () => greet, service.handlerOptions),
+            service.event(),
+            { getRemainingTimeInMillis: () => 600 }
+          )
+        )
+      )
+      assert.strictEqual(error._tag, "OutOfTime")
+      assert.match(error.message, /^DURABLE_EXECUTION_PLUGINS names ".*hangs\.mjs", which was still being loaded/)
+      assert.deepStrictEqual(service.requests, [])
+    })
+  )
+
   it.effect("an empty variable names none", () =>
     Effect.gen(function* () {
       const service = FakeService.make()

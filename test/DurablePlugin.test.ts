@@ -591,6 +591,54 @@ describe("a plugin does no harm", () => {
     })
   )
 
+  it.effect("that fails with what cannot be shown, or sees such a failure", () =>
+    Effect.gen(function* () {
+      const dark: unknown = Object.create(null)
+      class Unreadable extends Error {
+        override get message(): string {
+          throw new Error("unreadable")
+        }
+      }
+      const { layer, lines } = warnings()
+      const hooks: DurablePlugin.Hooks = {
+        ...everywhere(() => Effect.die(dark)),
+        aroundAttempt: () => {
+          throw dark
+        },
+        aroundContext: () => {
+          throw dark
+        },
+        aroundInvocation: () => {
+          throw dark
+        }
+      }
+      for (const failure of [dark, new Unreadable()]) {
+        for (const fails of [Effect.fail(failure), Effect.die(failure)]) {
+          const bodies: ReadonlyArray<kit.Body> = [
+            Durable.step("s", fails, { retry: Durable.noRetry }),
+            Durable.childContext("c", fails),
+            Durable.map("m", [1], () => fails),
+            fails
+          ]
+          for (const body of bodies) {
+            const endOf = (plugins: ReadonlyArray<DurablePlugin.DurablePlugin>) =>
+              Effect.gen(function* () {
+                const execution = yield* kit.start(body, { plugins })
+                yield* Effect.exit(execution.result)
+                const [ended] = (yield* execution.history).filter(({ EventType }) => EventType === "ExecutionFailed")
+                return ended?.ExecutionFailedDetails
+              }).pipe(Effect.provide([TestRunner.layerMemory, layer]))
+            const plain = yield* endOf([])
+            assert.isDefined(plain)
+            assert.deepStrictEqual(yield* endOf([DurablePlugin.make(hooks), watch([])]), plain)
+          }
+        }
+      }
+      assert.isAbove(lines.length, 0)
+      for (const line of lines) assert.match(line, /failed: a value that cannot be shown\. The execution goes on/)
+    })
+  )
+
   it.effect("that hangs: each hook for its time-out at most", () =>
     Effect.gen(function* () {
       const { lines } = yield* beside(everywhere(() => Effect.never))

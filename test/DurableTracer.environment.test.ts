@@ -78,6 +78,8 @@ describe("the trace", () => {
     Effect.gen(function* () {
       const { spans } = yield* withVariable("OTEL_DURABLE_SAMPLING_RATIO", "0", traced(waits))
       assert.deepStrictEqual(spans, [])
+      const empty = yield* withVariable("OTEL_DURABLE_SAMPLING_RATIO", "", traced(waits))
+      assert.isAbove(empty.spans.length, 0, "an empty variable says nothing")
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
 })

@@ -6,6 +6,7 @@ import * as Logger from "effect/Logger"
 import * as Tracer from "effect/Tracer"
 import * as OtlpExporter from "effect/observability/OtlpExporter"
 import * as kit from "./operations/kit.ts"
+import { places } from "./places.kit.ts"
 import { find, step, traced, treeOf, warnings } from "./tracing.kit.ts"
 
 // ---- the user's spans ----------------------------------------------------------------------------------------------
@@ -164,6 +165,21 @@ describe("spans of the user's code", () => {
       assert.deepStrictEqual(value("plain", "own"), [true])
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
+
+  for (const view of ["execution", "invocation"] as const) {
+    for (const [name, body, expected] of places((text) => Effect.withSpan(Effect.void, text))) {
+      it.effect(`are exported once beside what still waits, by ${view}: ${name}`, () =>
+        Effect.gen(function* () {
+          const { execution, spans } = yield* traced(body, { view })
+          assert.isAtLeast(yield* execution.invocations, 2, "nothing was replayed")
+          assert.deepStrictEqual(
+            spans.flatMap(({ name }) => (expected.includes(name) ? [name] : [])),
+            expected
+          )
+        }).pipe(Effect.provide(TestRunner.layerMemory))
+      )
+    }
+  }
 
   it.effect("have the same ids, whatever was replayed before them", () =>
     Effect.gen(function* () {

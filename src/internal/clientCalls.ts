@@ -120,9 +120,14 @@ export interface Calls {
 const field = (value: unknown, key: string): unknown =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined
 
+/** Of what AWS's client throws, and of what it gives. */
+const statusOf = (response: unknown): { readonly status?: number } => {
+  const status = field(field(response, "$metadata"), "httpStatusCode")
+  return typeof status === "number" ? { status } : {}
+}
+
 const failed = (call: string, cause: unknown): ClientFailed => {
-  const rawStatus = field(field(cause, "$metadata"), "httpStatusCode")
-  const status = typeof rawStatus === "number" ? rawStatus : undefined
+  const { status } = statusOf(cause)
   const name = field(cause, "name")
   const message = field(cause, "message")
   return new ClientFailed({
@@ -130,12 +135,15 @@ const failed = (call: string, cause: unknown): ClientFailed => {
     errorName: typeof name === "string" ? name : "UnknownError",
     ...(status === undefined ? undefined : { status }),
     reason: typeof message === "string" ? message : String(cause),
-    // no status: the network, or a client that could not even send (no region, no credentials)
-    transient: status === undefined ? !CONFIGURATION.test(String(name)) : status === 429 || status >= 500
+    // no status: the network, of which the system tells which call failed, or a client that could not even send
+    transient:
+      status === undefined
+        ? typeof field(cause, "syscall") === "string" || !CONFIGURATION.test(String(name))
+        : status === 429 || status >= 500
   })
 }
 
-/** Names of errors that AWS's client throws before it has sent anything. */
+/** Names of errors that AWS's client throws before it has sent anything: no region, no credentials. */
 const CONFIGURATION = /^(?:CredentialsProviderError|TokenProviderError|TypeError|RangeError|Error)$/
 
 /** Gives an error of the service a class of its own. */
@@ -221,15 +229,26 @@ export const make = (sender: (aws: Aws) => CommandSender): Calls => {
   const send = <A>(
     call: string,
     command: (aws: Aws) => unknown,
-    read: (response: unknown) => Effect.Effect<A, Schema.SchemaError>
+    read: (response: unknown) => Effect.Effect<A, Schema.SchemaError | ClientFailed>
   ): Effect.Effect<A, ClientFailed> =>
     Effect.flatMap(loaded(call), ({ aws, client }) =>
-      Effect.tryPromise({ try: () => client.send(command(aws)), catch: (cause) => failed(call, cause) })
+      Effect.tryPromise({
+        // nobody waits any more: the request, and what would be tried again, need not go on
+        try: (abortSignal) => client.send(command(aws), { abortSignal }),
+        catch: (cause) => failed(call, cause)
+      })
     ).pipe(
       Effect.flatMap((response) =>
-        Effect.mapError(
-          read(response),
-          ({ message: reason }) => new ClientFailed({ call, errorName: "UnreadableResponse", reason, transient: false })
+        Effect.mapError(read(response), (error) =>
+          error instanceof ClientFailed
+            ? error
+            : new ClientFailed({
+                call,
+                errorName: "UnreadableResponse",
+                ...statusOf(response),
+                reason: error.message,
+                transient: false
+              })
         )
       )
     )
@@ -252,20 +271,21 @@ export const make = (sender: (aws: Aws) => CommandSender): Calls => {
             TenantId: tenantId,
             ...(payload === undefined ? undefined : { Payload: bytes(payload) })
           }),
-        readStarted
+        (response) =>
+          Effect.flatMap(readStarted(response), ({ DurableExecutionArn: arn }) =>
+            arn === undefined
+              ? Effect.fail(
+                  new ClientFailed({
+                    call: "Invoke",
+                    errorName: "NotDurable",
+                    ...statusOf(response),
+                    reason: `"${functionName}" was invoked, but it is not a durable function: the response names no execution. Durable execution is switched on when a function is created (DurableConfig)`,
+                    transient: false
+                  })
+                )
+              : Effect.succeed(arn)
+          )
       ).pipe(
-        Effect.flatMap(({ DurableExecutionArn: arn }) =>
-          arn === undefined
-            ? Effect.fail(
-                new ClientFailed({
-                  call: "Invoke",
-                  errorName: "NotDurable",
-                  reason: `"${functionName}" was invoked, but it is not a durable function: the response names no execution. Durable execution is switched on when a function is created (DurableConfig)`,
-                  transient: false
-                })
-              )
-            : Effect.succeed(arn)
-        ),
         noFunction(functionName),
         named(
           "DurableExecutionAlreadyStartedException",

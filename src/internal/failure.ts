@@ -83,7 +83,7 @@ const property = (value: unknown, key: string): unknown =>
     : undefined
 
 /** What JavaScript makes of a value as text. */
-const textOf = (value: unknown): string => looking(() => String(value), "a value that cannot be shown")
+export const textOf = (value: unknown): string => looking(() => String(value), "a value that cannot be shown")
 
 /** The tag of a failure, else the name of its class. Never a minified name where there is a tag. */
 export const typeOf = (failure: unknown): string => {

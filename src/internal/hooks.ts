@@ -11,11 +11,12 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
+import { textOf } from "./failure.ts"
 
 /** What went wrong in which hook. */
 export type Complain = (hook: string, problem: string) => void
 
-const because = (cause: Cause.Cause<unknown>): string => `failed: ${String(Cause.squash(cause))}`
+const because = (cause: Cause.Cause<unknown>): string => `failed: ${textOf(Cause.squash(cause))}`
 
 // ---- hooks -----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import type { Checkpoints } from "../CheckpointService.ts"
 import type * as Protocol from "../Protocol.ts"
 import { recordOf, reflects } from "./acknowledged.ts"
+import { messageOf, textOf, typeOf } from "./failure.ts"
 import * as hooks from "./hooks.ts"
 import type {
   Around,
@@ -129,7 +130,7 @@ const makeTeam = (
         try {
           Object.assign(fields, plugin.logFields(line))
         } catch (error) {
-          complain("logFields", `failed: ${String(error)}`)
+          complain("logFields", `failed: ${textOf(error)}`)
         }
       }
       return fields
@@ -418,6 +419,6 @@ const named = ({
 const errorOf = (cause: Cause.Cause<unknown>): Protocol.ErrorObject => {
   const error = Cause.squash(cause)
   return error instanceof Error
-    ? { ErrorType: error.name, ErrorMessage: error.message }
-    : { ErrorType: typeof error, ErrorMessage: String(error) }
+    ? { ErrorType: typeOf(error), ErrorMessage: messageOf(error) }
+    : { ErrorType: typeof error, ErrorMessage: textOf(error) }
 }

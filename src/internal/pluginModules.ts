@@ -3,8 +3,9 @@
  * with commas between them. Each exports `durableExecutionPluginProvider`, whose `createPlugin` makes a plugin.
  */
 import * as Effect from "effect/Effect"
-import { InvalidOperation } from "../DurableError.ts"
+import { InvalidOperation, OutOfTime } from "../DurableError.ts"
 import type { DurablePlugin } from "../DurablePlugin.ts"
+import { textOf } from "./failure.ts"
 
 interface Provider {
   readonly pluginApiVersion?: unknown
@@ -31,24 +32,46 @@ const make = (name: string): Promise<DurablePlugin> =>
     return plugin
   })
 
-/** The plugins that the environment names, made once; nothing when it names none. */
-export const fromEnvironment = (): Effect.Effect<ReadonlyArray<DurablePlugin>, InvalidOperation> | undefined => {
+/** Milliseconds until Lambda's, and how long before it an invocation has to end. */
+interface Deadline {
+  readonly left: number
+  readonly margin: number
+}
+
+/**
+ * The plugins that the environment names, made once; nothing when it names none. A module may wait while it loads, for
+ * what never comes: not for longer than the invocation has time.
+ */
+export const fromEnvironment = ():
+  | ((deadline: Deadline | undefined) => Effect.Effect<ReadonlyArray<DurablePlugin>, InvalidOperation | OutOfTime>)
+  | undefined => {
   const names = process.env.DURABLE_EXECUTION_PLUGINS
   if (!names?.trim()) return undefined
   let made: ReadonlyArray<DurablePlugin> | undefined
-  return Effect.gen(function* () {
-    if (made !== undefined) return made
+  const loaded = Effect.gen(function* () {
     const plugins: Array<DurablePlugin> = []
     for (const name of names.split(",")) {
       const plugin = yield* Effect.tryPromise({
         try: () => make(name.trim()),
         catch: (error) =>
           new InvalidOperation({
-            message: `DURABLE_EXECUTION_PLUGINS names "${name.trim()}", which cannot be loaded: ${String(error)}`
+            message: `DURABLE_EXECUTION_PLUGINS names "${name.trim()}", which cannot be loaded: ${textOf(error)}`
           })
       })
       plugins.push(plugin)
     }
     return (made = plugins)
   })
+  return (deadline) =>
+    made !== undefined
+      ? Effect.succeed(made)
+      : Effect.timeoutOrElse(loaded, {
+          duration: deadline === undefined ? Infinity : deadline.left - deadline.margin,
+          orElse: () =>
+            Effect.fail(
+              new OutOfTime({
+                message: `DURABLE_EXECUTION_PLUGINS names "${names}", which was still being loaded near Lambda's deadline. Let no module wait for anything, or raise the function's timeout.`
+              })
+            )
+        })
 }

@@ -297,7 +297,7 @@ describe("changes: what is said", () => {
           '"x" was a Wait, and is a Step now. Give it a name of its own, and write ' +
           '`yield* Durable.added("its name")` and `yield* Durable.retired("x")` at the beginning of the workflow. Or finish ' +
           "running executions on the version they started with (publish versions, invoke through an alias). " +
-          'Last operations of the workflow: STEP "a", STEP "x".'
+          'Last operations of the workflow: STEP "a", STEP "x". (help: docs/troubleshooting.md#nondeterministic in effect-durable-lambda)'
       )
     })
   )

@@ -35,7 +35,9 @@ export const faultOf = (body: Body, options?: TestRunner.Options) =>
   Effect.gen(function* () {
     const error = yield* Effect.flip(run(body, options))
     assert(error instanceof DurableError.ExecutionFailed, `no fault of the program: ${String(error)}`)
-    return { type: error.type, message: error.message }
+    const help = ` (help: docs/troubleshooting.md#${error.type.toLowerCase()} in effect-durable-lambda)`
+    const { message, type } = error
+    return { type, message: message.endsWith(help) ? message.slice(0, -help.length) : message }
   })
 
 /** What the body saw of an effect, the first time and when it was replayed. */

@@ -76,6 +76,21 @@ describe("KeyProviderKms", () => {
     })
   )
 
+  it.effect("a limit that is no number costs calls, and nothing else", () =>
+    Effect.gen(function* () {
+      for (const maxUses of [Number.NaN, 0, -1]) {
+        const { calls, options } = fakeKms()
+        const keys = yield* provider({ ...options, maxUses })
+        const ids = yield* Effect.replicateEffect(
+          Effect.map(keys.current(context), ({ id }) => id),
+          3
+        )
+        assert.strictEqual(new Set(ids).size, 3)
+        assert.strictEqual(calls.length, 3)
+      }
+    })
+  )
+
   it.effect("a data key is used for its time, and for so many payloads", () =>
     Effect.gen(function* () {
       const { calls, options } = fakeKms()

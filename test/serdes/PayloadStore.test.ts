@@ -8,7 +8,7 @@ import {
   SerdesStack
 } from "effect-durable-lambda"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -96,6 +96,24 @@ describe("PayloadStore", () => {
         ["file", "folder"],
         "drafts are gone"
       )
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("files: no key leads out of the folder", () =>
+    Effect.gen(function* () {
+      const home = yield* folder
+      const store = yield* storeOf(PayloadStoreFiles.layer(path.join(home, "in")))
+      fs.writeFileSync(path.join(home, "secret.json"), "secret")
+      for (const key of ["../secret.json", "a/../../secret.json", "..", "a/..", "./a", "a\\..\\b", "a\0b"]) {
+        for (const effect of [store.get(key), store.put(key, bytes)]) {
+          const { problem, reason } = yield* refusal<unknown>(effect)
+          assert.strictEqual(problem, "denied")
+          assert.include(reason, `the key ${JSON.stringify(key)} leads out of`)
+        }
+      }
+      assert.strictEqual(fs.readFileSync(path.join(home, "secret.json"), "utf8"), "secret")
+      yield* store.put("a..b/..c/d...json", bytes)
+      assert.deepStrictEqual(Buffer.from(yield* store.get("a..b/..c/d...json")), bytes)
     }).pipe(Effect.scoped)
   )
 
@@ -243,6 +261,34 @@ describe("SerdesClaimCheck: keys", () => {
       const key = `elsewhere/result-${"0".repeat(32)}.json`
       const pointer = JSON.stringify({ key, sha256: "0".repeat(64), bytes: 1 })
       assert.match((yield* refusal(stage.decode(pointer, here))).reason, /belongs to another execution/)
+    })
+  )
+
+  it.effect("a pointer whose digest is a path is none: nothing outside of the folder is looked at", () =>
+    Effect.gen(function* () {
+      const asked: Array<string> = []
+      const store = Layer.succeed(PayloadStore.PayloadStore, {
+        ...PayloadStore.makeMemory(),
+        get: (key: string) => Effect.sync(() => (asked.push(key), bytes))
+      })
+      const stage = yield* Effect.provide(SerdesClaimCheck.claimCheck(), store)
+      const here = { ...context, before: [], preview: undefined }
+      const digests = [
+        "/../../../../../../etc/secret",
+        "../x",
+        "",
+        "0".repeat(63),
+        `${"0".repeat(63)}G`,
+        "0".repeat(65)
+      ]
+      for (const sha256 of digests) {
+        const key = `orders/order-7/0af1/${context.operationId}/result-${sha256.slice(0, 32)}.json`
+        const pointer = JSON.stringify({ key, sha256, bytes: bytes.length })
+        const { problem, reason } = yield* refusal(stage.decode(pointer, here))
+        assert.strictEqual(problem, "corrupt")
+        assert.match(reason, /its pointer to the payload store cannot be read/)
+      }
+      assert.deepStrictEqual(asked, [])
     })
   )
 

@@ -120,6 +120,23 @@ describe("Redact.field", () => {
     }).pipe(Effect.provide(kit.keys))
   )
 
+  it.effect("what is wrong with a value is said without the value", () =>
+    Effect.gen(function* () {
+      const other = [
+        Redact.field(Schema.String.check(Schema.isMaxLength(3)), { label: "card" }),
+        Redact.field(Schema.Number, { label: "card" }),
+        Redact.field(Schema.Struct({ pin: Schema.Literal("0000") }), { label: "card" })
+      ]
+      const Raw = Redact.field(Durable.text(Schema.String), { label: "card" })
+      for (const field of other) {
+        for (const record of [yield* write(Card, "SECRET"), yield* write(Raw, "SECRET")]) {
+          assert.notInclude(String(yield* Effect.flip(read(field, record))), "SECRET")
+        }
+      }
+      assert.notInclude(String(yield* Effect.flip(write(other[0]!, "SECRET"))), "SECRET")
+    }).pipe(Effect.provide(kit.keys))
+  )
+
   it.effect("keys: rotated, missing", () =>
     Effect.gen(function* () {
       const only = (id: string) => KeyProvider.layerStatic({ current: id, keys: { [id]: kit.keyOf(id) } })

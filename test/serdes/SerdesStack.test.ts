@@ -73,6 +73,52 @@ describe("SerdesStack: what goes in comes out", () => {
     })
   )
 
+  it.effect("text that a stage gives comes back to it to the letter, also what looks like JSON", () =>
+    Effect.gen(function* () {
+      for (const given of [
+        "1e5",
+        "12345678901234567890",
+        "-0",
+        "1.0",
+        ' {"a" : 1}',
+        '{"a":1,"a":2}',
+        "abc",
+        '{"a":1}'
+      ]) {
+        let got: unknown
+        const stage: SerdesStack.Stage = {
+          name: "own",
+          required: true,
+          encode: () => Effect.succeed(given),
+          decode: (data) => Effect.sync(() => (got = data)).pipe(Effect.as("x"))
+        }
+        const { decode, encode } = yield* make([Effect.succeed(stage)])
+        const record = yield* encode("x", context)
+        assert.strictEqual(yield* decode(record, context), "x")
+        assert.strictEqual(got, given)
+        if (given === '{"a":1}') assert.include(record, '"json":{"a":1}')
+      }
+    })
+  )
+
+  it.effect("a preview of any JSON does no harm", () =>
+    Effect.gen(function* () {
+      const json = JSON as unknown as { readonly rawJSON: (text: string) => unknown }
+      const previews: ReadonlyArray<unknown> = [
+        json.rawJSON("1.0"),
+        { n: json.rawJSON("12345678901234567890") },
+        JSON.parse('{"__proto__":1,"10":1,"9":2,"\uD800":-0}'),
+        { toJSON: () => undefined },
+        Symbol("s"),
+        BigInt(1)
+      ]
+      for (const preview of previews) {
+        const { decode, encode } = yield* make([encrypt], { preview: () => preview })
+        assert.strictEqual(yield* decode(yield* encode('"x"', context), context), '"x"')
+      }
+    })
+  )
+
   it.effect("no value stays none: what the service makes of an absent payload", () =>
     Effect.gen(function* () {
       for (const [, stages] of all) assert.strictEqual(yield* (yield* make(stages)).decode("", context), "")
@@ -107,6 +153,22 @@ describe("SerdesStack: what was changed is refused", () => {
         // where its beginning is hit, nobody knows that there were layers
         assert.include(["corrupt", "other-layers"], problem)
         assert.isAbove(reason.length, 40)
+      })
+    )
+  }
+
+  for (const [name, stages] of all) {
+    it.effect(`cut off anywhere, by: ${name || "no layers"}`, () =>
+      Effect.gen(function* () {
+        const { decode, encode } = yield* make(stages)
+        for (const text of ["12345", '{"a":[1,2,3]}', "not JSON"]) {
+          const record = yield* encode(text, context)
+          // nothing at all is no value: see the test above
+          for (let length = 1; length < record.length; length++) {
+            const { problem } = yield* refusal(decode(record.slice(0, length), context))
+            assert.include(["corrupt", "other-layers"], problem)
+          }
+        }
       })
     )
   }

@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import {
   Durable,
   DurableError,
+  DurableHandler,
   type KeyProvider,
   KeyProviderKms,
   PayloadStore,
@@ -22,6 +23,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as operations from "../operations/kit.ts"
 import { CardDeclined } from "../operations/kit.ts"
+import * as FakeService from "../wire/FakeService.ts"
 import * as kit from "./kit.ts"
 
 const { layerMemory } = TestRunner
@@ -173,6 +175,58 @@ describe("Serdes layers in workflows", () => {
   )
 })
 
+describe("values that look as what layers write", () => {
+  const odd = { "~serdes": "x", n: 1 }
+  const text = '{"~serdes":"x"}'
+  const Any = { payload: Schema.Unknown, success: Schema.Unknown }
+  const bodies: Readonly<Record<string, readonly [body: operations.Body, expected: unknown]>> = {
+    "of a step": [Durable.step("s", Effect.succeed(odd)), odd],
+    "of a step, by a schema": [Durable.step("s", Effect.succeed(odd), { success: Schema.Unknown }), odd],
+    "of a failure": [
+      Effect.flip(
+        Durable.step("s", Effect.fail(odd), {
+          ...noRetry,
+          error: Schema.Struct({ "~serdes": Schema.Any, n: Schema.Any })
+        })
+      ),
+      odd
+    ],
+    "of a context": [Durable.childContext("c", Effect.succeed(odd)), odd],
+    "of an item": [Durable.map("m", [1], () => Effect.succeed(odd)), [odd]],
+    "of the outside": [Durable.waitForCallback("ask", () => Effect.void), text],
+    "of the outside, by a schema": [
+      Durable.waitForCallback("ask", () => Effect.void, { success: Schema.Unknown }),
+      { "~serdes": "x" }
+    ],
+    "to and of another function": [Durable.invoke("check", Any, odd, { functionName: "check" }), odd]
+  }
+  for (const [what, [body, expected]] of Object.entries(bodies)) {
+    for (const [how, layer] of [
+      ["without layers", Layer.empty],
+      ["with them", SerdesStack.layer([SerdesGzip.gzip()])],
+      ["with plain ones read, too", SerdesStack.layer([SerdesGzip.gzip()], { alsoReads: ["plain"] })]
+    ] as const) {
+      it.effect(`${what}, ${how}: values as any`, () =>
+        Effect.gen(function* () {
+          yield* TestRunner.onCallback("ask", Effect.succeed(text))
+          yield* TestRunner.onInvoke("check", Any, Effect.succeed)
+          yield* operations.sees(body, Exit.succeed(expected))
+        }).pipe(Effect.provide([layerMemory, layer]))
+      )
+    }
+  }
+
+  it.effect("text that is the payload itself is refused where there are no layers, and nothing is tried again", () =>
+    Effect.gen(function* () {
+      const step = Durable.step("s", Effect.succeed(text), { success: Durable.text(Schema.String) })
+      const fault = yield* operations.faultOf(step)
+      assert.strictEqual(fault.type, "SerdesFailed")
+      assert.match(fault.message, /^STEP "s" .*cannot encode its payload: it begins as what Serdes layers write\.$/)
+      yield* operations.sees(step, Exit.succeed(text)).pipe(Effect.provide(SerdesStack.layer([])))
+    }).pipe(Effect.provide(layerMemory))
+  )
+})
+
 /** A transform that can be changed while executions wait, as a deployment under $LATEST does. */
 const changing = (first: Serdes.Transform) => {
   const now = { transform: first, reads: 0 }
@@ -185,6 +239,20 @@ const changing = (first: Serdes.Transform) => {
   }
   return { now, layer: Layer.succeed(Serdes.Serdes, transform) }
 }
+
+/** What the first invocation of a body says, whether it is answered or thrown. */
+const replayOnce = (body: operations.Body, transform: Serdes.Transform) =>
+  Effect.gen(function* () {
+    const service = FakeService.make()
+    const handler = DurableHandler.make(operations.Anything, () => body, {
+      ...service.handlerOptions,
+      layer: Layer.succeed(Serdes.Serdes, transform)
+    })
+    return yield* service.invoke(handler, service.event()).pipe(
+      Effect.map((answer) => (answer.Status === "FAILED" ? (answer.Error?.ErrorMessage ?? "") : answer.Status)),
+      Effect.catch(({ error }) => Effect.succeed(error.message))
+    )
+  })
 
 describe("Serdes layers that cannot do their work", () => {
   const repairable: Readonly<Record<string, DurableError.PayloadProblem>> = {
@@ -249,6 +317,68 @@ describe("Serdes layers that cannot do their work", () => {
       assert.match(fault.message, /^STEP "s" \([\w-]{22}\): cannot decode its payload: it is damaged: /)
       assert.notInclude(fault.message, "Lambda invokes again")
     }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a layer that throws, or dies, is to blame, and not this library", () =>
+    Effect.gen(function* () {
+      const plain: Serdes.Transform = { encode: Effect.succeed, decode: Effect.succeed }
+      const throws = (): never => {
+        throw new TypeError("no")
+      }
+      for (const action of ["encode", "decode"] as const) {
+        for (const broken of [throws, () => Effect.die(new TypeError("no")), () => Effect.die(Object.create(null))]) {
+          for (const body of [
+            Durable.step("s", Effect.succeed(1)),
+            Durable.step("s", Effect.fail("x"), noRetry),
+            Durable.childContext("s", Effect.succeed(1))
+          ]) {
+            const fault = yield* operations
+              .faultOf(Effect.andThen(body, Durable.wait("w", "1 second")))
+              .pipe(Effect.provideService(Serdes.Serdes, { ...plain, [action]: broken }))
+            assert.strictEqual(fault.type, "SerdesFailed")
+            assert.match(
+              fault.message,
+              new RegExp(
+                `"s" \\([\\w-]{22}\\): cannot ${action} its payload: the Serdes layer failed: it died: (?:TypeError: no|a value that)`
+              )
+            )
+          }
+        }
+      }
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect(
+    "a record that is cut off anywhere, or of which a byte is another, is refused by its operation's name",
+    () =>
+      Effect.gen(function* () {
+        const text = JSON.stringify({ id: 7, text: "secret ".repeat(30) })
+        const objects = new Map<string, Uint8Array>()
+        const { decode, encode } = yield* kit.make([kit.gzip, kit.encrypt], {}, objects)
+        const length = (yield* encode(text, kit.context)).length
+        let refused = 0
+        const damages: ReadonlyArray<(record: string, at: number) => string> = [
+          (record, at) => record.slice(0, at + 1),
+          (record, at) => record.slice(0, at) + (record[at] === "A" ? "B" : "A") + record.slice(at + 1),
+          (record, at) => record.slice(0, at) + record.slice(at + 1),
+          (record, at) => `${record.slice(0, at)} ${record.slice(at)}`
+        ]
+        for (const damage of damages) {
+          for (let at = 0; at < length - 1; at += 7) {
+            const layer: Serdes.Transform = { encode, decode: (record, context) => decode(damage(record, at), context) }
+            const exit = yield* Effect.exit(
+              replayOnce(Durable.step("s", Effect.succeed({ id: 7, text: "secret ".repeat(30) })), layer)
+            )
+            assert(Exit.isSuccess(exit))
+            assert.match(
+              exit.value,
+              /^(?:SerdesFailed: )?STEP "s" \([\w-]{22}\): cannot decode its payload: it (?:is damaged|was|does)/
+            )
+            refused++
+          }
+        }
+        assert.isAbove(refused, 100)
+      })
   )
 
   it.effect("layers in another order, until somebody puts them right: nothing that was done is done again", () =>

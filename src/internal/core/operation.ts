@@ -163,12 +163,17 @@ export const transform = (
         const layer = fiber.getRef(Serdes)
         const failed = failedFor(op, action)
         if (layer === undefined) {
-          const fault = action === "decode" ? unlayered(text) : undefined
-          return fault === undefined ? Effect.succeed(text) : Effect.fail(failed(fault))
+          const fault = unlayered(text)
+          return fault === undefined
+            ? Effect.succeed(text)
+            : Effect.fail(failed(action === "decode" ? fault : "it begins as what Serdes layers write."))
         }
         const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name, kind }
-        return Effect.mapError(layer[action](text, context), (reason) =>
-          failed(typeof reason === "string" ? `the Serdes layer failed: ${reason}` : reason)
+        return Effect.suspend(() => layer[action](text, context)).pipe(
+          Effect.catchDefect((defect) => Effect.fail(`it died: ${failures.textOf(defect)}`)),
+          Effect.mapError((reason) =>
+            failed(typeof reason === "string" ? `the Serdes layer failed: ${reason}` : reason)
+          )
         )
       })
 

@@ -13,8 +13,10 @@ import * as Option from "effect/Option"
 import * as Tracer from "effect/Tracer"
 import { DurableContext } from "../../DurableContext.ts"
 import type * as Protocol from "../../Protocol.ts"
+import type { Core } from "../core/Core.ts"
 import { MARKER_NAME } from "../core/order.ts"
 import { isReplaying, type World } from "../core/world.ts"
+import { textOf } from "../failure.ts"
 import type {
   AttemptEndInfo,
   AttemptInfo,
@@ -136,7 +138,7 @@ export const make = ({ clock, complain, header, info: invocation, tracer, view }
     try {
       check(span.deliver(tracer, end, exit), span.spanId)
     } catch (error) {
-      complain(`a span was lost: ${String(error)}`)
+      complain(`a span was lost: ${textOf(error)}`)
     }
   }
 
@@ -159,16 +161,8 @@ export const make = ({ clock, complain, header, info: invocation, tracer, view }
 
   /** The body runs: what ends from now on ends before our eyes. */
   let running = false
-  let live = false
-  /** When the first thing happened that no invocation before has seen; absent where the service does not tell. */
-  let firstNews: number | undefined
-  for (const { endTimestamp, status } of invocation.updatedOperations.values()) {
-    const at = isTerminal(status) ? (endTimestamp ?? 0) : Infinity
-    firstNews = Math.min(firstNews ?? Infinity, at)
-  }
   /** Whether an earlier invocation has been at this place of the body. */
-  const isOld = (world: World): boolean =>
-    isReplaying(world) || (!live && firstNews !== undefined && world.time < firstNews)
+  const isOld = (core: Core, world: World): boolean => isReplaying(world) || core.isPast(world)
 
   // ---- operations
 
@@ -237,7 +231,6 @@ export const make = ({ clock, complain, header, info: invocation, tracer, view }
   const ended = (info: OperationInfo): void => {
     if (isMarker(info)) return
     seen.add(info.id)
-    if (running) live = true
     const limit = running ? toldNow() : started
     const start = least(unended.get(info.id)?.start ?? startOf(info), limit)
     unended.delete(info.id)
@@ -343,11 +336,11 @@ export const make = ({ clock, complain, header, info: invocation, tracer, view }
       links,
       kind,
       root,
-      start: isOld(place.world) ? (byExecution ? startTime : started) : now(),
+      start: isOld(core, place.world) ? (byExecution ? startTime : started) : now(),
       ended: (span, exit) => {
         if (core.closed) return // it is not the body that has ended it: see `finish`
         bodySpans.delete(span)
-        if (isOld((here()?.place ?? place).world)) span.dropped = true
+        if (isOld(core, (here()?.place ?? place).world)) span.dropped = true
         else deliver(span, now(), exit)
       }
     })
