@@ -48,7 +48,11 @@ export interface Stage {
 /** Stages, with the services that they need. */
 export type Stages = ReadonlyArray<Effect.Effect<Stage, never, any>>
 
-type ServicesOf<S> = S extends ReadonlyArray<Effect.Effect<infer _A, infer _E, infer R>> ? R : never
+/** Stacks whose records are read, too: their stages, or `"plain"`. */
+export type Others = ReadonlyArray<"plain" | Stages>
+
+// of what there is none of, none: a stack may have no stages
+type ServicesOf<S> = S extends Stages ? Effect.Services<S[number]> : never
 
 /**
  * Makes what of a payload stays readable beside what nobody can read. `value` is the payload as JSON, or its text where
@@ -57,13 +61,13 @@ type ServicesOf<S> = S extends ReadonlyArray<Effect.Effect<infer _A, infer _E, i
 export type Preview = (value: unknown, context: PayloadContext) => unknown
 
 /** Options of a stack. */
-export interface Options<Also = never> {
+export interface Options<Also extends Others = Others> {
   /**
    * Records of other stacks that are read, too, though never written: those of executions that began before the layers
    * were changed. `"plain"` are records from before there were any; whoever can change records can then replace
    * any of them by a plain one, so take it out when the last of those executions has ended. Default: none.
    */
-  readonly alsoReads?: ReadonlyArray<"plain" | Also> | undefined
+  readonly alsoReads?: Also | undefined
   /** What stays readable in the console, next to what does not. Default: nothing. */
   readonly preview?: Preview | undefined
 }
@@ -97,17 +101,18 @@ export interface Options<Also = never> {
  * export const layer = SerdesStack.layer([SerdesGzip.gzip(), SerdesEncryption.aes256Gcm]).pipe(Layer.provide(keys))
  * ```
  */
-export const layer = <const S extends Stages, const Also extends Stages = never>(
+export const layer = <const S extends Stages, const Also extends Others = []>(
   stages: S,
   options: Options<Also> = {}
-): Layer.Layer<never, never, ServicesOf<S> | ServicesOf<Also>> => Layer.effect(Serdes, make(stages, options))
+): Layer.Layer<never, never, ServicesOf<S> | ServicesOf<Also[number]>> => Layer.effect(Serdes, make(stages, options))
 
 /** The transform of a stack, for those who build the layer themselves. Dies when the stages cannot stand together. */
-export const make = <const S extends Stages, const Also extends Stages = never>(
+export const make = <const S extends Stages, const Also extends Others = []>(
   stages: S,
-  { alsoReads = [], preview }: Options<Also> = {}
-): Effect.Effect<Transform, never, ServicesOf<S> | ServicesOf<Also>> =>
+  options: Options<Also> = {}
+): Effect.Effect<Transform, never, ServicesOf<S> | ServicesOf<Also[number]>> =>
   Effect.gen(function* () {
+    const { alsoReads = [], preview }: Options = options
     const written = yield* build(stages)
     const read = [written]
     for (const other of alsoReads) if (other !== "plain") read.push(yield* build(other))

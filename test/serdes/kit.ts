@@ -57,7 +57,7 @@ export const stacks: Readonly<Record<string, SerdesStack.Stages>> = {
 /** The transform of a stack, with keys and a store in memory. */
 export const make = (
   stages: SerdesStack.Stages,
-  options: SerdesStack.Options<SerdesStack.Stages> = {},
+  options: SerdesStack.Options = {},
   objects: Map<string, Uint8Array> = new Map()
 ): Effect.Effect<Serdes.Transform> =>
   SerdesStack.make(stages, options).pipe(

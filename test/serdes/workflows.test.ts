@@ -471,8 +471,13 @@ describe("Serdes layers: types", () => {
       alsoReads: [[SerdesEncryption.aes256Gcm], "plain"]
     })
     const none: Layer.Layer<never> = SerdesStack.layer([SerdesGzip.gzip()])
+    // types of their own: what is expected must not decide what is inferred
+    const first = SerdesStack.layer([SerdesGzip.gzip()], { alsoReads: ["plain"] })
+    const last = SerdesStack.layer([], { alsoReads: [[SerdesGzip.gzip()]] })
+    const shown = SerdesStack.layer([], { preview: () => 1, alsoReads: [] })
+    const all: ReadonlyArray<Layer.Layer<never>> = [first, last, shown, SerdesStack.layer([])]
     // @ts-expect-error: the keys are missing
     const wrong: Layer.Layer<never> = SerdesStack.layer([SerdesEncryption.aes256Gcm])
-    assert.isDefined([needs, also, none, wrong])
+    assert.isDefined([needs, also, none, all, wrong])
   })
 })
