@@ -2,8 +2,9 @@
  * A stage of `SerdesStack` that compresses.
  */
 import * as Effect from "effect/Effect"
+import { constants } from "node:buffer"
 import * as zlib from "node:zlib"
-import { PayloadFailed } from "./DurableError.ts"
+import { PayloadFailed, type PayloadProblem } from "./DurableError.ts"
 import * as Bytes from "./internal/bytes.ts"
 import type { Stage } from "./SerdesStack.ts"
 
@@ -15,7 +16,7 @@ export interface GzipOptions {
   readonly level?: number | undefined
   /**
    * Payloads of more bytes are left as they are, and records that would grow beyond it are refused, so that none can
-   * fill the memory. Default: 256 MiB.
+   * fill the memory: lower it only when no execution needs what was written before. Default: 256 MiB.
    */
   readonly maxBytes?: number | undefined
 }
@@ -52,15 +53,25 @@ export const gzip = ({
       if (bytes.length <= above || bytes.length > maxBytes) return Effect.succeed(undefined)
       return run((done) => zlib.gzip(bytes, { level }, done)).pipe(
         Effect.map((compressed) => (compressed.length < bytes.length ? compressed : undefined)),
-        Effect.mapError(failed("compressed", "unavailable"))
+        Effect.mapError(({ message }) =>
+          failed("unavailable", `it cannot be compressed by the layer "gzip" (${message}).`)
+        )
       )
     },
     decode: (data) =>
       Effect.mapError(
-        run((done) => zlib.gunzip(Bytes.toBytes(data), { maxOutputLength: maxBytes }, done)),
-        failed("decompressed", "corrupt")
+        run((done) =>
+          zlib.gunzip(Bytes.toBytes(data), { maxOutputLength: Math.min(maxBytes, constants.MAX_LENGTH) }, done)
+        ),
+        (error: NodeJS.ErrnoException) =>
+          error.code === "ERR_BUFFER_TOO_LARGE"
+            ? failed(
+                "other-layers",
+                `it has more than ${maxBytes} bytes when it is decompressed, which the layer "gzip" refuses. If that is what ` +
+                  "was written, raise `maxBytes` of SerdesGzip."
+              )
+            : failed("corrupt", `it cannot be decompressed by the layer "gzip" (${error.message}).`)
       )
   })
 
-const failed = (what: string, problem: "corrupt" | "unavailable") => (error: Error) =>
-  new PayloadFailed({ problem, reason: `it cannot be ${what} by the layer "gzip" (${error.message}).` })
+const failed = (problem: PayloadProblem, reason: string) => new PayloadFailed({ problem, reason })

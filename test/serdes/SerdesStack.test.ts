@@ -250,6 +250,24 @@ describe("SerdesStack: what was changed is refused", () => {
     )
   }
 
+  it.effect(
+    "a record that fills the memory when it is decompressed: refused before it does, and read when it may",
+    () =>
+      Effect.gen(function* () {
+        const text = "0".repeat(5_000_000)
+        const record = yield* (yield* make([SerdesGzip.gzip({ maxBytes: Infinity })])).encode(text, context)
+        assert.isBelow(record.length, 10_000)
+        const { problem, reason } = yield* refusal(
+          (yield* make([SerdesGzip.gzip({ maxBytes: 1e6 })])).decode(record, context)
+        )
+        assert.strictEqual(problem, "other-layers", "somebody can raise the limit again")
+        assert.match(reason, /more than 1000000 bytes when it is decompressed.*raise `maxBytes` of SerdesGzip\.$/)
+        for (const maxBytes of [5_000_000, Infinity, Number.MAX_SAFE_INTEGER]) {
+          assert.strictEqual(yield* (yield* make([SerdesGzip.gzip({ maxBytes })])).decode(record, context), text)
+        }
+      })
+  )
+
   it.effect("a preview, or a layer before, that encryption did not see", () =>
     Effect.gen(function* () {
       const { stage } = yield* stageOf(encrypt)
