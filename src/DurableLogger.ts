@@ -61,6 +61,14 @@ const errorFields = (cause: Cause.Cause<unknown>, message: unknown): Record<stri
 const messageOf = (message: unknown): unknown =>
   Array.isArray(message) && message.length === 1 ? (message[0] as unknown) : message
 
+/** How long the log spans around an entry have lasted, milliseconds. In the body that is time of its own clock. */
+const spansOf = ({ date, fiber }: Logger.Options<unknown>): Record<string, unknown> => {
+  const spans = fiber.getRef(References.CurrentLogSpans)
+  return spans.length === 0
+    ? {}
+    : { spans: Object.fromEntries(spans.map(([label, at]) => [label, date.getTime() - at])) }
+}
+
 const stringify = (line: object): string => {
   const parents: Array<unknown> = []
   function replacer(this: unknown, _key: string, value: unknown): unknown {
@@ -89,7 +97,7 @@ const toJson = (head: object, message: unknown, rest: () => object): string =>
 
 /**
  * A logger that writes `{ level, timestamp, executionArn, requestId, tenantId?, operationId?, operationName?,
- * attempt?, parentId?, …fields of plugins, message, …annotations, errorType?, errorMessage?, stackTrace? }` as one line of JSON to
+ * attempt?, parentId?, …fields of plugins, message, spans?, …annotations, errorType?, errorMessage?, stackTrace? }` as one line of JSON to
  * the console. `timestamp` is the real time, also in the body, whose own clock stands still between operations.
  */
 export const make = (options?: Options): Logger.Logger<unknown, string | undefined> =>
@@ -118,6 +126,7 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
     return toJson(head, entry.message, () => ({
       ...host?.observer?.logFields(line),
       message: messageOf(entry.message),
+      ...spansOf(entry),
       ...entry.fiber.getRef(References.CurrentLogAnnotations),
       ...errorFields(entry.cause, entry.message)
     }))

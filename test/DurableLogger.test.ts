@@ -180,6 +180,25 @@ describe("DurableLogger", () => {
     })
   )
 
+  it.effect("log spans: how long they have lasted, in the body by its own clock", () =>
+    Effect.gen(function* () {
+      const { lines } = yield* linesOf(
+        Effect.gen(function* () {
+          const inside = Effect.andThen(Effect.sleep("20 millis"), Effect.log("in the step"))
+          yield* Durable.step("s", inside.pipe(Effect.withLogSpan("inner"), Effect.withLogSpan("outer")))
+          yield* Effect.andThen(Durable.wait("w", "5 seconds"), Effect.log("in the body")).pipe(Effect.withLogSpan("w"))
+          yield* Effect.log("outside")
+        })
+      )
+      const [step, body, outside] = lines.map(({ spans }) => spans as Readonly<Record<string, number>> | undefined)
+      assert.deepStrictEqual(Object.keys(step!).sort(), ["inner", "outer"])
+      assert.isAtLeast(step!.inner!, 19)
+      assert.isBelow(step!.inner!, 5_000)
+      assert.isAtLeast(body!.w!, 4_999)
+      assert.isUndefined(outside)
+    })
+  )
+
   it.effect("error fields: type, message and stack, never its data", () =>
     Effect.gen(function* () {
       const declined = Object.assign(new RangeError("too far"), { card: "4111-1111" })

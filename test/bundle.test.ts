@@ -22,11 +22,11 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), 3.1 KB (1.2
  * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core, and
  * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
- * no schema reads, and 0.7 KB (0.2 gzip) for log lines that have the causes of errors and survive what throws when it is
+ * no schema reads, and 0.9 KB (0.3 gzip) for log lines that have causes of errors and spans, and survive what throws when it is
  * looked at, for modules of plugins that hang, for values that look as what layers write, and to say where an error is
  * explained.
  */
-const budget = { minified: 151.8, gzip: 54 }
+const budget = { minified: 152, gzip: 54.1 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }

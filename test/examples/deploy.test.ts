@@ -218,6 +218,7 @@ const essence = (template: Json) => {
   // "a:*" is a join for CDK, and a text with a place for SAM
   const plain = JSON.stringify({
     settings,
+    queue: only(template, "AWS::SQS::QueuePolicy").Properties,
     callers: only(template, "AWS::IAM::ManagedPolicy").Properties.PolicyDocument
   })
     .replaceAll(/\{"Fn::Sub":"\$\{(\w+)\.Arn\}:\*"\}/g, '{"Fn::Join":["",[{"Fn::GetAtt":["$1","Arn"]},":*"]]}')
