@@ -222,7 +222,7 @@ const runOnce = (
       const limit = Duration.fromInputUnsafe(options.timeout ?? "10 seconds")
       const end = yield* Effect.raceAllFirst([
         Effect.map(driver.end(arn), ({ Error, Result, Status }) => ({ Status, Result, Error })),
-        Effect.andThen(driver.standstill, stuck),
+        Effect.andThen(driver.standstill(), stuck),
         Effect.map(
           Effect.andThen(real.sleep(limit), stuck),
           (text) => `${text}, and has not ended after ${Duration.toMillis(limit)} ms`

@@ -51,8 +51,11 @@ export interface Driver {
   ) => Effect.Effect<string, never, any>
   /** Waits for the end. */
   readonly end: (arn: string) => Effect.Effect<End>
-  /** Completes when nothing will go on by itself any more; never where nobody can know. */
-  readonly standstill: Effect.Effect<void>
+  /**
+   * Completes when nothing will go on by itself any more, for so many milliseconds of real time (default 100); never
+   * where nobody can know.
+   */
+  readonly standstill: (forMillis?: number) => Effect.Effect<void>
   readonly status: (arn: string) => Effect.Effect<Protocol.ExecutionStatus>
   readonly operations: (arn: string) => Effect.Effect<ReadonlyArray<Protocol.Operation>>
   readonly history: (arn: string) => Effect.Effect<ReadonlyArray<History.Event>>

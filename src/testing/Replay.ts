@@ -240,10 +240,10 @@ const withPayload = (record: Protocol.Operation, payload: string | undefined): P
  *
  * **Details**
  *
- * `history` is what `GetDurableExecutionHistory` returns (all pages of it), of AWS or of the local engine, as parsed
- * JSON: `{ Events: [...] }`, or the list of events. Histories of running executions will do, and those without
- * `IncludeExecutionData`: an operation whose payload is not there is given without one (or with what `payload` says),
- * and if the code comes to something else after that, the verdict is `Unknown`, not `Diverges`.
+ * `history` is what `GetDurableExecutionHistory` returns, of AWS, its emulators or the local engine, as parsed JSON or as
+ * AWS's client gives it: `{ Events: [...] }`, a list of such pages, or the list of events. Histories of running executions
+ * will do, and those without `IncludeExecutionData`: an operation whose payload is not there is given without one (or with
+ * what `payload` says), and if the code comes to something else after that, the verdict is `Unknown`, not `Diverges`.
  *
  * The body runs over the record, as it was at the end of each invocation and is at the end, up to where it would do
  * something new: executions that run now may stand at any of these places. No step runs and nothing is sent, so the services

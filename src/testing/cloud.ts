@@ -164,7 +164,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
         return arn
       }),
     end: (arn) => call(awaitEnd(client.get(arn), arn, Schedule.spaced(interval))),
-    standstill: Effect.never,
+    standstill: () => Effect.never,
     status,
     operations,
     history,

@@ -55,7 +55,11 @@ export interface Expected<A, E> {
 /** An execution that a test has started. */
 export interface TestExecution<A, E, R = never> {
   readonly arn: string
-  /** Waits for the end. Fails with the definition's error, an operation's, or what else ended the execution. */
+  /**
+   * Waits for the end. Fails with the definition's error, an operation's, or what else ended the execution. Where time is
+   * skipped it dies with the timeline when nothing goes on any more: after two seconds, in real time, in which the test
+   * has not answered either.
+   */
   readonly result: Effect.Effect<A, E | ExecutionError, R>
   /** The execution's status now. */
   readonly status: Effect.Effect<Protocol.ExecutionStatus>
@@ -66,7 +70,9 @@ export interface TestExecution<A, E, R = never> {
   /**
    * Waits until there is a callback of this name to answer, of `Durable.callback` or `Durable.waitForCallback`. Give it
    * the schemas that the workflow waits with; without `success` the answer is text, or nothing. Skipped time stands
-   * still until it is answered, or the test waits for something else. When asked again, gives the next one.
+   * still until it is answered, or the test waits for something else. When asked again, gives the next one. Dies with the
+   * timeline when the execution ends without one, or (where time is skipped) nothing goes on any more. What is answered
+   * twice, or too late, dies, too.
    */
   readonly callback: <SA extends MaybeSchema = undefined, SE extends MaybeSchema = undefined>(
     name: string,
@@ -152,6 +158,9 @@ const described = ({ Name, Status, Type }: Protocol.Operation) => `${Type} "${Na
 const isPending = ({ Status, Type }: Protocol.Operation) =>
   Type !== "CONTEXT" && (Status === "STARTED" || Status === "PENDING" || Status === "READY")
 
+/** So long, in real time, a test may take for its own work before it answers. */
+const PATIENCE_MILLIS = 2_000
+
 // ---- making it ---------------------------------------------------------------------------------------------
 
 /** Makes an execution of a driver. Its types are those of the definition. */
@@ -166,7 +175,7 @@ export const make = (
     history,
     (events) => events.filter(({ EventType }) => EventType === "InvocationCompleted").length
   )
-  const result = Effect.flatMap(driver.end(arn), (end) => readEnd(definition, end))
+  const end = Effect.flatMap(driver.end(arn), (end) => readEnd(definition, end))
   const attempts = (name: string) =>
     Effect.map(
       history,
@@ -183,17 +192,31 @@ export const make = (
     return `There is no operation "${name}" yet. There are: ${names === "" ? "none" : names}.`
   }
 
+  const waitsFor = Effect.map(operations, (all) => {
+    const pending = all.filter(isPending).map(described).join(", ")
+    return `it waits for ${pending === "" ? "nothing that is on record" : pending}`
+  })
+
   /** How it ended; where nothing will go on by itself, what it waits for. */
   const ended = Effect.raceFirst(
-    Effect.exit(result),
+    Effect.exit(end),
     Effect.andThen(
-      driver.standstill,
-      Effect.map(operations, (all) => {
-        const pending = all.filter(isPending).map(described).join(", ")
-        return `it does not end: it waits for ${pending === "" ? "nothing that is on record" : pending}`
-      })
+      driver.standstill(),
+      Effect.map(waitsFor, (waits) => `it does not end: ${waits}`)
     )
   )
+
+  /** Waits for something, and dies with the timeline instead of hanging, where one can know. */
+  const orStuck = <A, E, R>(effect: Effect.Effect<A, E, R>, what: string): Effect.Effect<A, E, R> =>
+    Effect.raceFirst(
+      effect,
+      Effect.gen(function* () {
+        yield* driver.standstill(PATIENCE_MILLIS)
+        const message = `${what}: nothing goes on any more, and ${yield* waitsFor}. Answer it, or declare an answer.`
+        return yield* Effect.die(new Error(`${message}\n\n${yield* timeline}`))
+      })
+    )
+  const result = orStuck(end, `${definition.name} does not end`)
 
   const differences = (expected: Expected<unknown, unknown>) =>
     Effect.gen(function* () {
@@ -270,17 +293,31 @@ export const make = (
           : Effect.succeed(found)
       }),
     callback: (name, options = {}) =>
-      Effect.map(explain(driver.callback(arn, name)), ({ callbackId }): TestCallback<any, any, any> => {
-        const what = `callback "${name}"`
-        const answer = (effect: Effect.Effect<answers.Written, never, any>) =>
-          Effect.flatMap(effect, (written) => driver.answer(callbackId, written))
-        return {
-          callbackId,
-          succeed: (value) => answer(answers.write(what, options, Effect.succeed(value))),
-          fail: (error) => answer(answers.write(what, options, Effect.fail(error))),
-          heartbeat: driver.heartbeat(callbackId)
+      Effect.map(
+        explain(orStuck(driver.callback(arn, name), `There is no callback "${name}"`)),
+        ({ callbackId }): TestCallback<any, any, any> => {
+          const what = `callback "${name}"`
+          const send = (effect: Effect.Effect<void>) =>
+            explain(
+              Effect.catchDefect(effect, (defect) =>
+                Effect.die(
+                  new Error(
+                    `The ${what} cannot be answered (any more): ${defect instanceof Error ? defect.message : String(defect)}. ` +
+                      "It is answered once, before it times out and before the execution ends."
+                  )
+                )
+              )
+            )
+          const answer = (effect: Effect.Effect<answers.Written, never, any>) =>
+            Effect.flatMap(effect, (written) => send(driver.answer(callbackId, written)))
+          return {
+            callbackId,
+            succeed: (value) => answer(answers.write(what, options, Effect.succeed(value))),
+            fail: (error) => answer(answers.write(what, options, Effect.fail(error))),
+            heartbeat: send(driver.heartbeat(callbackId))
+          }
         }
-      }),
+      ),
     attempts,
     runs,
     stop: (error = {}) => driver.stop(arn, error),

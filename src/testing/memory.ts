@@ -322,7 +322,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
     })
   }
 
-  const standstill =
+  const standstill: Driver["standstill"] = (forMillis = STANDSTILL_MILLIS) =>
     virtual === undefined
       ? Effect.never
       : Effect.callback<void>((resume) => {
@@ -332,7 +332,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
             const seen = changes
             timer = setTimeout(() => {
               if (seen === changes) resume(Effect.void)
-            }, STANDSTILL_MILLIS)
+            }, forMillis)
           }
           const remove = virtual.onStandstill(listener)
           return Effect.sync(() => {

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as util from "node:util"
 import * as History from "../History.ts"
 import type * as Protocol from "../Protocol.ts"
 
@@ -38,23 +39,93 @@ export interface Rebuilt {
 
 const isEvents = Schema.decodeUnknownEffect(Schema.Array(History.Event))
 
-/** The events in what `GetDurableExecutionHistory` returns, or a list of them. */
+type Members = Readonly<Record<string, unknown>>
+
+const isMembers = (value: unknown): value is Members =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date)
+
+/** Without the members that are null: some clients and emulators write what is absent so. */
+const withoutNulls = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isMembers(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, member]) => (member === null ? [] : [[key, withoutNulls(member)]]))
+  )
+}
+
+/** What the details of an event must have, and what AWS's own emulator leaves out. */
+const REQUIRED: ReadonlyArray<readonly [type: RegExp, member: string]> = [
+  [/^ExecutionStarted$/, "Input"],
+  [/Succeeded$/, "Result"],
+  [/Failed$|^ExecutionStopped$|^ChainedInvoke(?:TimedOut|Stopped)$|^CallbackTimedOut$/, "Error"],
+  [/^Step(?:Succeeded|Failed)$/, "RetryDetails"]
+]
+
+const completed = (event: Members): Members => {
+  const { EventType: type } = event
+  const key = `${String(type)}Details`
+  const details = event[key]
+  if (typeof type !== "string" || !isMembers(details) || type === "WaitSucceeded") return event
+  const missing = REQUIRED.flatMap(([of, member]) => (of.test(type) && details[member] === undefined ? [member] : []))
+  return missing.length === 0
+    ? event
+    : { ...event, [key]: { ...details, ...Object.fromEntries(missing.map((member) => [member, {}])) } }
+}
+
+/** The events of a page, or of several; of those that go on, why they cannot be read. */
+const eventsOf = (history: unknown): Effect.Effect<ReadonlyArray<unknown>, HistoryUnreadable> => {
+  const pages = Array.isArray(history) && history.every((page) => isMembers(page) && Array.isArray(page["Events"]))
+  if (pages && history.length > 0) {
+    const all = history as ReadonlyArray<Members>
+    const { NextMarker } = all.at(-1)!
+    return eventsOf({ Events: all.flatMap(({ Events }) => Events), NextMarker })
+  }
+  const { Events = history, NextMarker } = isMembers(history) ? history : {}
+  if (typeof NextMarker === "string" && NextMarker !== "") {
+    return Effect.fail(
+      new HistoryUnreadable({ reason: "it goes on (NextMarker): put the events of all pages together" })
+    )
+  }
+  return Array.isArray(Events)
+    ? Effect.succeed(Events)
+    : Effect.fail(new HistoryUnreadable({ reason: "it is neither a list of events nor has it one (Events)" }))
+}
+
+const TYPES_OF_EVENTS: ReadonlySet<unknown> = new Set(History.EventType.literals)
+
+/**
+ * The events in what `GetDurableExecutionHistory` returns, in a list of its pages, or a list of them. Types of events that
+ * are not known here are left out: they are nothing of what is replayed.
+ */
 export const readEvents = (history: unknown): Effect.Effect<ReadonlyArray<History.Event>, HistoryUnreadable> =>
   Effect.gen(function* () {
-    const { Events = history, NextMarker } =
-      typeof history === "object" && history !== null
-        ? (history as { readonly Events?: unknown; readonly NextMarker?: unknown })
-        : {}
-    if (typeof NextMarker === "string" && NextMarker !== "") {
-      return yield* new HistoryUnreadable({ reason: "it goes on (NextMarker): put the events of all pages together" })
+    const given = (withoutNulls(yield* eventsOf(history)) as ReadonlyArray<unknown>).map((event) =>
+      isMembers(event) ? completed(event) : event
+    )
+    const isOther = (event: unknown) =>
+      isMembers(event) && typeof event["EventType"] === "string" && !TYPES_OF_EVENTS.has(event["EventType"])
+    const others = new Set(given.flatMap((event) => (isOther(event) ? [(event as Members)["EventId"]] : [])))
+    const events = yield* Effect.mapError(
+      isEvents(given.filter((event) => !isOther(event))),
+      ({ message }) => new HistoryUnreadable({ reason: message })
+    )
+    const byId = new Map<number, History.Event>()
+    for (const event of events) {
+      const before = byId.get(event.EventId)
+      if (before !== undefined && !util.isDeepStrictEqual(before, event)) {
+        return yield* new HistoryUnreadable({
+          reason: `there are two events ${event.EventId}: is it of one execution?`
+        })
+      }
+      byId.set(event.EventId, event)
     }
-    const events = yield* Effect.mapError(isEvents(Events), ({ message }) => new HistoryUnreadable({ reason: message }))
-    const ordered = [...events].sort((left, right) => left.EventId - right.EventId)
+    const ordered = [...byId.values()].sort((left, right) => left.EventId - right.EventId)
     if (ordered[0]?.EventType !== "ExecutionStarted") {
       return yield* new HistoryUnreadable({ reason: "it does not begin with ExecutionStarted" })
     }
-    const gap = ordered.findIndex(({ EventId }, index) => EventId !== index + 1)
-    if (gap >= 0) return yield* new HistoryUnreadable({ reason: `event ${gap + 1} is missing` })
+    for (let id = 1; id <= ordered.at(-1)!.EventId; id++) {
+      if (!byId.has(id) && !others.has(id)) return yield* new HistoryUnreadable({ reason: `event ${id} is missing` })
+    }
     return ordered
   })
 

@@ -444,8 +444,62 @@ describe("replayHistory", () => {
       assert.match(yield* refused({ Events: Events.slice(1) }), /does not begin with ExecutionStarted/)
       assert.match(yield* refused({ Events: Events.filter((_, i) => i !== 3) }), /event 4 is missing/)
       assert.match(yield* refused({ Events, NextMarker: "more" }), /all pages/)
+      const half = { Events: Events.slice(0, 3), NextMarker: "more" }
+      assert.match(yield* refused([half]), /all pages/)
+      assert.match(yield* refused("[]"), /neither a list of events nor has it one/)
+      assert.match(yield* refused([...Events, { ...Events[1], EventType: "WaitStarted" }]), /WaitStarted|two events 2/)
+      const renamed = Events.map((event) => ({ ...event, Name: "of another" }))
+      assert.match(
+        yield* refused([{ Events }, { Events: renamed }]),
+        /there are two events 1: is it of one execution\?/
+      )
       const backwards = yield* replay(order, Events.toReversed())
       assert.strictEqual(backwards._tag, "Replays")
+    })
+  )
+
+  it.effect("reads it however AWS's clients and emulators have written it", () =>
+    Effect.gen(function* () {
+      const recorded = yield* record(order)
+      const { Events } = recorded
+      const change = (f: (key: string, value: unknown) => unknown) =>
+        JSON.parse(JSON.stringify(Events), f) as History["Events"]
+      const times = (f: (millis: number) => unknown) =>
+        change((key, value) => (key.endsWith("Timestamp") ? f(value as number) : value))
+      const shapes: Readonly<Record<string, unknown>> = {
+        "AWS's command line": {
+          Events: times((millis) => new Date(millis).toISOString().replace("Z", "000+00:00")),
+          NextMarker: null
+        },
+        "the API's own seconds": { Events: times((millis) => millis / 1000), NextMarker: "" },
+        "AWS's client": { $metadata: {}, Events: times((millis) => new Date(millis)) },
+        "null for what is absent": Events.map((event) => ({ ParentId: null, SubType: null, Name: null, ...event })),
+        "pages, one of them empty": [
+          { Events: Events.slice(0, 5), NextMarker: "5" },
+          { Events: [], NextMarker: "6" },
+          { Events: Events.slice(5) }
+        ],
+        "pages that overlap": [...Events.slice(0, 7), ...Events.slice(4)],
+        "without RetryDetails, as AWS's emulator": change((key, value) => (key === "RetryDetails" ? undefined : value)),
+        "with a type of events to come": [
+          ...Events.slice(0, 4),
+          { EventType: "WorkflowPaused", EventId: 5, WorkflowPausedDetails: { By: null } },
+          ...Events.slice(4).map((event) => ({ ...event, EventId: Number(event["EventId"]) + 1 }))
+        ]
+      }
+      for (const [name, shape] of Object.entries(shapes)) {
+        const verdict = yield* replay(order, shape)
+        assert.strictEqual(verdict._tag, "Replays", `${name}: ${Replay.describe(verdict)}`)
+      }
+      // and what is cut off is not what was given
+      const cut = change((_, value) =>
+        typeof value === "object" && value !== null && "Payload" in value && typeof value.Payload === "string"
+          ? { Payload: value.Payload.slice(0, 1), Truncated: true }
+          : value
+      )
+      assert.strictEqual((yield* replay(order, cut))._tag, "Unknown")
+      const without = change((key, value) => (/^(?:Input|Result|Error)$/.test(key) ? undefined : value))
+      assert.strictEqual((yield* replay(order, without))._tag, "Unknown")
     })
   )
 

@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -443,6 +444,77 @@ describe("assertions", () => {
       assert.match(message, /result: expected 'yes', got it does not end: it waits for CALLBACK "approval" \(STARTED\)/)
       assert.match(message, /Timeline of order \(RUNNING\):[^]*CallbackStarted "approval"/)
     }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  const asks = (name: string) => () =>
+    Effect.map(
+      Durable.waitForCallback(name, () => Effect.void),
+      String
+    )
+
+  it.effect("of a result that never comes: it dies with what it waits for, instead of hanging", () =>
+    Effect.gen(function* () {
+      const { message } = yield* defectOf(TestRunner.run(Order, asks("approval"), ""))
+      assert.match(
+        message,
+        /^order does not end: nothing goes on any more, and it waits for CALLBACK "approval" \(STARTED\)\. Answer it/
+      )
+      assert.match(message, /Timeline of order \(RUNNING\):[^]*CallbackStarted "approval"/)
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("of a callback that was taken and forgotten", () =>
+    Effect.gen(function* () {
+      const execution = yield* TestRunner.start(Order, asks("approval"), "")
+      yield* execution.callback("approval")
+      const { message } = yield* defectOf(execution.result)
+      assert.match(message, /waits for CALLBACK "approval"/)
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("of a callback of another name", () =>
+    Effect.gen(function* () {
+      const execution = yield* TestRunner.start(Order, asks("approval"), "")
+      const { message } = yield* defectOf(execution.callback("aproval"))
+      assert.match(
+        message,
+        /^There is no callback "aproval": nothing goes on any more, and it waits for CALLBACK "approval"/
+      )
+      assert.match(message, /Timeline of order/)
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("not of a result whose answer takes a while of real time", () =>
+    Effect.gen(function* () {
+      const execution = yield* TestRunner.start(Order, asks("approval"), "")
+      const result = yield* Effect.forkChild(execution.result)
+      const callback = yield* execution.callback("approval")
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 500)))
+      yield* callback.succeed("late")
+      assert.strictEqual(yield* Fiber.join(result), "late")
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect.each([
+    ["time skipped", TestRunner.layerMemory],
+    ["the test's clock", TestRunner.layerMemoryClock]
+  ] as const)("of an answer that is given twice, or too late (%s)", ([, layer]) =>
+    Effect.gen(function* () {
+      const execution = yield* TestRunner.start(Order, asks("approval"), "")
+      const callback = yield* execution.callback("approval")
+      yield* callback.succeed("yes")
+      for (const again of [callback.succeed("no"), callback.fail({ type: "No", message: "" }), callback.heartbeat]) {
+        const { message } = yield* defectOf(again)
+        assert.match(message, /^The callback "approval" cannot be answered \(any more\): .*already completed\. It is/)
+        assert.match(message, /Timeline of order[^]*CallbackSucceeded "approval"/)
+      }
+      assert.strictEqual(yield* execution.result, "yes")
+      const after = yield* defectOf(execution.callback("approval"))
+      assert.match(
+        after.message,
+        /The execution has ended, and there is no callback "approval" to answer\.\n\nTimeline/
+      )
+    }).pipe(Effect.provide(layer))
   )
 
   it.effect("of any kind get the timeline by explain; an operation that is not there brings it along", () =>
