@@ -66,7 +66,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       const requestId = context.awsRequestId
       let process = free.pop()
       while (process?.isAlive() === false) process = free.pop()
-      if (process === undefined) allow(context, INIT_SECONDS)
+      allow(context, process === undefined ? INIT_SECONDS : 0)
       return process === undefined
         ? Effect.tap(start, ({ pid }) => Effect.sync(() => options.invoked(pid, requestId, false)))
         : Effect.as(
@@ -89,5 +89,12 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       Effect.catch((error) => (isClosed ? Effect.never : Effect.fail(error)))
     )
 
-  return { invoke: (...args) => Effect.suspend(() => (isClosed ? Effect.never : invoke(...args))) }
+  return {
+    invoke: (event, context, traceId) =>
+      Effect.suspend(() => {
+        // it may have to wait for its turn
+        allow(context, Infinity)
+        return isClosed ? Effect.never : invoke(event, context, traceId)
+      })
+  }
 })

@@ -2,6 +2,7 @@
  * What SAM asks of its durable functions emulator besides Lambda's own API.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Engine from "../engine/Engine.ts"
@@ -35,7 +36,7 @@ const checkEndpoint = (endpoint: string, allowed: ReadonlySet<string>): validate
     : validate.invalid(`LambdaEndpoint must be an http URL of this machine, not ${endpoint.slice(0, 100)}.`)
 }
 
-const start = (engine: Service, allowed: ReadonlySet<string>): Route => ({
+const start = (engine: Service, allowed: ReadonlySet<string>, endpoints: Map<string, string>): Route => ({
   method: "POST",
   path: "/start-durable-execution",
   handle: Effect.fnUntraced(function* (request) {
@@ -53,8 +54,13 @@ const start = (engine: Service, allowed: ReadonlySet<string>): Route => ({
     const endpoint = input.LambdaEndpoint ?? undefined
     if (endpoint !== undefined) {
       yield* wire.refuse(checkEndpoint(endpoint, allowed))
-      const known = yield* Effect.exit(engine.find(name))
-      if (known._tag === "Failure") yield* engine.register(name, HttpExecutor.fromEndpoint(endpoint, name))
+      const isKnown = Exit.isSuccess(yield* Effect.exit(engine.find(name)))
+      const before = endpoints.get(name)
+      // SAM's next session has another port; what others have registered stays theirs
+      if (!isKnown || (before !== undefined && before !== endpoint)) {
+        yield* engine.register(name, HttpExecutor.fromEndpoint(endpoint, name))
+        endpoints.set(name, endpoint)
+      }
     }
     const ExecutionArn = yield* engine.start({
       functionName: `${name}:${input.FunctionQualifier ?? "$LATEST"}`,
@@ -74,6 +80,6 @@ const health: Route = {
 
 /** The routes that SAM uses. `allowed`: host names of this machine. */
 export const routes = (engine: Service, allowed: ReadonlySet<string>): ReadonlyArray<Route> => [
-  start(engine, allowed),
+  start(engine, allowed, new Map()),
   health
 ]

@@ -384,7 +384,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
       const live = lives.get(place.arn)
       if (live === undefined) {
         return Effect.andThen(
-          Effect.mapError(stored(place.arn), () => validate.invalid("Invalid callback id")),
+          Effect.mapError(stored(place.arn), (refused) =>
+            refused.status === 404 ? validate.invalid("Invalid callback id") : refused
+          ),
           Effect.fail(LATE)
         )
       }

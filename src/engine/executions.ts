@@ -331,7 +331,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
       cancel()
       deadline = timers.now() + (seconds + extra) * 1000
       const crash = Effect.sync(() => live.running?.crash(functions.timedOut(seconds)))
-      if (isLimited) cancel = timers.schedule(deadline, crash)
+      if (isLimited && deadline < Infinity) cancel = timers.schedule(deadline, crash)
     }
     const context = functions.makeContext({
       requestId: execution.invocation.requestId,

@@ -2,8 +2,9 @@
  * Functions as the engine sees them: how they are named, what they are called with, how they fail.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -178,7 +179,7 @@ const allowances = new WeakMap<InvocationContext, (seconds: number) => void>()
 
 /**
  * Counts the time of an invocation from now on: so many seconds, and then those of its function. For who has to start a
- * process first: loading code is not on the function's time.
+ * process first: loading code is not on the function's time, nor is (`Infinity`) waiting for a process to be free.
  */
 export const allow = (context: InvocationContext, seconds: number): void => allowances.get(context)?.(seconds)
 
@@ -216,17 +217,34 @@ export const callPlain = (
 ): Effect.Effect<string, InvocationError> =>
   Effect.suspend(() => {
     const limit = registered.options.invocationTimeoutSeconds
-    const deadline = options.now() + (limit ?? MAX_INVOCATION_SECONDS) * 1000
+    const seconds = limit ?? MAX_INVOCATION_SECONDS
+    let deadline = options.now() + seconds * 1000
     const context = makeContext({ ...options, name: registered.name, deadline: () => deadline })
+    onAllow(context, (extra) => {
+      deadline = options.now() + (seconds + extra) * 1000
+    })
     const call = registered.executor(payload === undefined ? null : JSON.parse(payload), context)
     if (limit === undefined) return call
-    const orElse = () => Effect.fail(timedOut(limit))
-    return Effect.provideService(
-      Effect.timeoutOrElse(call, { duration: `${limit} seconds`, orElse }),
-      Clock.Clock,
-      options.clock
-    )
-  }).pipe(Effect.map((result) => JSON.stringify(result ?? null)))
+    // the deadline may have moved when it comes
+    const timeout: Effect.Effect<never, InvocationError> = Effect.suspend(() => {
+      const left = Math.min(deadline - options.now(), limit * 1000)
+      return left > 0
+        ? Effect.andThen(options.clock.sleep(Duration.millis(left)), timeout)
+        : Effect.fail(timedOut(limit))
+    })
+    return Effect.raceFirst(call, timeout)
+  }).pipe(Effect.flatMap(toJson))
+
+/** The JSON that a result is; what has none fails as it does in Lambda's runtime. */
+const toJson = (result: unknown): Effect.Effect<string, InvocationError> =>
+  Effect.try({
+    try: () => JSON.stringify(result ?? null) ?? "null",
+    catch: (cause) =>
+      new InvocationError({
+        errorType: "Runtime.MarshalError",
+        reason: `Unable to stringify response body: ${String(cause)}`
+      })
+  })
 
 /** A random id in the form of a UUID of version 4, from Effect's `Random`, so that a seed makes it repeatable. */
 export const uuid = (random: Context.Service.Shape<typeof Random.Random>): string => {

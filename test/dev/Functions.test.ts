@@ -107,6 +107,28 @@ describe("Functions: durable ones", () => {
     })
   )
 
+  live("nor of a plain one", () =>
+    Effect.gen(function* () {
+      const { call } = yield* runtime.serve([{ file: runtime.fixture("slow.mjs"), durable: false, timeoutSeconds: 1 }])
+      assert.deepStrictEqual(yield* call("slow"), { Status: "SUCCEEDED", Result: "true" })
+    })
+  )
+
+  live("nor is waiting for a process to be free", () =>
+    Effect.gen(function* () {
+      const naps = { file: `${runtime.fixture("plain.mjs")}#naps`, timeoutSeconds: 1, retries: 0, concurrency: 1 }
+      const { call, engine, run } = yield* runtime.serve([naps, { ...naps, name: "plain-naps", durable: false }])
+      const five = [1, 2, 3, 4, 5]
+      const ends = yield* Effect.forEach(five, () => run("naps", 400), { concurrency: "unbounded" })
+      for (const end of ends) {
+        assert.deepStrictEqual([end.Status, end.Error], ["SUCCEEDED", undefined])
+        assert.deepStrictEqual(errors(yield* engine.history(end.DurableExecutionArn)), [])
+      }
+      const answers = yield* Effect.forEach(five, () => call("plain-naps", 400), { concurrency: "unbounded" })
+      assert.lengthOf(answers, 5)
+    })
+  )
+
   live("one that takes too long is killed, and that is on record", () =>
     Effect.gen(function* () {
       const { engine, events, run } = yield* runtime.serve([

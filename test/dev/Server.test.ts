@@ -288,6 +288,13 @@ describe("Invoke", () => {
         [200, "Unhandled", { errorType: "RangeError", errorMessage: "too far", trace: [] }]
       )
       assert.strictEqual((yield* send(invoke({ FunctionName: "plain", InvocationType: "Event" }))).StatusCode, 202)
+      const engine = yield* Engine.Engine
+      yield* engine.registerPlain("big", () => Effect.succeed(1n))
+      yield* engine.registerPlain("no-json", () => Effect.succeed(() => 1))
+      const big = yield* send(invoke({ FunctionName: "big" }))
+      assert.strictEqual(big.FunctionError, "Unhandled")
+      assert.include(utf8(big.Payload), '"errorType":"Runtime.MarshalError"')
+      assert.strictEqual(utf8((yield* send(invoke({ FunctionName: "no-json" }))).Payload), "null")
       assert.strictEqual((yield* send(invoke({ FunctionName: "plain", InvocationType: "DryRun" }))).StatusCode, 204)
     }).pipe(Effect.provide(kit.layer()))
   )
@@ -707,6 +714,19 @@ describe("SAM's emulator", () => {
         listed.json.DurableExecutions.map((one: { DurableExecutionName: string }) => one.DurableExecutionName),
         ["sam"]
       )
+      // the next session of SAM is at another port
+      const next = yield* Layer.build(kit.layer())
+      const { there: moved } = yield* Effect.gen(function* () {
+        const engine = yield* Engine.Engine
+        yield* engine.registerPlain("remote", () => Effect.succeed({ Status: "SUCCEEDED", Result: '"moved"' }))
+        return { there: (yield* Server.Server).url }
+      }).pipe(Effect.provideContext(next))
+      const second = yield* post({ LambdaEndpoint: moved, ExecutionName: "sam-2" })
+      assert.strictEqual((yield* endOf(second.json.ExecutionArn)).Result, '"moved"')
+      // but no function of this engine's own is taken over
+      yield* echo
+      const own = yield* post({ LambdaEndpoint: moved, FunctionName: "echo", ExecutionName: "own" })
+      assert.strictEqual((yield* endOf(own.json.ExecutionArn)).Result, '{"a":1}')
     }).pipe(Effect.provide(kit.layer()), Effect.scoped)
   )
 })
