@@ -20,7 +20,7 @@ import * as History from "../History.ts"
 import { badUsage, CommandFailed, EXIT } from "./failures.ts"
 import { answers, functionName } from "./find.ts"
 import * as target from "./target.ts"
-import { clock, Json, note, type Paint, paintFor, plain, safe, toggle } from "./terminal.ts"
+import { clock, Json, note, type Paint, paintFor, plain, safe, safeOutput, toggle } from "./terminal.ts"
 import * as timeline from "./timeline.ts"
 
 // ---- flags ---------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ const readLog = Schema.decodeUnknownOption(
 /** What a function has written. Of a log line in JSON, as Lambda's format is, what people read. */
 const written = (text: string, paint: Paint): string =>
   Option.match(readLog(text), {
-    onNone: () => text,
+    onNone: () => safeOutput(text),
     onSome: ({ level, message }) => paint(LEVELS[level] ?? "dim", `${safe(level)} `) + safe(message)
   })
 

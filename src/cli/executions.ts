@@ -50,7 +50,7 @@ const describe = (execution: DurableClient.ExecutionDescription, now: number) =>
     ["error", execution.Error && paint("red", safe(errorText(execution.Error) ?? ""))],
     ["data", execution.Error?.ErrorData === undefined ? undefined : safe(execution.Error.ErrorData)],
     ["help", entryOf(execution.Error?.ErrorType)],
-    ["arn", execution.DurableExecutionArn]
+    ["arn", safe(execution.DurableExecutionArn)]
   ]
   const name = `${find.functionName(execution.FunctionArn)}/${execution.DurableExecutionName}`
   return [
@@ -179,8 +179,8 @@ const start = Command.make(
           payload,
           tenantId: undefined
         })
-        if (!options.wait) return yield* print({ DurableExecutionArn: arn }, () => arn)
-        yield* note(`started ${arn}`)
+        if (!options.wait) return yield* print({ DurableExecutionArn: arn }, () => safe(arn))
+        yield* note(`started ${safe(arn)}`)
         yield* showEnd(yield* waitFor(arn, options.timeout))
       })
     )
@@ -427,7 +427,7 @@ const stop = Command.make(
         })
         if (before.Status !== "RUNNING") yield* note(`It had ended before: ${before.Status}.`)
         yield* print({ DurableExecutionArn: arn, StopTimestamp: at }, () =>
-          before.Status === "RUNNING" ? `stopped ${arn}` : ""
+          before.Status === "RUNNING" ? `stopped ${safe(arn)}` : ""
         )
       })
     )

@@ -22,7 +22,7 @@ import { dev } from "./dev.ts"
 import * as executions from "./executions.ts"
 import { CommandFailed, EXIT } from "./failures.ts"
 import { Aws, Endpoint } from "./target.ts"
-import { hasColors, Json, note, paintFor } from "./terminal.ts"
+import { hasColors, Json, note, paintFor, safeLines } from "./terminal.ts"
 
 const NAME = "effect-durable-lambda"
 
@@ -76,7 +76,8 @@ const presenter = (formatter: CliOutput.Formatter): CliOutput.Presenter => ({
           return void process.stdout.write(`${event.version}\n`)
         case "InvalidInvocation": {
           const paint = paintFor(process.stderr)
-          for (const { message } of event.errors) process.stderr.write(`${paint("red", "error:")} ${message}\n`)
+          for (const { message } of event.errors)
+            process.stderr.write(`${paint("red", "error:")} ${safeLines(message)}\n`)
           process.stderr.write(`See \`${event.commandPath.join(" ")} --help\`.\n`)
         }
       }
@@ -97,7 +98,9 @@ const version = (): string => {
 const explain = (error: CommandFailed | CliError.CliError): Effect.Effect<number> => {
   if (error instanceof CommandFailed) {
     const said =
-      error.message === "" ? Effect.void : note(`${paintFor(process.stderr)("red", "error:")} ${error.message}`)
+      error.message === ""
+        ? Effect.void
+        : note(`${paintFor(process.stderr)("red", "error:")} ${safeLines(error.message)}`)
     return Effect.as(said, error.exitCode)
   }
   // its presenter has said it

@@ -48,6 +48,17 @@ export const safe = (text: string): string =>
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
 
+/** As `safe`, with the lines that it has. */
+export const safeLines = (text: string): string => text.split(/\r?\n/).map(safe).join("\n")
+
+/** What a function prints: with its tabs and colours, and nothing else that a terminal obeys. */
+export const safeOutput = (text: string): string =>
+  text
+    // oxlint-disable-next-line no-control-regex
+    .split(/(\t|\u001b\[[0-9;:]*m)/)
+    .map((part, index) => (index % 2 === 1 ? part : safe(part)))
+    .join("")
+
 /** Text of others, cut to a length. */
 export const brief = (text: string, length = 80): string =>
   safe(text.length > length ? `${text.slice(0, length - 1)}…` : text)

@@ -8,14 +8,15 @@ type Color = Parameters<Paint>[0]
 
 const FAMILY = /^(Execution|Context|Step|Wait|Callback|ChainedInvoke|Invocation)(\w+)$/
 
-const WORDS: Readonly<Record<string, string>> = {
-  ChainedInvoke: "invoke",
-  WaitForCondition: "condition",
-  Map: "map",
-  MapIteration: "item",
-  Parallel: "parallel",
-  ParallelBranch: "branch"
-}
+// a map: a subtype may be any word, "constructor" too
+const WORDS: ReadonlyMap<string, string> = new Map([
+  ["ChainedInvoke", "invoke"],
+  ["WaitForCondition", "condition"],
+  ["Map", "map"],
+  ["MapIteration", "item"],
+  ["Parallel", "parallel"],
+  ["ParallelBranch", "branch"]
+])
 
 const marks = (family: string, what: string, isRetried: boolean): readonly [mark: string, color: Color] => {
   if (isRetried) return what === "Failed" ? ["⟳", "yellow"] : ["⟳", "blue"]
@@ -51,7 +52,7 @@ export const describe = (event: History.Event, paint: Paint, functionName?: stri
   }
   const details = event.StepFailedDetails ?? event.StepSucceededDetails
   const [mark, color] = marks(family, what, details?.RetryDetails.NextAttemptDelaySeconds !== undefined)
-  const word = WORDS[event.SubType ?? ""] ?? WORDS[family] ?? family.toLowerCase()
+  const word = WORDS.get(event.SubType ?? "") ?? WORDS.get(family) ?? family.toLowerCase()
   const called = family === "Execution" ? functionName : event.Name
   const name = called === undefined ? "" : ` ${safe(called)}`
   const ended = /TimedOut|Stopped|Cancelled/.test(what)

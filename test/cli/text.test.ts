@@ -135,6 +135,25 @@ describe("text", () => {
     ])
   })
 
+  it("a subtype may be any word", () => {
+    for (const SubType of ["constructor", "__proto__", "toString"]) {
+      const odd = history([{ EventType: "ContextStarted", Id: "a", Name: "n", SubType }])
+      assert.strictEqual(timeline.describe(odd[0]!, terminal.plain), "▸ context n")
+      assert.match(tree.format(tree.read(odd), heading, START, terminal.plain), /└─ ● context n/)
+    }
+  })
+
+  it("what functions print keeps its colours and tabs, and nothing else", () => {
+    assert.strictEqual(
+      terminal.safeOutput("\u001b[1;31mred\u001b[0m\tb\u001b]0;title\u0007\u001b[2J\u001b[3Aup\u009b1m\rover"),
+      "\u001b[1;31mred\u001b[0m\tb\\u001b]0;title\\u0007\\u001b[2J\\u001b[3Aup\\u009b1m\\u000dover"
+    )
+  })
+
+  it("messages of several lines keep their lines", () => {
+    assert.strictEqual(terminal.safeLines("a\u001b[2J:\n- b\r\n  - c"), "a\\u001b[2J:\n- b\n  - c")
+  })
+
   it("of others does not command the terminal", () => {
     assert.strictEqual(safe("a\u001b]0;title\u0007b\u202ec"), "a\\u001b]0;title\\u0007b\\u202ec")
     assert.strictEqual(brief("one\n  two"), "one two")

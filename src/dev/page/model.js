@@ -409,7 +409,9 @@ const SUB_TYPES = {
  * @param {Pick<Operation, "kind" | "subType">} operation
  * @returns {string}
  */
-export const kindWord = ({ kind, subType }) => SUB_TYPES[subType ?? ""] ?? kind
+export const kindWord = ({ kind, subType = "" }) =>
+  // a subtype may be any word, "constructor" too
+  (Object.hasOwn(SUB_TYPES, subType) ? SUB_TYPES[subType] : undefined) ?? kind
 
 // ---- rows --------------------------------------------------------------------------------------------------
 

@@ -338,9 +338,11 @@ describe("words", () => {
         kindWord({ kind: "step", subType: "WaitForCondition" }),
         kindWord({ kind: "context", subType: "MapIteration" }),
         kindWord({ kind: "invoke", subType: "ChainedInvoke" }),
+        kindWord({ kind: "context", subType: "constructor" }),
+        kindWord({ kind: "context", subType: "__proto__" }),
         kindWord({ kind: "wait" })
       ],
-      ["condition", "item", "invoke", "wait"]
+      ["condition", "item", "invoke", "context", "context", "wait"]
     )
   })
 })
