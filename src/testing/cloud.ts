@@ -1,8 +1,10 @@
 /**
  * Runs executions of deployed functions. What a runner in memory is told, this one asks for, every now and then.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
@@ -10,6 +12,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { randomUUID } from "node:crypto"
 import * as DurableClient from "../DurableClient.ts"
+import * as DurableError from "../DurableError.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import type * as History from "../History.ts"
 import { awaitEnd } from "../internal/executionEnd.ts"
@@ -46,9 +49,22 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
   const started = new Set<string>()
   const watched = new Set<string>()
 
+  /** What a test has answered wrongly: every wait for an end, or for a callback, fails with it. */
+  const mistaken = yield* Deferred.make<never>()
+
   /** In real time, and a failure of the service is one of the test. */
   const call = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A> =>
     Effect.orDie(Effect.provideService(effect, Clock.Clock, real))
+
+  /** As `call`, for what may be asked again: many tests at a time are more than the service answers. */
+  const ask = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A> =>
+    call(
+      Effect.retry(effect, {
+        while: (error) => error instanceof DurableError.ClientFailed && error.transient,
+        schedule: Schedule.jittered(Schedule.exponential("200 millis")),
+        times: 6
+      })
+    )
 
   const scaled: Clock.Clock = {
     ...real,
@@ -68,7 +84,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
   }
 
   const history = (arn: string): Effect.Effect<ReadonlyArray<History.Event>> =>
-    call(
+    ask(
       Effect.map(
         Effect.provideService(Stream.runCollect(DurableClient.history(arn)), DurableClient.DurableClient, client),
         (events) => Array.from(events)
@@ -100,7 +116,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
 
   // ---- answers that a test has declared
 
-  const status = (arn: string) => Effect.map(call(client.get(arn)), ({ Status }) => Status)
+  const status = (arn: string) => Effect.map(ask(client.get(arn)), ({ Status }) => Status)
 
   /** Answers what is open now. */
   const answerOpen = (arn: string): Effect.Effect<void> =>
@@ -114,7 +130,11 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
               Effect.flatMap((written) => Effect.provideService(send(callback.callbackId, written), Clock.Clock, real)),
               // too late: it has timed out, or its execution has ended meanwhile
               Effect.catchTag("CallbackNotOpen", () => Effect.void),
-              Effect.catchCause((cause) => Effect.logError("a callback could not be answered", cause))
+              Effect.catchCause((cause) =>
+                Cause.hasInterruptsOnly(cause)
+                  ? Effect.void
+                  : Effect.asVoid(Deferred.failCause(mistaken, Cause.die(Cause.squash(cause))))
+              )
             )
           )
         }
@@ -136,6 +156,9 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
   }
 
   const callback = (arn: string, name: string): Effect.Effect<OpenCallback> =>
+    Effect.raceFirst(openOf(arn, name), Deferred.await(mistaken))
+
+  const openOf = (arn: string, name: string): Effect.Effect<OpenCallback> =>
     Effect.gen(function* () {
       for (;;) {
         const ended = (yield* status(arn)) !== "RUNNING"
@@ -158,12 +181,13 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
         const functionName = yield* nameOf(definition.name)
         const text = yield* Effect.orDie(encodeInput(definition.payload, payload))
         const executionName = options.executionName ?? randomUUID()
-        const arn = yield* call(client.start({ functionName, executionName, payload: text, tenantId: undefined }))
+        const arn = yield* ask(client.start({ functionName, executionName, payload: text, tenantId: undefined }))
         started.add(arn)
         watch(arn)
         return arn
       }),
-    end: (arn) => call(awaitEnd(client.get(arn), arn, Schedule.spaced(interval))),
+    end: (arn) =>
+      Effect.raceFirst(call(awaitEnd(ask(client.get(arn)), arn, Schedule.spaced(interval))), Deferred.await(mistaken)),
     standstill: () => Effect.never,
     status,
     operations,

@@ -145,6 +145,28 @@ for (const [name, layer] of [
         assert.match(message, /Timeline of order \(SUCCEEDED\):[^]*WaitStarted "cool-off" 60 s/)
       }))
 
+    test("an answer that its own schema refuses is a mistake of the test", () =>
+      Effect.gen(function* () {
+        const wrong = { by: 7 } as unknown as { readonly by: string }
+        yield* TestRunner.onCallback("approval", Effect.succeed(wrong), Approval)
+        const execution = yield* TestRunner.start(Order, order, "tea")
+        const exit = yield* Effect.exit(execution.result)
+        assert(Exit.isFailure(exit))
+        assert.match(String(Cause.squash(exit.cause)), /The answer to callback "approval" cannot be written/)
+      }))
+
+    test("an answer that is given twice", () =>
+      Effect.gen(function* () {
+        const execution = yield* TestRunner.start(Order, order, "tea")
+        const approval = yield* execution.callback("approval", Approval)
+        yield* approval.succeed({ by: "Bob" })
+        const exit = yield* Effect.exit(approval.succeed({ by: "Ada" }))
+        assert(Exit.isFailure(exit))
+        const { message } = Cause.squash(exit.cause) as Error
+        assert.match(message, /^The callback "approval" cannot be answered \(any more\): [^]*Timeline of order/)
+        assert.match(yield* execution.result, /approved by Bob/)
+      }))
+
     test("the name of an execution, and its stop", () =>
       Effect.gen(function* () {
         const execution = yield* TestRunner.start(Order, order, "tea", { executionName: "tea-1" })
@@ -158,6 +180,50 @@ for (const [name, layer] of [
 }
 
 describe("layerCloud", () => {
+  it.live("asks again when the service is busy", () =>
+    Effect.gen(function* () {
+      const { client } = yield* deployed
+      const real = Context.get(yield* Layer.build(client), DurableClient.DurableClient)
+      const busy = (call: string) =>
+        new DurableError.ClientFailed({
+          call,
+          errorName: "TooManyRequestsException",
+          status: 429,
+          reason: "Rate Exceeded.",
+          transient: true
+        })
+      let asked = 0
+      const every = <A, E>(call: string, effect: Effect.Effect<A, E>) =>
+        Effect.suspend((): Effect.Effect<A, E | DurableError.ClientFailed> =>
+          asked++ % 3 === 0 ? Effect.fail(busy(call)) : effect
+        )
+      const throttled = DurableClient.DurableClient.of({
+        ...real,
+        get: (arn) => every("GetDurableExecution", real.get(arn)),
+        history: (arn, options) => every("GetDurableExecutionHistory", real.history(arn, options)),
+        start: (options) => every("Invoke", real.start(options))
+      })
+      yield* Effect.gen(function* () {
+        yield* TestRunner.onCallback("approval", Effect.succeed({ by: "Ada" }), Approval)
+        const execution = yield* TestRunner.start(Order, order, "tea")
+        assert.match(yield* execution.result, /approved by Ada/)
+        yield* execution.expect({ status: "SUCCEEDED", attempts: { pay: 3 } })
+      }).pipe(
+        Effect.provide([
+          Layer.provide(
+            TestRunner.layerCloud({
+              functions: { order: "order-function:live" },
+              pollInterval: "20 millis",
+              timeScale
+            }),
+            Layer.succeed(DurableClient.DurableClient, throttled)
+          ),
+          services
+        ])
+      )
+    }).pipe(Effect.provide(engine, { local: true }))
+  )
+
   it.live("says which function is missing", () =>
     Effect.gen(function* () {
       const Other = DurableFunction.make("other", { payload: Schema.String })
