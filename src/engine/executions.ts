@@ -455,8 +455,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
       const at = transition.due(record)
       if (at !== undefined) startTimer(live, operation.Id, at)
       else if (target !== undefined && operation.Status === "STARTED") {
-        const { name } = functions.parseReference(target.functionName)
-        registry.when(name, () => background(resumeInvoke(live, operation.Id, target)))
+        background(resumeInvoke(live, operation.Id, target))
       }
     }
     const { failures } = live.execution
@@ -482,18 +481,17 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     request: NonNullable<Store.OperationRecord["target"]>
   ) {
     const { arn } = request
-    const reference = functions.parseReference(request.functionName)
-    const registered = registry.known.get(reference.name)
-    if (registered === undefined) return // it is called once the function is there
-    const version = functions.resolveVersion(reference, registered.options)
-    const target: transition.Target =
-      arn === undefined
-        ? { _tag: "Plain", functionName: registered.name, version }
-        : { _tag: "Durable", functionName: registered.name, version, arn }
     const known = arn === undefined ? Option.none() : yield* Effect.mapError(store.execution(arn), storeFailed)
-    return yield* Option.isSome(known)
-      ? tellCaller({ arn: live.execution.arn, operationId: id }, known.value)
-      : startInvoke(live.execution, id, target, request)
+    if (Option.isSome(known)) return yield* tellCaller({ arn: live.execution.arn, operationId: id }, known.value)
+    const reference = functions.parseReference(request.functionName)
+    registry.when(reference.name, () => {
+      if (live.execution.status !== "RUNNING") return
+      const { name: functionName, options } = registry.known.get(reference.name)! // it is there now
+      const version = functions.resolveVersion(reference, options)
+      const target: transition.Target =
+        arn === undefined ? { _tag: "Plain", functionName, version } : { _tag: "Durable", functionName, version, arn }
+      background(startInvoke(live.execution, id, target, request))
+    })
   })
 
   return { launch, listeners, lives, newId, recover, registry, store, timers, transact }

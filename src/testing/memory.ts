@@ -56,6 +56,15 @@ const millisecond = real.sleep(Duration.millis(1))
 const secondsOf = (input: Duration.Input | undefined): number | undefined =>
   input === undefined ? undefined : Math.ceil(Duration.toSeconds(Duration.fromInputUnsafe(input)))
 
+/** A function of the engine that a test has made. */
+interface KnownFunction {
+  readonly definition: DurableFunction.Any
+  readonly body: unknown
+  /** Its timeout. */
+  readonly seconds: number | undefined
+  readonly name: string
+}
+
 const nobodyAsks = (name: string): Effect.Effect<never> =>
   Effect.die(new Error(`The execution has ended, and there is no callback "${name}" to answer.`))
 
@@ -69,7 +78,9 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
   const run = yield* FiberSet.makeRuntime<never, void, never>()
   /** What a test has answered wrongly: every wait for an end fails with it. */
   const mistaken = yield* Deferred.make<never>()
-  const names = new Map<unknown, string>()
+  const functions: Array<KnownFunction> = []
+  /** What runs an execution: that of the test that has started it, whoever starts others of the same function. */
+  const executors = new Map<string, Engine.Executor>()
   const parties = new Map<string, Party>()
   /** How often steps were run, by execution and name. */
   const runs = new Map<string, Map<string, number>>()
@@ -84,6 +95,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
 
   yield* engine.subscribe((change) => {
     changes++
+    if (change.execution.status !== "RUNNING") executors.delete(change.execution.arn)
     for (const { operation } of change.operations) created(change.execution.arn, operation)
     for (const listener of listeners) listener(change)
   })
@@ -145,26 +157,41 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
         Effect.updateService(Logger.CurrentLoggers, (loggers) => new Set([...loggers].map(DurableLogger.replayAware)))
       )
 
-  /** One function per body: executions that run keep theirs. */
-  const functionName = (definition: DurableFunction.Any, body: unknown) => {
-    const known = names.get(body)
-    if (known !== undefined) return known
+  /** One function per definition and body. */
+  const functionName = (definition: DurableFunction.Any, body: unknown, options: Options) => {
+    const seconds = secondsOf(options.functionTimeout)
+    const known = functions.find((one) => one.definition === definition && one.body === body && one.seconds === seconds)
+    if (known !== undefined) return known.name
     const base = definition.name.replace(/[^a-zA-Z0-9-_]/g, "-")
-    const taken = [...names.values()]
-    const name = taken.includes(base) ? `${base}-${taken.length}` : base
-    names.set(body, name)
+    const name = functions.some((one) => one.name === base) ? `${base}-${functions.length}` : base
+    functions.push({ definition, body, seconds, name })
     return name
   }
 
+  /** Gives what runs the executions that are started with these services and options. */
   const register = (
     name: string,
     definition: DurableFunction.Any,
     body: DurableHandler.AnyBody<any>,
     options: Options
-  ) =>
-    engine.register(name, executor(definition, body, options), {
-      executionTimeoutSeconds: secondsOf(options.executionTimeout),
-      invocationTimeoutSeconds: secondsOf(options.functionTimeout)
+  ): Effect.Effect<Engine.Executor, never, any> =>
+    Effect.contextWith((services: Context.Context<any>) => {
+      const run = executor(definition, body, options)
+      const own: Engine.Executor = (event, lambda) =>
+        Effect.flatMap(Clock.Clock, (clock) =>
+          Effect.provideContext(Effect.provideService(run(event, lambda), Clock.Clock, clock), services)
+        )
+      const dispatch: Engine.Executor = (event, lambda) => {
+        const arn = arnOf(event)
+        const known = executors.get(arn) ?? own
+        executors.set(arn, known)
+        return known(event, lambda)
+      }
+      const timeouts = {
+        executionTimeoutSeconds: secondsOf(options.executionTimeout),
+        invocationTimeoutSeconds: secondsOf(options.functionTimeout)
+      }
+      return Effect.as(engine.register(name, dispatch, timeouts), own)
     })
 
   /** What stands in for the outside runs in the engine's time, and may sleep in it. */
@@ -343,16 +370,18 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
 
   const driver: Driver = {
     start: Effect.fnUntraced(function* (definition, body, payload, options) {
-      const name = functionName(definition, body)
-      yield* register(name, definition, body, options)
+      const name = functionName(definition, body, options)
+      const own = yield* register(name, definition, body, options)
       const text = yield* Effect.orDie(encodeInput(definition.payload, payload))
-      return yield* Effect.orDie(
+      const arn = yield* Effect.orDie(
         engine.start({
           functionName: `${name}:$LATEST`,
           ...(text === undefined ? undefined : { payload: text }),
           ...(options.executionName === undefined ? undefined : { executionName: options.executionName })
         })
       )
+      if (!executors.has(arn)) executors.set(arn, own)
+      return arn
     }),
     end: (arn) =>
       Effect.andThen(
@@ -375,8 +404,8 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
     onInvoke,
     register: (reference, definition, body, options) => {
       const { name } = parseReference(reference)
-      names.set(body, name)
-      return register(name, definition, body, options)
+      functions.push({ definition, body, seconds: secondsOf(options.functionTimeout), name })
+      return Effect.asVoid(register(name, definition, body, options))
     },
     advance: (duration) => Effect.andThen(letGo, Effect.andThen(settle, Effect.andThen(move(duration), settle)))
   }

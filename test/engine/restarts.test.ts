@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import * as Engine from "../../src/engine/Engine.ts"
+import * as Store from "../../src/engine/ExecutionStore.ts"
 import * as Timers from "../../src/engine/Timers.ts"
 import type * as Protocol from "../../src/Protocol.ts"
 import { errors, run, stores } from "./kit.ts"
@@ -125,6 +126,65 @@ describe.each(stores)("Engine: restarts on %s", (_, store) => {
           assert.deepStrictEqual(errors(yield* engine.history(arns[1] ?? "")), ["Runtime.ExitError"])
           const wait = (yield* engine.operations(arns[0] ?? ""))[1]
           assert.strictEqual(wait?.EndTimestamp, 60_000)
+        })
+      )
+    })
+  )
+
+  it.effect("hands on what an invoked function has given, also when that function is not there any more", () =>
+    Effect.gen(function* () {
+      const open = yield* store
+      const engineLife = <A, E, R>(life: Effect.Effect<A, E, R>) =>
+        Effect.provide(life, Engine.layer.pipe(Layer.provide([open(), Timers.layer]), Layer.fresh))
+      const asks = raw.register("asks", (durable) =>
+        Effect.map(
+          durable.external({
+            ...raw.start("c", "CHAINED_INVOKE"),
+            ChainedInvokeOptions: { FunctionName: "child:1" }
+          }),
+          ({ ChainedInvokeDetails }) => ChainedInvokeDetails?.Result
+        )
+      )
+      const [parent, stopped] = yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* Engine.Engine
+          yield* asks
+          yield* raw.register("child", (durable) => durable.wait("w", 3600))
+          const arns = yield* Effect.all([
+            engine.start({ functionName: "asks:1" }),
+            engine.start({ functionName: "asks:1" })
+          ])
+          yield* TestClock.adjust("1 second")
+          return arns
+        })
+      )
+      // the process ends when the end of the first child is stored, and nobody has been told
+      yield* Effect.provide(
+        Effect.gen(function* () {
+          const service = yield* Store.ExecutionStore
+          const [record] = (yield* service.list({ functionName: "child" }, { reverse: true })) ?? []
+          yield* service.commit({
+            execution: { ...record!, status: "SUCCEEDED", result: "7", endedAt: record!.stamp + 1 },
+            operations: [],
+            events: []
+          })
+        }),
+        open(),
+        { local: true }
+      )
+      yield* engineLife(
+        Effect.gen(function* () {
+          const engine = yield* Engine.Engine
+          yield* asks
+          yield* engine.recover
+          yield* TestClock.adjust("1 second")
+          assert.deepInclude(yield* engine.describe(parent), { Status: "SUCCEEDED", Result: '"7"' })
+          yield* engine.stop(stopped)
+          let children = 0
+          yield* raw.register("child", () => Effect.sync(() => children++))
+          yield* TestClock.adjust("2 hours")
+          assert.isAtMost(children, 1) // that of the one that was stopped goes on by itself, and no other is started
+          assert.lengthOf(yield* engine.list({ functionName: "child" }), 2)
         })
       )
     })

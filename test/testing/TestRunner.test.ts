@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Durable, DurableFunction } from "effect-durable-lambda"
+import { Durable, DurableFunction, DurablePlugin } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
 import { Engine } from "effect-durable-lambda/engine"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -318,6 +319,53 @@ describe("invoked functions", () => {
       assert.strictEqual(yield* TestRunner.run(Order, shipped, "tea"), "tea packed")
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
+})
+
+// ---- one runner, several tests ----------------------------------------------------------------------------------
+
+describe("a runner that tests share", () => {
+  class Greeting extends Context.Service<Greeting, string>()("Greeting") {}
+  const greet = () =>
+    Effect.gen(function* () {
+      yield* Durable.wait("a day", "1 day")
+      return yield* Durable.step("greet", Effect.map(Greeting, String))
+    })
+
+  for (const [name, layer] of [
+    ["layerMemory", TestRunner.layerMemory],
+    ["layerMemoryClock", TestRunner.layerMemoryClock]
+  ] as const) {
+    it.effect(`${name}: each execution keeps the services and the options of its own test`, () =>
+      Effect.gen(function* () {
+        const logged: Array<string> = []
+        const plugin = (name: string) =>
+          DurablePlugin.make({ name, onInvocationStart: () => Effect.sync(() => logged.push(name)) })
+        const start = (who: string) =>
+          Effect.provideService(
+            TestRunner.start(Remind, greet, who, { plugins: [plugin(who)] }),
+            Greeting,
+            `Hello from ${who}`
+          )
+        const ada = yield* start("Ada")
+        const bob = yield* start("Bob")
+        yield* TestRunner.advance("2 days")
+        assert.deepStrictEqual([yield* ada.result, yield* bob.result], ["Hello from Ada", "Hello from Bob"])
+        assert.deepStrictEqual(logged.toSorted(), ["Ada", "Ada", "Bob", "Bob"])
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.effect(`${name}: two definitions with the same body`, () =>
+      Effect.gen(function* () {
+        const Numbers = DurableFunction.make("numbers", { payload: Schema.Int, success: Schema.Int })
+        const Texts = DurableFunction.make("texts", { payload: Schema.String, success: Schema.String })
+        const echo = (value: any) => Effect.as(Durable.wait("w", "1 hour"), value)
+        const number = yield* TestRunner.start(Numbers, echo, 7)
+        const text = yield* TestRunner.start(Texts, echo, "seven")
+        yield* TestRunner.advance("2 hours")
+        assert.deepStrictEqual([yield* number.result, yield* text.result], [7, "seven"])
+      }).pipe(Effect.provide(layer))
+    )
+  }
 })
 
 // ---- assertions --------------------------------------------------------------------------------------------------
