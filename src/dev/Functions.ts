@@ -224,7 +224,8 @@ const serveFile = Effect.fnUntraced(function* (shared: Shared, served: FileFunct
   const take = Effect.fnUntraced(function* (event: unknown) {
     const version = code.current()
     const newest = versions.get(version) ?? (yield* open(version))
-    const execution = executionOf(event)
+    // what a plain function is called with is its caller's, whatever it looks like
+    const execution = entry.durable === false ? undefined : executionOf(event)
     if (execution === undefined || options.reload === "all") return newest
     const known = kept.get(execution.arn)
     if (known !== undefined && !known.version.isBroken) return known
@@ -256,6 +257,7 @@ const serveFile = Effect.fnUntraced(function* (shared: Shared, served: FileFunct
     const keeping = [...versions.values()].reduce((sum, { executions }) => sum + executions.size, 0)
     emit({ _tag: "CodeChanged", functionName: name, version: version.number, files, keeping })
     for (const running of versions.values()) release(running)
+    shared.run(engine.retry(name))
   })
   yield* engine.subscribe(({ execution }) => {
     if (execution.status === "RUNNING") return

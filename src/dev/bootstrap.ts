@@ -141,7 +141,7 @@ const run = (authority: string, [file = "", exported = "", folder]: ReadonlyArra
     isFailing = true
     const route = requestId === undefined ? "init/error" : `invocation/${requestId}/error`
     const exit = () => process.exit(status)
-    setTimeout(exit, 1_000)
+    setTimeout(exit, 5_000) // a parent that does not answer; a busy one may take a while
     flushed()
       .then(() => report())
       .then(() => post(runtime(route), error))

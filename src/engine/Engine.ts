@@ -172,6 +172,8 @@ export class Engine extends Context.Service<
     readonly subscribe: (listener: (change: executions.Change) => void) => Effect.Effect<void, never, Scope.Scope>
     /** While `effect` runs, skipped time does not jump: for tests that are about to answer a callback. */
     readonly hold: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+    /** Invokes at once what waits for its next try after failed invocations of a function: it has been mended. */
+    readonly retry: (functionName: string) => Effect.Effect<void>
     /** Ends the invocation that runs now, if any, as a runtime that exits does. */
     readonly crash: (arn: string) => Effect.Effect<void>
     /**
@@ -458,6 +460,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
         () => effect,
         (release) => Effect.sync(release)
       ),
+    retry: (functionName) => Effect.sync(() => carrier.retryNow(functions.parseReference(functionName).name)),
     crash: (arn) => Effect.sync(() => lives.get(arn)?.running?.crash(functions.exited())),
     recover: carrier.recover
   })

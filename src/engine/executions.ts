@@ -187,13 +187,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
 
   const startTimeout = (live: Live.Live) => {
     live.cancelTimeout()
-    live.cancelTimeout = timers.schedule(live.execution.timeoutAt, reported(transact(live, timeOut)))
-  }
-
-  const timeOut = (draft: Live.Draft) => {
-    if (draft.execution.status !== "RUNNING") return
-    const ErrorMessage = `Execution timed out after ${draft.execution.timeoutSeconds} seconds.`
-    Live.close(draft, { status: "TIMED_OUT", error: { ErrorMessage } })
+    live.cancelTimeout = timers.schedule(live.execution.timeoutAt, reported(transact(live, Live.timeOut)))
   }
 
   // ---- starting
@@ -397,6 +391,13 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     )
   }
 
+  /** Invokes at once those executions of a function that wait for their next try. */
+  const retryNow = (functionName: string) => {
+    for (const live of lives.values()) {
+      if (live.execution.functionName === functionName && live.execution.failures > 0) wake(live)
+    }
+  }
+
   // ---- chained invokes
 
   const startInvoke = Effect.fnUntraced(function* (
@@ -494,7 +495,7 @@ export const make = Effect.fnUntraced(function* (settings: Settings) {
     })
   })
 
-  return { launch, listeners, lives, newId, recover, registry, store, timers, transact }
+  return { launch, listeners, lives, newId, recover, registry, retryNow, store, timers, transact }
 })
 
 /** The carrier of an engine's executions. */

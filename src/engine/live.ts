@@ -147,6 +147,13 @@ export const close = (draft: Draft, outcome: transition.Outcome): void => {
   record(draft, [closed.event])
 }
 
+/** Ends an execution that has run as long as it may. */
+export const timeOut = (draft: Draft): void => {
+  if (draft.execution.status !== "RUNNING") return
+  const ErrorMessage = `Execution timed out after ${draft.execution.timeoutSeconds} seconds.`
+  close(draft, { status: "TIMED_OUT", error: { ErrorMessage } })
+}
+
 /** Applies the updates of a checkpoint, all of them or none: a draft with a rejection is thrown away. */
 export const applyUpdates = (
   draft: Draft,

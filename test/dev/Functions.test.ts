@@ -23,7 +23,7 @@ import * as runtime from "./runtime.kit.ts"
 
 type Test = Effect.Effect<unknown, unknown, Engine.Engine | Server.Server | Scope.Scope>
 const live = (name: string, test: () => Test, engine: Engine.Options = {}) =>
-  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer(engine)), 20_000)
+  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer(engine)))
 
 const double = { name: "double", handler: (event: number) => event * 2, durable: false }
 const orders = { file: runtime.fixture("orders.ts"), env: runtime.env }
@@ -302,6 +302,31 @@ describe("Functions: new code", () => {
       const end = yield* engine.await(arn)
       assert.strictEqual(end.Result, "1")
       assert.include(errors(yield* engine.history(arn)), "Runtime.UserCodeSyntaxError")
+    })
+  )
+
+  live(
+    "that was broken does not have to wait for the next try when it is mended",
+    () =>
+      Effect.gen(function* () {
+        const { engine, events, write } = yield* waiting()
+        write("waiting.mjs", "export const handler = (")
+        yield* events.event("CodeChanged", ({ version }) => version === 2)
+        const arn = yield* engine.start({ functionName: "waiting:$LATEST" })
+        while (errors(yield* engine.history(arn)).length === 0) yield* Effect.sleep("5 millis")
+        write("waiting.mjs", 'export const handler = async () => ({ Status: "SUCCEEDED", Result: "1" })')
+        assert.strictEqual((yield* engine.await(arn)).Result, "1")
+        assert.lengthOf(errors(yield* engine.history(arn)), 1)
+      }),
+    { retry: { immediate: 0, initialSeconds: 1_000_000 } }
+  )
+
+  live("and what a plain function is called with is never taken for an execution", () =>
+    Effect.gen(function* () {
+      const { call, events } = yield* runtime.servePlain(["echo"])
+      const payload = { DurableExecutionArn: "arn:of:another", InitialExecutionState: { Operations: [1, 2] } }
+      assert.deepInclude(yield* call("echo", payload), { event: payload })
+      assert.lengthOf(events.all("Warning"), 0)
     })
   )
 

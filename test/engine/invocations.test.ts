@@ -70,6 +70,36 @@ describe("Engine: invocations", () => {
     })
   )
 
+  it.effect("or at once, when it is told that the function is mended", () =>
+    Effect.gen(function* () {
+      const times: Array<number> = []
+      let isMended = false
+      yield* raw.register("broken", (durable) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          times.push(now)
+          return isMended ? durable.wait("w", 60) : Effect.die(new RangeError("not yet"))
+        })
+      )
+      const { arn, engine } = yield* running("broken")
+      yield* TestClock.adjust("4 seconds")
+      assert.deepStrictEqual(times, [0, 1000, 3000])
+      yield* engine.retry("another")
+      yield* TestClock.adjust(0)
+      assert.lengthOf(times, 3)
+      isMended = true
+      yield* engine.retry("broken:1")
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(times, [0, 1000, 3000, 4000])
+      // what waits for something else is left alone, and the try that was due does not come any more
+      yield* engine.retry("broken")
+      yield* TestClock.adjust("59 seconds")
+      assert.lengthOf(times, 4)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* engine.describe(arn)).Status, "SUCCEEDED")
+      assert.lengthOf(times, 5)
+    }).pipe(Effect.provide(Engine.layerMemory))
+  )
+
   it.effect("gives up when the execution's time is over", () =>
     Effect.gen(function* () {
       yield* raw.register("always", () => Effect.die(new RangeError("never")))
