@@ -1,7 +1,5 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as fs from "node:fs"
-import * as http from "node:http"
-import type { AddressInfo } from "node:net"
 import * as path from "node:path"
 import { Durable, DurableFunction } from "effect-durable-lambda"
 import { replayHistory } from "effect-durable-lambda/testing"
@@ -290,24 +288,6 @@ describe("help", () => {
     assert.match(one.stdout, /EXAMPLES\n +effect-durable-lambda callback fail/)
     const version = await run(["--version"])
     assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/)
-  })
-})
-
-describe("a server that is hostile", () => {
-  it("does not command the terminal by its errors", SLOW, async () => {
-    const server = http.createServer((_, response) => {
-      response.writeHead(400, { "content-type": "application/json", "x-amzn-errortype": "NoException" })
-      response.end(JSON.stringify({ message: "no\u001b]0;title\u0007\u001b[2J" }))
-    })
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    const { port } = server.address() as AddressInfo
-    const arn = "arn:aws:lambda:us-east-1:123456789012:function:f:1/durable-execution/n/i"
-    const { code, stderr, stdout } = await run(["get", arn, "--endpoint", `http://127.0.0.1:${port}`])
-    server.close()
-    server.closeAllConnections()
-    assert.strictEqual(code, 5, stderr)
-    assert.include(stderr, "no\\u001b]0;title\\u0007\\u001b[2J")
-    assert.notInclude(stdout + stderr, "\u001b")
   })
 })
 

@@ -23,7 +23,7 @@ import * as runtime from "./runtime.kit.ts"
 
 type Test = Effect.Effect<unknown, unknown, Engine.Engine | Server.Server | Scope.Scope>
 const live = (name: string, test: () => Test, engine: Engine.Options = {}) =>
-  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer(engine)))
+  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer(engine)), 20_000)
 
 const double = { name: "double", handler: (event: number) => event * 2, durable: false }
 const orders = { file: runtime.fixture("orders.ts"), env: runtime.env }
@@ -104,28 +104,6 @@ describe("Functions: durable ones", () => {
       const end = yield* run("slow")
       assert.deepStrictEqual([end.Status, end.Result], ["SUCCEEDED", "true"])
       assert.deepStrictEqual(errors(yield* engine.history(end.DurableExecutionArn)), [])
-    })
-  )
-
-  live("nor of a plain one", () =>
-    Effect.gen(function* () {
-      const { call } = yield* runtime.serve([{ file: runtime.fixture("slow.mjs"), durable: false, timeoutSeconds: 1 }])
-      assert.deepStrictEqual(yield* call("slow"), { Status: "SUCCEEDED", Result: "true" })
-    })
-  )
-
-  live("nor is waiting for a process to be free", () =>
-    Effect.gen(function* () {
-      const naps = { file: `${runtime.fixture("plain.mjs")}#naps`, timeoutSeconds: 1, retries: 0, concurrency: 1 }
-      const { call, engine, run } = yield* runtime.serve([naps, { ...naps, name: "plain-naps", durable: false }])
-      const five = [1, 2, 3, 4, 5]
-      const ends = yield* Effect.forEach(five, () => run("naps", 400), { concurrency: "unbounded" })
-      for (const end of ends) {
-        assert.deepStrictEqual([end.Status, end.Error], ["SUCCEEDED", undefined])
-        assert.deepStrictEqual(errors(yield* engine.history(end.DurableExecutionArn)), [])
-      }
-      const answers = yield* Effect.forEach(five, () => call("plain-naps", 400), { concurrency: "unbounded" })
-      assert.lengthOf(answers, 5)
     })
   )
 
@@ -302,31 +280,6 @@ describe("Functions: new code", () => {
       const end = yield* engine.await(arn)
       assert.strictEqual(end.Result, "1")
       assert.include(errors(yield* engine.history(arn)), "Runtime.UserCodeSyntaxError")
-    })
-  )
-
-  live(
-    "that was broken does not have to wait for the next try when it is mended",
-    () =>
-      Effect.gen(function* () {
-        const { engine, events, write } = yield* waiting()
-        write("waiting.mjs", "export const handler = (")
-        yield* events.event("CodeChanged", ({ version }) => version === 2)
-        const arn = yield* engine.start({ functionName: "waiting:$LATEST" })
-        while (errors(yield* engine.history(arn)).length === 0) yield* Effect.sleep("5 millis")
-        write("waiting.mjs", 'export const handler = async () => ({ Status: "SUCCEEDED", Result: "1" })')
-        assert.strictEqual((yield* engine.await(arn)).Result, "1")
-        assert.lengthOf(errors(yield* engine.history(arn)), 1)
-      }),
-    { retry: { immediate: 0, initialSeconds: 1_000_000 } }
-  )
-
-  live("and what a plain function is called with is never taken for an execution", () =>
-    Effect.gen(function* () {
-      const { call, events } = yield* runtime.servePlain(["echo"])
-      const payload = { DurableExecutionArn: "arn:of:another", InitialExecutionState: { Operations: [1, 2] } }
-      assert.deepInclude(yield* call("echo", payload), { event: payload })
-      assert.lengthOf(events.all("Warning"), 0)
     })
   )
 
