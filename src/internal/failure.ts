@@ -52,8 +52,12 @@ const cut = (text: string): string => {
     return text
   let end = Math.min(text.length, MESSAGE_BYTES)
   while (jsonBytes(text.slice(0, end)) > MESSAGE_BYTES) end = Math.floor(end * 0.9)
-  return `${text.slice(0, end)}… (${text.length} characters)`
+  return `${first(text, end)}… (${text.length} characters)`
 }
+
+/** So many characters, but no half of one. */
+const first = (text: string, length: number): string =>
+  text.length <= length ? text : text.slice(0, length).replace(/[\ud800-\udbff]$/, "")
 
 /** How an operation writes and reads its failures. */
 export interface FailureCodec {
@@ -85,8 +89,17 @@ const property = (value: unknown, key: string): unknown =>
 /** What JavaScript makes of a value as text. */
 export const textOf = (value: unknown): string => looking(() => String(value), "a value that cannot be shown")
 
+/** Characters of a type: what is longer is none. */
+const TYPE_LENGTH = 256
+
+/** A value as JSON, where that says all of it. */
+const jsonOf = (value: unknown): string | undefined =>
+  Serdes.plainJsonFault(value) === undefined ? looking(() => JSON.stringify(value), undefined) : undefined
+
 /** The tag of a failure, else the name of its class. Never a minified name where there is a tag. */
-export const typeOf = (failure: unknown): string => {
+export const typeOf = (failure: unknown): string => first(nameOf(failure), TYPE_LENGTH)
+
+const nameOf = (failure: unknown): string => {
   const tag = property(failure, "_tag")
   if (typeof tag === "string" && tag !== "") return tag
   const name = property(failure, "name")
@@ -99,13 +112,7 @@ export const typeOf = (failure: unknown): string => {
 export const messageOf = (failure: unknown): string => {
   const message = property(failure, "message")
   const text =
-    typeof message === "string"
-      ? message
-      : typeof failure === "string"
-        ? failure
-        : Serdes.plainJsonFault(failure) === undefined
-          ? (JSON.stringify(failure) ?? "undefined")
-          : textOf(failure)
+    typeof message === "string" ? message : typeof failure === "string" ? failure : (jsonOf(failure) ?? textOf(failure))
   return cut(text)
 }
 
@@ -179,9 +186,8 @@ export const reasonOf = (cause: Cause.Cause<unknown>) =>
 const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
   if (defect instanceof DeadlineExceeded) return toFields(defect) as { readonly [key: string]: Schema.Json } // of numbers and texts
   if (!(defect instanceof Error)) {
-    return Serdes.plainJsonFault(defect) === undefined && defect !== undefined
-      ? (defect as Schema.Json)
-      : textOf(defect)
+    const text = jsonOf(defect)
+    return text === undefined ? textOf(defect) : (JSON.parse(text) as Schema.Json)
   }
   const error = { name: typeOf(defect), message: messageOf(defect) }
   return defect.cause === undefined || depth === MAX_CAUSES
@@ -298,7 +304,7 @@ const known = (error: Protocol.ErrorObject | undefined, note = ""): Omit<Uncover
   const text = error?.ErrorData
   const data = text === undefined ? undefined : Result.getOrElse(Serdes.readPlainJson(text), () => text)
   return {
-    type: error?.ErrorType ?? "Failure",
+    type: first(error?.ErrorType ?? "Failure", TYPE_LENGTH),
     message: cut(`${error?.ErrorMessage ?? "It failed without a message."}${note}`),
     // its own fields again stand in JSON within JSON wherever this failure is recorded
     ...(data === undefined || jsonBytes(data) > DATA_BYTES ? undefined : { data: data as Schema.Json })

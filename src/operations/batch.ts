@@ -17,6 +17,7 @@ import {
   halt,
   type Here,
   invalid,
+  leave,
   open,
   park,
   succeeded,
@@ -54,6 +55,7 @@ export const run = (
     const batch: Batch = { here, op, program, options, title: `${call} "${name}"` }
     return park(core, op, "ended", reader(batch), () => {
       const loss = mustRun(op) ? drive(batch) : { world: undefined, bodies: () => [], lose: () => {} }
+      op.lose = loss?.lose
       return loss && (() => leaving(core, { op, parent: op.place.world, ...loss }))
     })
   })
@@ -249,9 +251,9 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
       unfollowed: true,
       bodies: () => left,
       lose: loseRunning,
-      decided: (closing) => {
-        if (closing === undefined) finish()
-        else core.park(closing, "ended", finish, () => Exit.void)
+      decided: (cleanup) => {
+        if (cleanup === undefined) finish()
+        else core.park(cleanup, "ended", finish, () => Exit.void)
       }
     })
   }
@@ -290,7 +292,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
       stop()
       worlds.lose(world)
       loseRunning()
-      core.release(halt, world)
+      core.release(leave, world)
     }
   }
 }

@@ -51,7 +51,8 @@ export type ChildContext<A, E, R, SA, SE, V = false> = Effect.Effect<
  *
  * A child context must not write memory that others read (a Ref, Deferred, Queue or variable of the parent): a
  * finished context does not run again, so the write is not repeated. Return the value instead. Its own clock
- * starts with its parent's and moves with its own operations; its end does not move the parent's clock.
+ * starts with its parent's and moves with its own operations; its end does not move the parent's clock. Fibers that
+ * would outlive it (`Effect.forkDetach`) end with it.
  *
  * A context that is interrupted (it lost a race, timed out, or a sibling failed) does its durable cleanup
  * (`Durable.addFinalizer`), for which its parent waits. Other durable operations cannot work in it any more, also not
@@ -138,13 +139,15 @@ export const contextHere = (
   }
   return park(core, op, "ended", contexts.decoder(here, codec), () => {
     const running = mustRun(op) ? runHere(here, op, body, codec) : undefined
+    const lose = () => running?.lose()
+    op.lose = lose
     return () =>
       leaving(core, {
         op,
         world: running?.world,
         parent: op.place.world,
         bodies: () => (running === undefined ? [] : [running]),
-        lose: () => running?.lose()
+        lose
       })
   })
 }

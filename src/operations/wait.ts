@@ -38,7 +38,7 @@ export const wait = (name: string, duration: Duration.Input): Effect.Effect<void
 
 /**
  * Waits until an instant. One that is not in the future, by the workflow's own clock, is no wait and records
- * nothing.
+ * nothing. One that has passed only by now, while a context ran that did not move that clock, is a wait of a second.
  *
  * Suspends. Billed: one operation.
  *
@@ -56,6 +56,7 @@ export const wait = (name: string, duration: Duration.Input): Effect.Effect<void
  */
 export const waitUntil = (name: string, dateTime: DateTime.DateTime): Effect.Effect<void, never, DurableContext> =>
   core.withHere("waitUntil", name, (here) => {
-    const millis = DateTime.toEpochMillis(dateTime) - here.place.world.time
-    return millis > 0 ? core.waitHere(here, "waitUntil", name, Duration.millis(millis)) : Effect.void
+    const at = DateTime.toEpochMillis(dateTime)
+    const millis = at - here.place.world.time
+    return millis > 0 ? core.waitHere(here, "waitUntil", name, Duration.millis(millis), at) : Effect.void
   })

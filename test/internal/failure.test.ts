@@ -276,12 +276,15 @@ describe("failure: sent by others", () => {
     })
   )
 
-  it.effect("large data is left out, a long message is cut", () =>
+  it.effect("large data is left out, a long message or type is cut", () =>
     Effect.gen(function* () {
-      const unread = yield* readError({ ErrorMessage: "m".repeat(50_000), ErrorData: `"${"x".repeat(20_000)}"` })
+      const ErrorType = "T".repeat(40_000)
+      const ErrorData = `"${"x".repeat(20_000)}"`
+      const unread = yield* readError({ ErrorType, ErrorMessage: "m".repeat(50_000), ErrorData })
       assert(unread instanceof Unread)
       assert.isUndefined(unread.data)
       assert.isBelow(unread.message.length, 5_000)
+      assert.strictEqual(unread.type, ErrorType.slice(0, 256))
     })
   )
 })
@@ -344,6 +347,25 @@ describe("failure: what is recorded", () => {
     assert.strictEqual(typeOf(Object.assign(new Error("x"), { name: "" })), "Failure")
   })
 
+  it.effect("a type as long as a message is cut", () =>
+    Effect.gen(function* () {
+      const long = "N".repeat(40_000)
+      const named = Object.assign(new Error("m"), { name: long })
+      for (const failure of [named, { _tag: long }]) {
+        for (const cause of [Cause.fail(failure), Cause.die(failure)]) {
+          for (const codec of [step, context]) assert.isBelow(bytes(yield* encodeFailure(cause, codec)), 32 * 1024)
+        }
+      }
+    })
+  )
+
+  it("what is cut ends with a whole character", () => {
+    for (const text of ["\u{1F600}".repeat(3_000), `x${"\u{1F600}".repeat(3_000)}`]) {
+      assert.isTrue(messageOf(text).isWellFormed())
+      assert.isTrue(typeOf({ _tag: text }).isWellFormed())
+    }
+  })
+
   it.effect("what throws when it is looked at fails like anything else", () =>
     Effect.gen(function* () {
       const noText: unknown = Object.create(null, { f: { value: () => 1, enumerable: true } })
@@ -355,7 +377,11 @@ describe("failure: what is recorded", () => {
           throw new Error("message")
         }
       }
-      for (const odd of [noText, getters, Object.assign(new Error("m"), { of: getters })]) {
+      const trap = () => {
+        throw new Error("trap")
+      }
+      const proxy: unknown = new Proxy({}, { get: trap })
+      for (const odd of [noText, getters, Object.assign(new Error("m"), { of: getters }), proxy]) {
         for (const cause of [Cause.fail(odd), Cause.die(odd)]) {
           for (const codec of [step, context, covering(step)]) {
             assert.isTrue(Exit.isFailure((yield* across(cause, codec)).exit))

@@ -536,11 +536,13 @@ describe("childContext: a world of its own", () => {
         Durable.childContext("a", roll),
         Durable.childContext("b", roll),
         Durable.childContext("a", roll),
+        Durable.childContext("a", roll, { virtual: true }),
+        Durable.childContext("a", roll, { virtual: true }),
         roll
       ])
       const { live, replayed } = yield* kit.observe(body)
       const numbers = (yield* live) as ReadonlyArray<number>
-      assert.strictEqual(new Set(numbers).size, 5)
+      assert.strictEqual(new Set(numbers).size, 7)
       assert.deepStrictEqual(replayed[0], live)
     }).pipe(Effect.provide(layerMemory))
   )
@@ -553,6 +555,71 @@ describe("childContext: a world of its own", () => {
           Effect.andThen(Durable.step("s", Effect.as(kit.turn, name)), Durable.step("t", Effect.succeed(name)))
         )
       yield* kit.sees(Effect.all([branch("a"), branch("b")], { concurrency: 2 }), Exit.succeed(["a", "b"]))
+    }).pipe(Effect.provide(layerMemory))
+  )
+})
+
+describe("childContext: what it leaves running", () => {
+  const detached = (stopped: Array<string>) => {
+    const slow = (name: string) =>
+      Durable.step(
+        name,
+        Effect.onInterrupt(Effect.never, () => Effect.sync(() => stopped.push(name)))
+      )
+    return Effect.gen(function* () {
+      yield* Effect.forkDetach(Effect.andThen(Effect.exit(slow("step")), Durable.step("more", Effect.void)))
+      yield* Effect.forkDetach(Durable.childContext("nested", slow("nested-step")))
+      yield* Effect.forkDetach(Durable.map("items", [1], () => slow("item-step")))
+      return yield* Durable.step("own", Effect.as(kit.turn, 1))
+    })
+  }
+
+  it.effect("a detached fiber ends with its context: its steps stop, and nothing of it is recorded any more", () =>
+    Effect.gen(function* () {
+      const stopped: Array<string> = []
+      const execution = yield* kit.sees(Durable.childContext("c", detached(stopped)), Exit.succeed(1))
+      assert.sameMembers(stopped, ["step", "nested-step", "item-step"])
+      const lines = yield* kit.operationsOf(execution)
+      const end = lines.findIndex((line) => line.startsWith('ContextSucceeded "c"'))
+      assert.deepStrictEqual(
+        lines.slice(end + 1).filter((line) => !line.includes('"replay"')),
+        []
+      )
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("so does one of an item", () =>
+    Effect.gen(function* () {
+      for (const nesting of ["nested", "flat"] as const) {
+        const stopped: Array<string> = []
+        yield* kit.sees(
+          Durable.map("m", [1, 2], () => detached(stopped), { nesting }),
+          Exit.succeed([1, 1])
+        )
+        assert.strictEqual(stopped.length, 6)
+      }
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("one that lost a race, in an uninterruptible region: what is nested in it stops, too", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const say = (text: string) => Effect.sync(() => void log.push(text))
+      const inner = Effect.andThen(
+        Durable.step(
+          "slow",
+          Effect.onInterrupt(Effect.never, () => say("stopped"))
+        ),
+        Durable.step("more", say("went on"))
+      )
+      const nested = Effect.all(
+        [Durable.childContext("inner", inner), Durable.map("items", [1], () => inner), Durable.wait("w", "1 day")],
+        { concurrency: "unbounded" }
+      )
+      const loser = Durable.childContext("loser", Effect.uninterruptible(nested))
+      const winner = Durable.step("winner", Effect.as(kit.turn, "won"))
+      yield* kit.sees(Effect.raceFirst(loser, winner), Exit.succeed("won"))
+      assert.deepStrictEqual(log, ["stopped", "stopped"])
     }).pipe(Effect.provide(layerMemory))
   )
 })

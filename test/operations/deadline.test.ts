@@ -480,6 +480,7 @@ describe("deadline: requests", () => {
       })
       const { error } = yield* Effect.flip(invoke(service, handler, 300))
       assert.strictEqual(error._tag, "OutOfTime")
+      assert.include(error.message, "the service has not answered the workflow's last checkpoint")
       assert.include(error.message, 'Its fibers asked last for STEP "a"')
       held.release()
     })
@@ -500,7 +501,35 @@ describe("deadline: requests", () => {
       })
       const { error } = yield* Effect.flip(invoke(service, handler, 300))
       assert.strictEqual(error._tag, "OutOfTime")
+      assert.match(error.message, /near, and a payload of STEP "a" \([\w-]+\) is still being read or written/)
       assert.deepStrictEqual(reads, ["began", "stopped"])
+    })
+  )
+
+  it.effect("what writes a payload, or decides a retry, and does not end is named by its operation", () =>
+    Effect.gen(function* () {
+      const stuck = Layer.succeed(Serdes.Serdes, { encode: () => Effect.never, decode: (text) => Effect.succeed(text) })
+      const retry = { while: () => Effect.never }
+      const bodies: Readonly<Record<string, readonly [kit.Body, Layer.Layer<never>]>> = {
+        'STEP "a"': [Durable.step("a", Effect.succeed(1)), stuck],
+        'STEP "b"': [Durable.step("b", Effect.fail("no"), { retry }), Layer.empty],
+        'CONTEXT "c"': [Durable.childContext("c", Effect.succeed(1)), stuck],
+        'CONTEXT "map-item-1"': [
+          Durable.map("m", [1, 2], (n) => (n === 1 ? Durable.wait("w", "1 hour") : Effect.succeed(n))),
+          stuck
+        ]
+      }
+      for (const [name, [body, layer]] of Object.entries(bodies)) {
+        const service = FakeService.make()
+        const handler = DurableHandler.make(kit.Anything, () => body, {
+          ...service.handlerOptions,
+          layer: Layer.merge(quiet, layer)
+        })
+        const { error } = yield* Effect.flip(invoke(service, handler, 200))
+        assert.strictEqual(error._tag, "OutOfTime")
+        assert.include(error.message, `a payload of ${name} (`)
+        assert.notInclude(error.message, "the workflow computes")
+      }
     })
   )
 

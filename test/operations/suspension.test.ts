@@ -37,6 +37,8 @@ interface Expected {
   readonly saved?: ReadonlyArray<string>
   /** How long finalizers may take. Default: longer than any here does. */
   readonly grace?: number
+  /** It does not wait for that. */
+  readonly atOnce?: boolean
 }
 
 const susp = { answer: "PENDING" }
@@ -53,14 +55,16 @@ const check = (program: (words: Words) => kit.Body, ...invocations: ReadonlyArra
       step: (name, effect = Effect.void) => Durable.step(name, Effect.as(effect, name), { retry: Durable.noRetry })
     }
     const body = program(words)
-    for (const [i, { answer, grace = 4_000, saved = [], says = [] }] of invocations.entries()) {
+    for (const [i, { answer, atOnce, grace = 4_000, saved = [], says = [] }] of invocations.entries()) {
       const handler = DurableHandler.make(kit.Anything, () => body, {
         ...service.handlerOptions,
         finalizerGrace: grace
       })
       log = []
       const before = service.requests.length
+      const began = performance.now()
       const output = yield* service.invoke(handler)
+      if (atOnce === true) assert.isBelow(performance.now() - began, grace / 2, "it waited for the grace")
       const got =
         output.Status === "SUCCEEDED"
           ? `SUCCEEDED ${output.Result ?? ""}`
@@ -372,6 +376,28 @@ const cases: Record<string, readonly [program: (words: Words) => kit.Body, ...in
         { concurrency: 2 }
       ),
     { ...susp, says: ["on"], saved: ["SUCCEED STEP s"] }
+  ],
+  // Whoever would interrupt the two waits for them.
+  "41 uninterruptible(all[wait, wait])": [
+    ({ say, wait }) =>
+      Effect.andThen(Effect.uninterruptible(Effect.all([wait("a"), wait("b")], { concurrency: 2 })), say("AFTER")),
+    { ...susp, atOnce: true },
+    { ...susp, atOnce: true }
+  ],
+  "41b acquireRelease(all[wait, wait])": [
+    ({ wait }) =>
+      Durable.acquireRelease("a", Effect.all([wait("a"), wait("b")], { concurrency: 2 }), () => Effect.void),
+    { ...susp, atOnce: true },
+    { ...susp, atOnce: true }
+  ],
+  "42 ensuring(all[step, step]): blocked": [
+    ({ say, step, wait }) =>
+      Effect.ensuring(
+        wait("w"),
+        Effect.ignoreCause(Effect.all([step("x", say("RAN")), step("y", say("RAN"))], { concurrency: 2 }))
+      ),
+    { ...susp, atOnce: true },
+    { ...susp, atOnce: true }
   ]
 }
 

@@ -140,6 +140,31 @@ describe("Durable.waitUntil", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 
+  it.effect("behind a context that took long, which does not move the workflow's clock", () =>
+    Effect.gen(function* () {
+      const body = Effect.gen(function* () {
+        const begin = yield* DateTime.now
+        yield* Durable.childContext("long", Durable.wait("three-days", "3 days"))
+        yield* Durable.waitUntil("four-days", DateTime.add(begin, { days: 4 }))
+        yield* Durable.childContext("longer", Durable.wait("three-days", "3 days"))
+        yield* Durable.waitUntil("missed", DateTime.add(begin, { days: 5 }))
+        return (DateTime.toEpochMillis(yield* DateTime.now) - DateTime.toEpochMillis(begin)) / 86_400_000
+      })
+      const { execution, live, replayed } = yield* kit.observe(body)
+      assert.closeTo((yield* live) as number, 7, 0.001)
+      assert.deepStrictEqual(replayed[0], live)
+      const waits = (yield* execution.history).flatMap(({ Name, WaitStartedDetails }) =>
+        WaitStartedDetails === undefined ? [] : `${Name} ${WaitStartedDetails.Duration}`
+      )
+      assert.deepStrictEqual(waits.slice(0, -1), [
+        "three-days 259200",
+        "four-days 86400",
+        "three-days 259200",
+        "missed 1"
+      ])
+    }).pipe(Effect.provide(layerMemory))
+  )
+
   it.effect("an instant that is past, or now, is no wait and records nothing", () =>
     Effect.gen(function* () {
       const body = Effect.gen(function* () {

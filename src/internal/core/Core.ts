@@ -39,7 +39,7 @@ export interface Core extends Worlds.Owner {
   readonly scheduler: BodyScheduler
   readonly host: Host
   /** Fibers that work outside the body on its behalf (attempts of steps, codecs), awaited before the answer. */
-  readonly working: ReadonlySet<Fiber.Fiber<unknown, unknown>>
+  readonly working: Work.Work["fibers"]
   /** Root fibers of child contexts. */
   readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
   /** What to do when nothing known is left to deliver: `true` if the body has moved by it. */
@@ -72,7 +72,9 @@ export interface Core extends Worlds.Owner {
   readonly fail: (error: Fatal) => void
   /** Nobody waits for the outcome any more. */
   readonly abort: () => void
-  /** Lets go of the fibers that still wait (in uninterruptible regions), so that interruption can reach them. */
+  /** What is left of the body is being torn down (core/run.ts). */
+  tornDown: boolean
+  /** Lets go of the fibers that still wait (detached, or in uninterruptible regions), so that they can end. */
   readonly release: (effect: Effect.Effect<never>, world?: World) => void
 }
 
@@ -156,6 +158,7 @@ export const make = (
     offer: (update) => exchange.offer(update),
     recordOf: (id) => records.get(id),
     ringAt: (at) => alarm.set("deadline", at),
+    inFlight: checkpoints.inFlight,
     bodies: () => (body === undefined ? [] : [body, ...bodies])
   })
   const alarm = Alarm.make(host, (isDue, now) => {
@@ -266,7 +269,7 @@ export const make = (
     const read = fiber.pollUnsafe()
     if (read !== undefined) return resumeWith(waiter, read)
     phase = "waiting"
-    work.track(fiber, (read) => {
+    work.track(op, fiber, (read) => {
       if (closed) return
       phase = "running"
       resumeWith(waiter, read)
@@ -397,6 +400,7 @@ export const make = (
       if (world !== undefined && waiter.world !== world) continue
       gate.forget(waiter)
       waiter.op.cancel?.()
+      if (world !== undefined) waiter.op.lose?.()
       waiter.resume(effect)
     }
   }
@@ -423,6 +427,7 @@ export const make = (
     get closed() {
       return closed
     },
+    tornDown: false,
     admits,
     isPast: past.has,
     tolerant: options.unvisited === "ignore",

@@ -19,8 +19,8 @@ import {
   encodePlain,
   encodeValue,
   ending,
-  halt,
   type Here,
+  leave,
   type OutcomeCodec,
   stepContext,
   succeeded,
@@ -57,17 +57,17 @@ export class Running {
       if (this.interrupted !== undefined) {
         Worlds.of(core).end(world)
         for (const done of this.interrupted) done()
-        return
+      } else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {
+        ended(exit) // (a rebuilt body that fails says more than what it has not asked for)
       }
-      // (a rebuilt body that fails says more than what it has not asked for)
-      if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) ended(exit)
+      if (world.parked > 0) core.release(leave, world) // fibers that would outlive it
     })
   }
   /** Its parent lets go of it: nothing of it goes on record any more. */
   lose(): void {
     Worlds.of(this.core).lose(this.world)
     this.fiber?.interruptUnsafe()
-    this.core.release(halt, this.world)
+    this.core.release(leave, this.world)
   }
   /** Its parent lets go of it, but its cleanup is done. `done` is called when it has ended by that. */
   interrupt(done: () => void): void {

@@ -43,6 +43,8 @@ export interface Surroundings {
   readonly offer: (update: Protocol.OperationUpdate) => void
   readonly recordOf: (id: string) => Protocol.Operation | undefined
   readonly ringAt: (at: number) => void
+  /** Whether a request has not been answered yet. */
+  readonly inFlight: () => boolean
   /** Root fibers of all bodies that run. */
   readonly bodies: () => ReadonlyArray<Fiber.Fiber<unknown, unknown>>
 }
@@ -54,7 +56,7 @@ const REST_ID = /^rest-(\d+)$/
 
 export const make = (
   { left, margin }: NonNullable<Options["deadline"]> = { left: Infinity, margin: 0 },
-  { arn, bodies, fail, host, offer, recordOf, ringAt, work }: Surroundings
+  { arn, bodies, fail, host, inFlight, offer, recordOf, ringAt, work }: Surroundings
 ): Deadline => {
   const time = left - margin
   const at = host.clock.currentTimeMillisUnsafe() + time
@@ -82,8 +84,18 @@ export const make = (
     }
   }
 
-  const outOfTime = (): void =>
-    fail(new OutOfTime({ message: explain.outOfTime(family(bodies()).map(host.lastAsked)) }))
+  const outOfTime = (): void => {
+    // (before, attempts may still run, and the body spins)
+    const busy = isOver ? [...work.fibers.values()].filter((op) => op !== undefined) : []
+    const asked = family(bodies()).map(host.lastAsked)
+    const message =
+      busy.length > 0
+        ? explain.outsideTooSlow(busy)
+        : isOver && inFlight()
+          ? explain.unanswered(asked)
+          : explain.outOfTime(asked)
+    fail(new OutOfTime({ message }))
+  }
 
   return {
     at,

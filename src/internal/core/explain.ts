@@ -144,9 +144,22 @@ export const untracked = (world: World, waiting: ReadonlyArray<Op>, last: Op | u
   "Which of them comes first would be left to chance, so a replay could take another way. Move the work into Durable.step " +
   `(it may use promises, timers and services freely). Last operations of ${world.title}: ${lastOf(world)}.`
 
+const askedLast = (asked: ReadonlyArray<Op | undefined>): string =>
+  `Its fibers asked last for ${list(asked.map((op) => (op === undefined ? "no operation" : String(op))))}.`
+
 /** Lambda's deadline is near, and the body is at work of its own, or waits for something that nobody records. */
 export const outOfTime = (asked: ReadonlyArray<Op | undefined>): string =>
   "Lambda's deadline is near, and the service has nothing to go on with: the workflow computes, or waits for what is no " +
-  "durable operation (a promise, Effect.never, a deadlock). " +
-  `Its fibers asked last for ${list(asked.map((op) => (op === undefined ? "no operation" : String(op))))}. ` +
-  "Move such work into Durable.step."
+  `durable operation (a promise, Effect.never, a deadlock). ${askedLast(asked)} Move such work into Durable.step.`
+
+/** The service has kept a request until Lambda's deadline. */
+export const unanswered = (asked: ReadonlyArray<Op | undefined>): string =>
+  `Lambda's deadline is near, and the service has not answered the workflow's last checkpoint. ${askedLast(asked)} Lambda ` +
+  "invokes again, and nothing that is on record is lost. If it stays so, look at the way to the service (an endpoint, a " +
+  "VPC without one)."
+
+/** What is done outside of the body for these operations, and is no attempt of a step, has not ended. */
+export const outsideTooSlow = (ops: ReadonlyArray<Op>): string =>
+  `Lambda's deadline is near, and a payload of ${list([...new Set(ops.map(String))])} is still being read or written, or a ` +
+  "retry decided: a codec, the Serdes layer, or the schedule or predicate of a retry waits or computes. Lambda invokes " +
+  "again. If it stays so, give what it waits for a timeout."

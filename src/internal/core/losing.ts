@@ -40,10 +40,10 @@ export interface Loss {
   /** Lets go of it without cleanup. */
   readonly lose: () => void
   /** It is decided: goes on, when the operation has ended, if there is one. */
-  readonly decided: (closing: Op | undefined) => void
+  readonly decided: (cleanup: Op | undefined) => void
 }
 
-interface Closing {
+interface Cleaning {
   readonly op: Op
   readonly loss: Loss
   readonly world: World
@@ -51,7 +51,7 @@ interface Closing {
 
 interface State {
   readonly losses: Set<Loss>
-  readonly closings: Set<Closing>
+  readonly cleanings: Set<Cleaning>
 }
 
 const states = new WeakMap<Core, State>()
@@ -59,7 +59,7 @@ const states = new WeakMap<Core, State>()
 const stateOf = (core: Core): State => {
   const known = states.get(core)
   if (known !== undefined) return known
-  const state: State = { losses: new Set(), closings: new Set() }
+  const state: State = { losses: new Set(), cleanings: new Set() }
   states.set(core, state)
   core.atRest.push(() => move(core, state))
   return state
@@ -80,8 +80,8 @@ export const leaving = (core: Core, loss: Omit<Loss, "decided">): Effect.Effect<
   Effect.callback<void>((resume) =>
     letGo(core, {
       ...loss,
-      decided: (closing) =>
-        resume(closing === undefined ? Effect.void : park<void, never>(core, closing, "ended", () => Exit.void))
+      decided: (cleanup) =>
+        resume(cleanup === undefined ? Effect.void : park<void, never>(core, cleanup, "ended", () => Exit.void))
     })
   )
 
@@ -89,7 +89,7 @@ const isBelow = (world: World, top: World | undefined): boolean =>
   world === top || (world.parent !== undefined && isBelow(world.parent, top))
 
 /** Nothing known is left to deliver: decides one loss, or begins with one cleanup. */
-const move = (core: Core, { closings, losses }: State): boolean => {
+const move = (core: Core, { cleanings, losses }: State): boolean => {
   /** Something in it is not decided yet. */
   const isOpen = (world: World | undefined, own?: Loss) =>
     world !== undefined && [...losses].some((loss) => loss !== own && isBelow(loss.parent, world))
@@ -113,7 +113,7 @@ const move = (core: Core, { closings, losses }: State): boolean => {
       return true
     }
     const { name } = loss.op.spec
-    const op = core.openItem(parent, closingId(loss), { type: "CONTEXT", subType: "Cleanup", name })
+    const op = core.openItem(parent, cleanupId(loss), { type: "CONTEXT", subType: "Cleanup", name })
     if (op === undefined) return false
     const { world } = loss
     if (world === undefined || hasEnded(op)) loss.lose()
@@ -121,28 +121,28 @@ const move = (core: Core, { closings, losses }: State): boolean => {
       loss.stop?.()
       parent.root.freezes = true
       for (const body of loss.bodies()) body.world.frozen = body.world.state === "open"
-      closings.add({ op, loss, world })
+      cleanings.add({ op, loss, world })
     }
     loss.decided(op)
     return true
   }
   if (core.closed) return false
-  for (const closing of closings) {
-    if (closing.op.record === undefined || Worlds.of(core).remaking() || isOpen(closing.world)) continue
-    closings.delete(closing)
-    begin(core, closing)
+  for (const cleaning of cleanings) {
+    if (cleaning.op.record === undefined || Worlds.of(core).remaking() || isOpen(cleaning.world)) continue
+    cleanings.delete(cleaning)
+    begin(core, cleaning)
     return true
   }
   return false
 }
 
 /** A batch may end and, while its items do their cleanup, be let go of. */
-const closingId = ({ op, unfollowed }: Loss) => operationId(op.id, "Cleanup", "", unfollowed === true ? 2 : 1)
+const cleanupId = ({ op, unfollowed }: Loss) => operationId(op.id, "Cleanup", "", unfollowed === true ? 2 : 1)
 
 const decide = (core: Core, loss: Loss): "cleanup" | "lost" | undefined => {
   const { parent, unfollowed, world } = loss
   if (core.closed || parent.state !== "open") return "lost"
-  if (core.recordOf(closingId(loss)) !== undefined) return "cleanup"
+  if (core.recordOf(cleanupId(loss)) !== undefined) return "cleanup"
   if (Worlds.of(core).remaking()) return undefined
   if (world === undefined || world.cleanups === 0) return "lost"
   // what is on record and not asked for again has followed from it, if the code is what it was
@@ -150,7 +150,7 @@ const decide = (core: Core, loss: Loss): "cleanup" | "lost" | undefined => {
   return isFollowed || parent.rebuilding ? "lost" : "cleanup"
 }
 
-const begin = (core: Core, { loss, op, world }: Closing): void => {
+const begin = (core: Core, { loss, op, world }: Cleaning): void => {
   const bodies = loss.bodies()
   // (a body of which nothing is on record has only just begun)
   const left = new Set(

@@ -32,6 +32,12 @@ import type { Decode, Ending, Op, Place, Spec, World } from "./world.ts"
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
 
+/** Ends the fiber. Who would interrupt it may be waiting for it in an uninterruptible region. */
+export const leave: Effect.Effect<never> = Effect.withFiber((fiber) => {
+  fiber.interruptUnsafe()
+  return halt
+})
+
 /** Where an operation finds itself. */
 export interface Here {
   readonly core: Core
@@ -57,6 +63,7 @@ export const withHere = <A, E>(
       )
     }
     const { core, inStep, place } = current
+    if (core.tornDown) return leave
     if (inStep) {
       return invalid(
         core,
@@ -239,7 +246,7 @@ export const bodyContext = (
       ? context
       : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
   const timed = Context.addUnsafe(scheduled, Clock.Clock.key, new WorldClock(place.world))
-  const random = new SeededRandom(() => `${core.executionArn}#${place.world.place.path}`)
+  const random = new SeededRandom(() => `${core.executionArn}#${place.path}`)
   const seeded = Context.addUnsafe(timed, Random.Random.key, random)
   const inner = Context.addUnsafe(seeded, DurableContext.key, { core, place, inStep: false })
   place.outer = { context, inner }
@@ -297,8 +304,17 @@ export const readDuration = (input: Duration.Input): Duration.Duration | undefin
     ? undefined
     : Result.getOrUndefined(Result.try(() => Duration.fromInputUnsafe(input)))
 
-/** A durable wait. A fraction of a second rounds up. */
-export const waitHere = (here: Here, call: string, name: string, duration: Duration.Duration): Effect.Effect<void> => {
+/**
+ * A durable wait. A fraction of a second rounds up. Until an instant (`at`): the service counts from when it is asked,
+ * and the body's clock may stand before that, behind a context that took long.
+ */
+export const waitHere = (
+  here: Here,
+  call: string,
+  name: string,
+  duration: Duration.Duration,
+  at?: number
+): Effect.Effect<void> => {
   const seconds = Math.ceil(Duration.toMillis(duration) / 1000)
   if (!(seconds >= 1 && seconds <= Limits.durationSeconds)) {
     return invalid(
@@ -309,7 +325,14 @@ export const waitHere = (here: Here, call: string, name: string, duration: Durat
   }
   const op = open(here, call, { type: "WAIT", subType: "Wait", name })
   if (op === undefined) return halt
-  op.start = { WaitOptions: { WaitSeconds: seconds } }
+  const { clock } = here.core.host
+  op.start =
+    at === undefined
+      ? { WaitOptions: { WaitSeconds: seconds } }
+      : Effect.sync(() => {
+          const left = Math.ceil((at - clock.currentTimeMillisUnsafe()) / 1000)
+          return { WaitOptions: { WaitSeconds: Math.max(1, Math.min(left, seconds)) } }
+        })
   // a cancelled wait has ended like any other
   return park<void, never>(here.core, op, "ended", (op, record) =>
     isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void

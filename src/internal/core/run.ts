@@ -11,7 +11,7 @@ import type { Observer } from "../observer.ts"
 import { warn } from "../warn.ts"
 import { type Core, make as makeCore } from "./Core.ts"
 import type { Options, Outcome } from "./host.ts"
-import { bodyContext, ending, halt, outsideOf } from "./operation.ts"
+import { bodyContext, ending, leave, outsideOf } from "./operation.ts"
 
 /**
  * Calls back when every microtask has run. What a microtask hands to `nextTick` comes when that queue is empty, and
@@ -100,10 +100,11 @@ const allEnded = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>): Effect.
  */
 const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, grace: number): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const fibers = [...core.working, ...core.bodies]
+    core.tornDown = true
+    const fibers = [...core.working.keys(), ...core.bodies]
     if (root !== undefined) fibers.push(root)
     for (const fiber of fibers) fiber.interruptUnsafe()
-    core.release(halt)
+    core.release(leave)
     core.scheduler.drain()
     const left = fibers.filter((fiber) => fiber.pollUnsafe() === undefined)
     return left.length === 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(allEnded(left), grace))

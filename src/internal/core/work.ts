@@ -20,7 +20,7 @@ export interface Planned {
 }
 
 /** An attempt whose effect runs. */
-export interface Running {
+export interface RunningAttempt {
   readonly number: number
   /** When it began, epoch milliseconds. */
   readonly since: number
@@ -39,8 +39,8 @@ export interface Surroundings {
 }
 
 export interface Work {
-  /** Fibers that work outside the body, awaited before the answer. */
-  readonly fibers: ReadonlySet<Fiber.Fiber<unknown, unknown>>
+  /** Fibers that work outside the body, awaited before the answer, and for what; nothing: it was cancelled. */
+  readonly fibers: ReadonlyMap<Fiber.Fiber<unknown, unknown>, Op | undefined>
   /** How many of them the body waits for. */
   readonly running: () => number
   readonly plan: (item: Planned) => void
@@ -55,20 +55,22 @@ export interface Work {
    * they end with; where it gives nothing the attempt stays begun, and the next invocation runs it again. Gives
    * their operations.
    */
-  readonly expire: (cutOff: (op: Op, attempt: Running) => Exit.Exit<never, unknown> | undefined) => ReadonlyArray<Op>
+  readonly expire: (
+    cutOff: (op: Op, attempt: RunningAttempt) => Exit.Exit<never, unknown> | undefined
+  ) => ReadonlyArray<Op>
   /** Whether the deadline has kept something from going on that need not wait for the service. */
   readonly left: () => boolean
   /** How many attempts have ended. */
   readonly ends: () => number
   /** Keeps this fiber among those that work outside the body; `done` is called when it has ended. */
-  readonly track: <A, E>(fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void) => void
+  readonly track: <A, E>(op: Op, fiber: Fiber.Fiber<A, E>, done: (exit: Exit.Exit<A, E>) => void) => void
   /** Encodes what the body of a context ended with; `done` goes on with it. */
-  readonly encode: <C extends Closing>(closing: Effect.Effect<C, Fatal>, done: (closing: C) => void) => void
+  readonly encode: <C extends Closing>(op: Op, closing: Effect.Effect<C, Fatal>, done: (closing: C) => void) => void
 }
 
 export const make = (startDelay: number, { closed, fail, host, offer, pump }: Surroundings): Work => {
-  const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
-  const attempts = new Map<Op, Running>()
+  const fibers = new Map<Fiber.Fiber<unknown, unknown>, Op | undefined>()
+  const attempts = new Map<Op, RunningAttempt>()
   let planned: Array<Planned> = []
   let running = 0
   /** Whether there are any: most invocations have none, and worlds may be nested deep. */
@@ -163,8 +165,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     follow(op, fiber, finish)
   }
 
-  const track: Work["track"] = (fiber, done) => {
-    fibers.add(fiber)
+  const track: Work["track"] = (op, fiber, done) => {
+    fibers.set(fiber, op)
     fiber.addObserver((exit) => {
       fibers.delete(fiber)
       done(exit)
@@ -196,10 +198,11 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       cancelled = true
       attempts.delete(op)
       running-- // at once: one that ignores its interruption must not hold up a suspension
+      fibers.set(fiber, undefined)
       fiber.interruptUnsafe()
     }
     op.cancel = cancel
-    track(fiber, (exit) => {
+    track(op, fiber, (exit) => {
       if (op.cancel === cancel) op.cancel = undefined
       if (!closed() && !cancelled) done(exit)
     })
@@ -217,14 +220,14 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     offer(op.update(ending.Action, ending))
   }
 
-  const encode = <C extends Closing>(closing: Effect.Effect<C, Fatal>, done: (closing: C) => void): void => {
+  const encode = <C extends Closing>(op: Op, closing: Effect.Effect<C, Fatal>, done: (closing: C) => void): void => {
     const go = (encoded: Exit.Exit<C, Fatal>) =>
       Exit.isSuccess(encoded) ? done(encoded.value) : fail(fatalOf(encoded))
     const fiber = host.fork(closing)
     const encoded = fiber.pollUnsafe()
     if (encoded !== undefined) return go(encoded)
     running++
-    track(fiber, (encoded) => {
+    track(op, fiber, (encoded) => {
       running--
       if (closed()) return
       go(encoded)

@@ -101,6 +101,8 @@ export class Op {
   run: ((attempt: Attempt) => Run) | undefined
   /** Interrupts the attempt that runs. */
   cancel: (() => void) | undefined
+  /** Lets go of what runs in it, without cleanup: a context's own body, or those of its items. */
+  lose: (() => void) | undefined
   /** What this invocation has written down for it: the record that says the same need not be read. */
   written: { readonly text: string | undefined; readonly value: unknown } | undefined
   /** The outcome of a context that is known before its record: its body has just ended. */

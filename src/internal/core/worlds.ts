@@ -102,6 +102,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
 
   const finish: Worlds["finish"] = (op, world, encode, parts = []) =>
     conclude(
+      op,
       world,
       encode,
       () => op.waiters.length === 0,
@@ -111,6 +112,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
   // The order in which items end decides nothing but how their batch ends, and that is on its own record.
   const finishItem: Worlds["finishItem"] = (op, world, encode, recorded, done) =>
     conclude(
+      op,
       world,
       encode,
       () => world.abandoned,
@@ -128,6 +130,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
 
   /** No operation of a context that has ended is sent any more, not even while its result is being encoded. */
   const conclude = <C extends Closing>(
+    op: Op,
     world: World,
     encode: () => C | Effect.Effect<C, Fatal>,
     isLost: () => boolean,
@@ -139,7 +142,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
     if ("ending" in closing) return done(closing)
     const again = world.rebuilding || visits.missing() > 0
     if (again) remade++
-    work.encode(closing, (closing: C) => {
+    work.encode(op, closing, (closing: C) => {
       if (again) remade--
       if (isLost()) return
       moving(() => done(closing))
