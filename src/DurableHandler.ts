@@ -411,12 +411,14 @@ export const make = <
   const lambda = DurableExecutionClient.makeUnsafe(inLambda && options.client === undefined)
   // Built at the first invocation and kept: one set of services per sandbox. A build that failed is tried again.
   const scope = Scope.makeUnsafe()
+  let listens = false
   let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
   const build = () => {
     const built = Effect.runPromise(buildServices(options, scope, lambda))
     built.catch(() => (services = undefined))
     // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
-    if (inLambda) {
+    if (inLambda && !listens) {
+      listens = true
       process.once("SIGTERM", () => void Effect.runPromise(Scope.close(scope, Exit.void)))
     }
     return built

@@ -319,6 +319,41 @@ describe("DurableHandler: services", () => {
     })
   )
 
+  it.effect("in Lambda SIGTERM disposes of it; builds that failed have left nothing behind", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const resource = Layer.effectDiscard(
+        Effect.acquireRelease(
+          Effect.sync(() => log.push("acquired")),
+          () => Effect.sync(() => log.push("released"))
+        )
+      )
+      let tries = 0
+      const flaky = Layer.effect(
+        Counter,
+        Effect.suspend(() => (++tries < 3 ? Effect.fail(new Error("no database")) : Effect.succeed({ next: () => 7 })))
+      )
+      const before = process.listeners("SIGTERM")
+      const service = FakeService.make()
+      process.env.AWS_LAMBDA_RUNTIME_API = "127.0.0.1:9001"
+      const handler = DurableHandler.make(Count, next, {
+        ...service.handlerOptions,
+        layer: Layer.provide(flaky, resource)
+      })
+      delete process.env.AWS_LAMBDA_RUNTIME_API
+      yield* Effect.flip(service.invoke(handler))
+      yield* Effect.flip(service.invoke(handler))
+      assert.deepStrictEqual(log, ["acquired", "released", "acquired", "released"])
+      assert.strictEqual((yield* service.invoke(handler)).Status, "SUCCEEDED")
+      const [dispose, ...more] = process.listeners("SIGTERM").filter((listener) => !before.includes(listener))
+      assert(dispose !== undefined && more.length === 0, `${more.length + 1} listeners`)
+      dispose("SIGTERM")
+      yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 1)))
+      assert.strictEqual(log.at(-1), "released")
+      process.removeListener("SIGTERM", dispose)
+    })
+  )
+
   it.effect("loggers of the layer take the place of the handler's", () =>
     Effect.gen(function* () {
       const lines: Array<unknown> = []

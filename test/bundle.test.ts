@@ -20,13 +20,13 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * order that the laws found missing, 0.8 KB for the places where cleanup hooks in (it comes along with its first use),
  * 0.03 KB to tell a tracer which spans operations stand in, 3.3 KB (1.3 gzip) for the guard of Lambda's deadline,
  * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), 3.1 KB (1.2
- * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core, and
+ * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core,
  * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
- * no schema reads, and 0.9 KB (0.3 gzip) for log lines that have causes of errors and spans, and survive what throws when it is
+ * no schema reads, 0.9 KB (0.3 gzip) for log lines that have causes of errors and spans, and survive what throws when it is
  * looked at, for modules of plugins that hang, for values that look as what layers write, and to say where an error is
- * explained.
+ * explained, and 0.9 KB (0.2 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body.
  */
-const budget = { minified: 152, gzip: 54.1 }
+const budget = { minified: 152.9, gzip: 54.4 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }

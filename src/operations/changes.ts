@@ -14,7 +14,7 @@ const declaredIn = (place: Place): Declared => {
   if (known !== undefined) return known
   const added = new Set<string>()
   const retired = new Set<string>()
-  const { title } = place.world
+  const { title } = place
   const made: Declared = {
     added,
     retired,
@@ -57,7 +57,7 @@ const declare = (
       if (declared.added.has(name) && declared.retired.has(name)) {
         return invalid(
           core,
-          `Durable.added("${name}") and Durable.retired("${name}") contradict each other in ${place.world.title}. ` +
+          `Durable.added("${name}") and Durable.retired("${name}") contradict each other in ${place.title}. ` +
             "What came in place of a retired operation needs a name of its own: declare that as added."
         )
       }
@@ -75,7 +75,7 @@ const declare = (
  *
  * It holds for the context in which it stands (the body, a child context, a branch or item; a virtual context is one
  * of its own), from there on, and for operations of all kinds with these names. Say it at the beginning. What an added
- * child context or batch contains need not be declared: all of it is new.
+ * child context (a virtual one, too) or batch contains need not be declared: all of it is new.
  *
  * - An execution that has not come to that place: nothing is different. One that has gone past it: the operation runs
  *   when the replay comes to it, and its outcome is on record from then on.

@@ -4,7 +4,7 @@ import { ChildContextFailed, type Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
 import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
 import { leaving } from "../internal/core/losing.ts"
-import { mustRun, type Op, Place } from "../internal/core/world.ts"
+import { isAdded, mustRun, type Op, Place } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
@@ -162,8 +162,12 @@ const runHere = (here: Here, op: Op, body: AnyEffect, codec: contexts.ContextCod
 
 /** Ids of its own, in the world it stands in: no record, so no outcome of its own either. */
 const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string, body: AnyEffect): AnyEffect => {
-  const id = place.nextId({ type: "CONTEXT", subType: `virtual-${subType}`, name })
-  const inner = new Place(`${place.path}/${id}`, place.parentId, place.world)
+  const spec = { type: "CONTEXT", subType: `virtual-${subType}`, name } as const
+  const contradiction = place.changes?.fault(spec)
+  if (contradiction !== undefined) return invalid(core, `Durable.childContext("${name}"): ${contradiction}`)
+  const id = place.nextId(spec)
+  const virtual = { title: `virtual context "${name}"`, added: isAdded({ place, spec }) }
+  const inner = new Place(`${place.path}/${id}`, place.parentId, place.world, virtual)
   const op = { id, spec: { type: "CONTEXT", subType, name }, place: inner, record: undefined } as const
   const whole = ending(inner, body)
   const observed = core.host.observer?.virtual(op, whole) ?? whole

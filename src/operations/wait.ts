@@ -58,5 +58,8 @@ export const waitUntil = (name: string, dateTime: DateTime.DateTime): Effect.Eff
   core.withHere("waitUntil", name, (here) => {
     const at = DateTime.toEpochMillis(dateTime)
     const millis = at - here.place.world.time
-    return millis > 0 ? core.waitHere(here, "waitUntil", name, Duration.millis(millis), at) : Effect.void
+    if (millis <= 0) return Effect.void
+    // the service counts from when it is asked: behind a context that took long, the body's clock stands before that
+    const secondsLeft = () => Math.ceil((at - here.core.host.clock.currentTimeMillisUnsafe()) / 1000)
+    return core.waitHere(here, "waitUntil", name, Duration.millis(millis), secondsLeft)
   })

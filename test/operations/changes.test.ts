@@ -442,6 +442,25 @@ describe("changes: contexts", () => {
         virtual(declaring(Effect.andThen(added("new"), retired("old")), oneByOne(step("new"), step("b"), wait)))
       )
       assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: '["new","b",null]' })
+      // what the message says to do is what helps
+      const inserted = virtual(oneByOne(step("new"), step("b"), wait))
+      const around = yield* versions(virtual(oneByOne(step("b"), wait)), declaring(added("new"), inserted))
+      assert.match(messageOf(around), /`yield\* Durable\.added\("new"\)`.* at the beginning of virtual context "v"/)
+    })
+  )
+
+  it.effect("a virtual context that was added: all in it is new", () =>
+    Effect.gen(function* () {
+      const virtual = (name: string, body: kit.Body) => Durable.childContext(name, body, { virtual: true })
+      const after = oneByOne(step("a"), virtual("v", oneByOne(step("b"), virtual("w", step("b")))), step("b"), wait)
+      const { answer } = yield* versions(v1, declaring(added("v"), after))
+      assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: '["a",["b","b"],"b",null]' })
+      const twice = oneByOne(virtual("v", step("a")), virtual("v", step("a")))
+      const { message, type } = yield* kit
+        .faultOf(declaring(added("v"), twice))
+        .pipe(Effect.provide(TestRunner.layerMemory))
+      assert.strictEqual(type, "InvalidOperation")
+      assert.match(message, /^Durable\.childContext\("v"\): the body says Durable\.added\("v"\), and asks for a second/)
     })
   )
 })

@@ -501,7 +501,10 @@ describe("deadline: requests", () => {
       })
       const { error } = yield* Effect.flip(invoke(service, handler, 300))
       assert.strictEqual(error._tag, "OutOfTime")
-      assert.match(error.message, /near, and a payload of STEP "a" \([\w-]+\) is still being read or written/)
+      assert.match(
+        error.message,
+        /near, and a codec, a Serdes layer or the schedule of a retry has not ended for STEP "a" \([\w-]+\)/
+      )
       assert.deepStrictEqual(reads, ["began", "stopped"])
     })
   )
@@ -527,7 +530,7 @@ describe("deadline: requests", () => {
         })
         const { error } = yield* Effect.flip(invoke(service, handler, 200))
         assert.strictEqual(error._tag, "OutOfTime")
-        assert.include(error.message, `a payload of ${name} (`)
+        assert.include(error.message, `has not ended for ${name} (`)
         assert.notInclude(error.message, "the workflow computes")
       }
     })

@@ -58,7 +58,7 @@ const causeOf = ({ asked: [got], missing, taken, waiting, world }: Unvisited): s
   if (name === old) {
     return got.place === world.place
       ? `"${name}" was a ${SubType ?? Type}, and is a ${subType} now. ${own} and ${retired}`
-      : `"${name}" was moved to another context (${got.place.world.title}), where it is another operation and runs again. ` +
+      : `"${name}" was moved to another context (${got.place.title}), where it is another operation and runs again. ` +
           `Put it back, or write ${retired}`
   }
   if (skeleton(name) === skeleton(old)) {
@@ -93,10 +93,11 @@ export const unvisited = (all: Unvisited): string => {
   const isOld = ({ spec }: Op) => all.missing.some(({ Name }) => Name === spec.name)
   const asked = first(all.asked, (op) => isOld(op), (op) => op.place.world === world) // prettier-ignore
   const missing = first(all.missing, ({ Name }) => Name === asked[0]?.spec.name)
+  const place = asked[0]?.place.world === world ? asked[0].place : world.place
   return (
     `Non-deterministic: expected ${list(missing.map(describeRecord))}, got ${list(asked.map(String))}. ` +
     `An earlier invocation recorded the former, and the code does not ask for it again. ${CHANGED} ` +
-    `Most likely ${causeOf({ ...all, missing, asked })} at the beginning of ${world.title}. ` +
+    `Most likely ${causeOf({ ...all, missing, asked })} at the beginning of ${place.title}. ` +
     "Or finish running executions on the version they started with (publish versions, invoke through an alias). " +
     `Last operations of ${world.title}: ${lastOf(world)}.`
   )
@@ -144,22 +145,19 @@ export const untracked = (world: World, waiting: ReadonlyArray<Op>, last: Op | u
   "Which of them comes first would be left to chance, so a replay could take another way. Move the work into Durable.step " +
   `(it may use promises, timers and services freely). Last operations of ${world.title}: ${lastOf(world)}.`
 
+const NEAR = "Lambda's deadline is near, and "
 const askedLast = (asked: ReadonlyArray<Op | undefined>): string =>
   `Its fibers asked last for ${list(asked.map((op) => (op === undefined ? "no operation" : String(op))))}.`
 
 /** Lambda's deadline is near, and the body is at work of its own, or waits for something that nobody records. */
 export const outOfTime = (asked: ReadonlyArray<Op | undefined>): string =>
-  "Lambda's deadline is near, and the service has nothing to go on with: the workflow computes, or waits for what is no " +
+  `${NEAR}the service has nothing to go on with: the workflow computes, or waits for what is no ` +
   `durable operation (a promise, Effect.never, a deadlock). ${askedLast(asked)} Move such work into Durable.step.`
 
 /** The service has kept a request until Lambda's deadline. */
 export const unanswered = (asked: ReadonlyArray<Op | undefined>): string =>
-  `Lambda's deadline is near, and the service has not answered the workflow's last checkpoint. ${askedLast(asked)} Lambda ` +
-  "invokes again, and nothing that is on record is lost. If it stays so, look at the way to the service (an endpoint, a " +
-  "VPC without one)."
+  `${NEAR}the service has not answered the workflow's last checkpoint. ${askedLast(asked)}`
 
 /** What is done outside of the body for these operations, and is no attempt of a step, has not ended. */
 export const outsideTooSlow = (ops: ReadonlyArray<Op>): string =>
-  `Lambda's deadline is near, and a payload of ${list([...new Set(ops.map(String))])} is still being read or written, or a ` +
-  "retry decided: a codec, the Serdes layer, or the schedule or predicate of a retry waits or computes. Lambda invokes " +
-  "again. If it stays so, give what it waits for a timeout."
+  `${NEAR}a codec, a Serdes layer or the schedule of a retry has not ended for ${list([...new Set(ops.map(String))])}.`

@@ -304,16 +304,13 @@ export const readDuration = (input: Duration.Input): Duration.Duration | undefin
     ? undefined
     : Result.getOrUndefined(Result.try(() => Duration.fromInputUnsafe(input)))
 
-/**
- * A durable wait. A fraction of a second rounds up. Until an instant (`at`): the service counts from when it is asked,
- * and the body's clock may stand before that, behind a context that took long.
- */
+/** A durable wait. A fraction of a second rounds up. `secondsLeft`: what to ask the service for then, which is not more. */
 export const waitHere = (
   here: Here,
   call: string,
   name: string,
   duration: Duration.Duration,
-  at?: number
+  secondsLeft?: () => number
 ): Effect.Effect<void> => {
   const seconds = Math.ceil(Duration.toMillis(duration) / 1000)
   if (!(seconds >= 1 && seconds <= Limits.durationSeconds)) {
@@ -325,14 +322,9 @@ export const waitHere = (
   }
   const op = open(here, call, { type: "WAIT", subType: "Wait", name })
   if (op === undefined) return halt
-  const { clock } = here.core.host
+  const start = (WaitSeconds: number) => ({ WaitOptions: { WaitSeconds } })
   op.start =
-    at === undefined
-      ? { WaitOptions: { WaitSeconds: seconds } }
-      : Effect.sync(() => {
-          const left = Math.ceil((at - clock.currentTimeMillisUnsafe()) / 1000)
-          return { WaitOptions: { WaitSeconds: Math.max(1, Math.min(left, seconds)) } }
-        })
+    secondsLeft === undefined ? start(seconds) : Effect.sync(() => start(Math.min(Math.max(secondsLeft(), 1), seconds)))
   // a cancelled wait has ended like any other
   return park<void, never>(here.core, op, "ended", (op, record) =>
     isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void

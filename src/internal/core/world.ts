@@ -32,6 +32,13 @@ export interface Changes {
   readonly fault: (spec: Spec) => string | undefined
 }
 
+/** A context that has no record of its own, and stands in the world of the one around it. */
+export interface Virtual {
+  readonly title: string
+  /** It came into the code later, by what the body around it says, and so did all in it. */
+  readonly added: boolean
+}
+
 /** Where operations get their ids. */
 export class Place {
   /** Prefix of everything that is hashed into an id here. */
@@ -48,14 +55,22 @@ export class Place {
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
   changes: Changes | undefined
+  /** A virtual context that stands here, for messages. None: the world's own body does. */
+  readonly virtual: Virtual | undefined
   /** How often each kind and name was asked for; of most places only one ever is. */
   private first: string | undefined
   private occurrences: Map<string, number> | undefined
 
-  constructor(path: string, parentId: string | undefined, world: World) {
+  constructor(path: string, parentId: string | undefined, world: World, virtual?: Virtual) {
     this.path = path
     this.parentId = parentId
     this.world = world
+    this.virtual = virtual
+  }
+
+  /** For messages. */
+  get title(): string {
+    return this.virtual?.title ?? this.world.title
   }
 
   /** The id of the next operation of this kind and name. Taken when the operation is asked for. */
@@ -310,7 +325,8 @@ export const arrives = (waiter: Waiter): void => {
 }
 
 /** Whether the body has said that this operation came into its code later. */
-export const isAdded = ({ place, spec }: Op): boolean => place.changes?.added.has(spec.name) === true
+export const isAdded = ({ place, spec }: { readonly place: Place; readonly spec: Spec }): boolean =>
+  place.virtual?.added === true || place.changes?.added.has(spec.name) === true
 
 /** Whether it ends at an instant that only the service knows. */
 export const isOutside = (waiter: Waiter): boolean =>
