@@ -72,25 +72,29 @@ export const make = Effect.fnUntraced(function* (start: number, patient = false)
     while (heap.peek()?.cancelled === true) heap.pop()
     return heap.peek()
   }
-  const earliest = (): Entry | undefined => top(entries) ?? top(patientEntries)
+  /** Where to look next. Whoever is patient looks when something has happened, and before anything else does. */
+  const nextHeap = (): Heap<Entry> => {
+    const patient = top(patientEntries)
+    return (patient !== undefined && patient.at <= now) || top(entries) === undefined ? patientEntries : entries
+  }
+  const earliest = (): Entry | undefined => top(nextHeap())
 
   /** All that is due at one instant goes off at once, in the order of setting. */
   const fire = (): void => {
     waiting = undefined
-    const first = earliest()
+    const heap = nextHeap()
+    const first = top(heap)
     if (first === undefined) {
       for (const listener of standstill) listener()
       return
     }
     now = Math.max(now, first.at)
     since = real.currentTimeMillisUnsafe()
-    for (const heap of [patientEntries, entries]) {
-      for (let entry = top(heap); entry !== undefined && entry.at <= now; entry = top(heap)) {
-        heap.pop()
-        entry.cancelled = true
-        const release = hold()
-        run(Effect.ensuring(entry.action, Effect.sync(release)))
-      }
+    for (let entry = top(heap); entry !== undefined && entry.at <= now; entry = top(heap)) {
+      heap.pop()
+      entry.cancelled = true
+      const release = hold()
+      run(Effect.ensuring(entry.action, Effect.sync(release)))
     }
     arm()
   }

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
@@ -52,6 +53,19 @@ describe("crashEverywhere", () => {
         const report = yield* crashEverywhere(Work, body, "x")
         assert.strictEqual(report.crashes, report.boundaries)
         assert.isAbove(report.crashes, 20)
+      })
+    )
+
+    it.effect("a timeout that is later than what it is around, but not than a step that keeps it company", () =>
+      Effect.gen(function* () {
+        const twice = Effect.andThen(Durable.wait("w", "1 hour"), Durable.wait("v", "1 minute"))
+        const inTime = Effect.map(Effect.timeoutOption(twice, "90 minutes"), Option.isSome)
+        const report = yield* crashEverywhere(
+          Work,
+          () => Effect.all([inTime, Durable.childContext("c", inTime)], { concurrency: 2 }),
+          "x"
+        )
+        assert.strictEqual(report.crashes, report.boundaries)
       })
     )
 
