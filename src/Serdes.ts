@@ -242,9 +242,13 @@ export const plainJsonFault = (value: unknown): string | undefined => {
 /** Writes a plain value. Fails with what in it is not plain JSON. */
 export const writePlainJson = (value: unknown): Result.Result<string | undefined, string> => {
   const found = plainJsonFault(value)
-  return found !== undefined
-    ? Result.fail(`its value is not plain JSON: ${found}. Give it a \`success\` schema.`)
-    : Result.succeed(value === undefined ? undefined : stringify(value))
+  if (found !== undefined) return Result.fail(`its value is not plain JSON: ${found}. Give it a \`success\` schema.`)
+  // try: a getter may give something else the second time
+  try {
+    return Result.succeed(value === undefined ? undefined : stringify(value))
+  } catch (error) {
+    return Result.fail(`its value cannot be read (${String(error)}).`)
+  }
 }
 
 const parse = (payload: string): Result.Result<unknown, string> => {

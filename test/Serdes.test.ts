@@ -136,13 +136,19 @@ describe("Serdes: the transform", () => {
     it.effect(`one that fails to ${action}: SerdesFailed names the operation, and user code cannot catch it`, () =>
       Effect.gen(function* () {
         const { transform } = reversing()
-        const broken: Serdes.Transform = { ...transform, [action]: () => Effect.fail("no key") }
+        const thrown = () => {
+          throw "no key"
+        }
+        const ways = [() => Effect.fail("no key"), () => Effect.die("no key"), thrown]
         const bodies: ReadonlyArray<readonly [name: string, body: kit.Body]> = [
           ['STEP "s"', Durable.step("s", Effect.succeed("x"))],
           ['STEP "s"', Durable.step("s", Effect.fail("x"), noRetry)],
           ['CONTEXT "s"', Durable.childContext("s", Effect.succeed("x"))]
         ]
-        for (const [name, body] of bodies) {
+        for (const [name, body, way] of bodies.flatMap(([name, body]) =>
+          ways.map((way) => [name, body, way] as const)
+        )) {
+          const broken: Serdes.Transform = { ...transform, [action]: way }
           // a context is decoded from its record only when it is replayed
           const fault = yield* kit
             .faultOf(Effect.andThen(Effect.exit(body), Durable.wait("w", "1 second")))
@@ -150,7 +156,9 @@ describe("Serdes: the transform", () => {
           assert.strictEqual(fault.type, "SerdesFailed")
           assert.match(
             fault.message,
-            new RegExp(`^${name} \\([\\w-]{22}\\): cannot ${action} its payload: the Serdes layer failed: no key$`)
+            new RegExp(
+              `^${name} \\([\\w-]{22}\\): cannot ${action} its payload: the Serdes layer failed: (it died: )?no key$`
+            )
           )
         }
       }).pipe(Effect.provide(layerMemory))
@@ -307,6 +315,14 @@ describe("Serdes: codecs", () => {
     let deep: object = {}
     for (let i = 0; i < 6_000; i++) deep = { deep }
     assert.match(Serdes.plainJsonFault(deep) ?? "", /^it cannot be read \(RangeError: Maximum call stack/)
+    let reads = 0
+    const fickle = {
+      get a() {
+        if (reads++ > 0) throw new Error("no more")
+        return 1
+      }
+    }
+    assert.deepStrictEqual(Serdes.writePlainJson(fickle), Result.fail("its value cannot be read (Error: no more)."))
   })
 
   it("a codec is built once per schema", () => {

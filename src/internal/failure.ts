@@ -190,9 +190,8 @@ const writeDefect = (defect: unknown, depth = 0): Schema.Json => {
     return text === undefined ? textOf(defect) : (JSON.parse(text) as Schema.Json)
   }
   const error = { name: typeOf(defect), message: messageOf(defect) }
-  return defect.cause === undefined || depth === MAX_CAUSES
-    ? error
-    : { ...error, cause: writeDefect(defect.cause, depth + 1) }
+  const cause = property(defect, "cause")
+  return cause === undefined || depth === MAX_CAUSES ? error : { ...error, cause: writeDefect(cause, depth + 1) }
 }
 
 /** The error object of a failure. Fails when the `error` schema cannot write what it accepts. */

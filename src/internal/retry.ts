@@ -107,7 +107,7 @@ export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect
           input
         )
       if (isSchedule(policy)) return yield* replay(policy, input)
-      if (policy.times !== undefined && attempt > policy.times) return undefined
+      if (policy.times !== undefined && !(attempt <= policy.times)) return undefined // (NaN is no number of times)
       if (policy.while !== undefined && !(yield* holds(policy.while, error))) return undefined
       if (policy.until !== undefined && (yield* holds(policy.until, error))) return undefined
       return policy.schedule === undefined ? 1 : yield* replay(policy.schedule, input)

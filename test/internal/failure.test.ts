@@ -381,7 +381,8 @@ describe("failure: what is recorded", () => {
         throw new Error("trap")
       }
       const proxy: unknown = new Proxy({}, { get: trap })
-      for (const odd of [noText, getters, Object.assign(new Error("m"), { of: getters }), proxy]) {
+      const causeless = Object.defineProperty(new Error("m"), "cause", { get: trap })
+      for (const odd of [noText, getters, Object.assign(new Error("m"), { of: getters }), proxy, causeless]) {
         for (const cause of [Cause.fail(odd), Cause.die(odd)]) {
           for (const codec of [step, context, covering(step)]) {
             assert.isTrue(Exit.isFailure((yield* across(cause, codec)).exit))

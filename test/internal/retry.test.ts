@@ -193,7 +193,7 @@ describe("retry: policies", () => {
   it.effect("options stop at the first reason", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* decisions({ times: 2 }, "e", 4), [1, 1, undefined, undefined])
-      assert.deepStrictEqual(yield* decisions({ times: 0 }, "e", 1), [undefined])
+      for (const times of [0, -1, NaN]) assert.deepStrictEqual(yield* decisions({ times }, "e", 1), [undefined])
       assert.deepStrictEqual(yield* decisions({}, "e", 3), [1, 1, 1])
       assert.deepStrictEqual(yield* decisions({ schedule: S.spaced("7 seconds"), times: 2 }, "e", 3), [7, 7, undefined])
       assert.deepStrictEqual(yield* decisions({ schedule: S.recurs(1), times: 5 }, "e", 3), [1, undefined, undefined])
