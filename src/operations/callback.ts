@@ -102,13 +102,16 @@ const created: Decode = (op, record) => {
   const id = record.CallbackDetails?.CallbackId
   return id !== undefined && id !== ""
     ? Exit.succeed(id)
-    : Effect.fail(
-        new CheckpointFailed({
-          scope: "execution",
-          message:
-            `${op}: the service created the callback but gave no CallbackId for it, so nobody could ever complete it. ` +
-            "Is the service, or the emulator, one that knows callbacks?"
-        })
+    : // suspended, because a bare Effect.fail is an Exit, which would be given to the body
+      Effect.suspend(() =>
+        Effect.fail(
+          new CheckpointFailed({
+            scope: "execution",
+            message:
+              `${op}: the service created the callback but gave no CallbackId for it, so nobody could ever complete it. ` +
+              "Is the service, or the emulator, one that knows callbacks?"
+          })
+        )
       )
 }
 
