@@ -198,7 +198,10 @@ const makeQueue = (
           ? Buffer.byteLength(JSON.stringify(error))
           : 0
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
-    if (bytes > limit) return new PayloadTooLarge({ operation: describe(update), bytes, limit })
+    if (bytes > limit) {
+      const operation = error === undefined ? describe(update) : `the error of ${describe(update)}`
+      return new PayloadTooLarge({ operation, bytes, limit })
+    }
     stored += bytes
     if (update.Action === "START") known.add(update.Id)
     if (known.size > limits.operations) {
