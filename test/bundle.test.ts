@@ -24,9 +24,9 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
  * no schema reads, 0.9 KB (0.3 gzip) for log lines that have causes of errors and spans, and survive what throws when it is
  * looked at, for modules of plugins that hang, for values that look as what layers write, and to say where an error is
- * explained, and 0.9 KB (0.2 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body.
+ * explained, and 1 KB (0.4 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body.
  */
-const budget = { minified: 152.9, gzip: 54.4 }
+const budget = { minified: 153, gzip: 54.6 }
 
 /** The same with AWS's client, as examples/deploy bundles it: 300 KB more; 418 KB more with all ways to find credentials. */
 const budgetWithClient = { minified: 480, gzip: 150 }
