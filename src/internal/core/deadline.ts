@@ -104,7 +104,7 @@ export const make = (
     expire: (now) => {
       if (isOver) return outOfTime()
       isOver = true
-      ringAt(now + margin / 2)
+      ringAt(Math.floor(now + margin / 2)) // the clock tells whole milliseconds: one waits for the next
       const cut = work.expire(cutOff(now))
       if (cut.length > 0) host.warn(`${arn}: interrupted near Lambda's deadline: ${explain.list(cut.map(String))}`)
     },
