@@ -124,11 +124,11 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "one clock for all worlds", quick: true, patches: [[CORE, "waiter.time > world.time) world.time = waiter.time", "waiter.time > root.time) root.time = waiter.time\n    world.time = root.time"]] },
   { name: "a context's clock starts with the latest stamp", patches: [[WORLDS, "op.id, world, world.time, ", "op.id, world, gate.maxSeen(), "]] },
   { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
-  { name: "unseeded random numbers", patches: [[OPERATION, "new SeededRandom(() => `${core.executionArn}#${place.world.place.path}`)", "new SeededRandom(() => String(Math.random()))"]] },
+  { name: "unseeded random numbers", patches: [[OPERATION, "new SeededRandom(() => `${core.executionArn}#${place.path}`)", "new SeededRandom(() => String(Math.random()))"]] },
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "    Worlds.of(this.core).lose(this.world)\n", ""]] },
   { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, 'act: isAlone ? "record" : "recordIfAwaited"', 'act: "record"']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (someLost && isLost(op.place.world)) return", ""]] },
-  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "    this.core.release(halt, this.world)\n", ""]] },
+  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "    this.core.release(leave, this.world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
   { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0", "worlds.delete(world)"]] },
   // ---- code that changes
@@ -137,7 +137,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the recorded order must fit code that has changed", args: ["--edits", "calm"], patches: [[ORDER, "if (!world.changed) {", "if (world !== undefined) {"]] },
   { name: "what is new and undeclared does not wait for what was added", args: ["--edits", "partly"], patches: [[WORK, "if (waits(item.op) || isFrozen", "if (isFrozen"]] },
   { name: "what is in a context that waits does not wait", args: ["--edits", "partly"], patches: [[VISITS, "waits(opened.get(op.place.parentId!))", "false"]] },
-  { name: "an ended body goes on record although it has not asked for everything", directed: "removed at the end of a context, it ends the execution before the context is recorded", patches: [[CONTEXTS, "if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) ended(exit)", "ended(exit)"]] },
+  { name: "an ended body goes on record although it has not asked for everything", directed: "removed at the end of a context, it ends the execution before the context is recorded", patches: [[CONTEXTS, "} else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {", "} else {"]] },
   { name: "after a fatal error an ended body goes on record", directed: "nothing comes into a context that is rebuilt", patches: [[WORK, ' && !closed()) act(item)', ") act(item)"]] },
 
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, " && (world.movedAt === delivery || unguarded)", ""]] },
@@ -154,7 +154,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the loser of a race waits for its step's finalizers", patches: [
     [OPERATION, 'import type * as Fiber from "effect/Fiber"', 'import * as Fiber from "effect/Fiber"'],
     [OPERATION, "      return leave?.() ?? Effect.void\n    })\n", "      return leave?.() ?? Effect.void\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
-    [WORK, "    track(fiber, (exit) => {\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    track(fiber, (exit) => {\n      if (op.cancel"]
+    [WORK, "    track(op, fiber, (exit) => {\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    track(op, fiber, (exit) => {\n      if (op.cancel"]
   ] },
   { name: "what a cancelled step still produces counts", patches: [[WORK, "if (!closed() && !cancelled) done(exit)", "if (!closed()) done(exit)"]] },
   { name: "READY begins an attempt, whatever runs", args: ["--profile", '{"repeat":6}'], patches: [[WORK, "if (number <= op.attempt || op.waiters.length === 0 || tooLate()) return", "if (op.waiters.length === 0 || tooLate()) return"]] },
@@ -224,9 +224,9 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "what has followed from it is not looked at", args: [...cleanup, "--n", "20000"], patches: [[LOSING, "isReplaying(parent) && unfollowed !== true && !parent.changed", "false"]] },
   { name: "where it was interrupted is not on record", args: cleanup, patches: [[LOSING, "      world.unrecorded.push([INTERRUPTED, world.deliveries])\n", ""]] },
   { name: "a replay does not stop where it was interrupted", args: cleanup, patches: [[ORDER, " || world.deliveries === world.endsAt", ""]] },
-  { name: "its cleanup begins before its parent's reason is on record", args: [...cleanup, "--n", "20000", "--profile", '{"batchUpdates":2,"crash":0.2}'], patches: [[LOSING, "closing.op.record === undefined || ", ""]] },
+  { name: "its cleanup begins before its parent's reason is on record", args: [...cleanup, "--n", "20000", "--profile", '{"batchUpdates":2,"crash":0.2}'], patches: [[LOSING, "cleaning.op.record === undefined || ", ""]] },
   { name: "it goes on until then", args: cleanup, patches: [[WORLD, "frozen || (parent !== undefined && isFrozen(parent))", "false && isFrozen({ frozen, parent } as World)"]] },
-  { name: "its parent does not wait for its cleanup", args: cleanup, patches: [[LOSING, "resume(closing === undefined ? Effect.void", "resume(closing !== undefined || closing === undefined ? Effect.void"]] },
+  { name: "its parent does not wait for its cleanup", args: cleanup, patches: [[LOSING, "resume(cleanup === undefined ? Effect.void", "resume(cleanup !== undefined || cleanup === undefined ? Effect.void"]] },
   { name: "an outer loss is decided before an inner one", args: [...cleanup, "--hard"], patches: [[LOSING, "isOpen(loss.world, loss)\n", "false\n"]] },
   { name: "two losses of one parent are decided in any order", args: ["--n", "3000", "--program", '{"t":"timeout","s":3,"b":{"t":"each","items":2,"n":2,"b":{"t":"fin","b":{"t":"map","items":2,"b":{"t":"step","k":0,"dur":5.4,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false},"k":2,"n":0,"flat":false,"mode":"result","done":{"by":"rule","min":1},"keep":"plain","typed":false,"whole":false},"f":{"t":"rand"},"on":"ensuring"}}}'], patches: [[LOSING, "      waiting.add(parent)\n", ""]] },
   { name: "it may end before it is on record where it was interrupted", args: [...cleanup, "--hard", "--n", "20000"], patches: [[WORLDS, "    if (world.unrecorded.length > 0) gate.unwritten.add(world)\n  }", "  }"]] },
