@@ -23,7 +23,7 @@ if (!fs.existsSync(adapter)) {
 const home = copyShared("bench", "BENCH_HOME")
 
 /** Our sources in one file, unminified; Effect and AWS's packages stay where they are, as for the other systems. */
-const compile = (entry, outfile) =>
+const compile = (entry, outfile, ...conditions) =>
   build({
     entryPoints: [entry],
     outfile,
@@ -32,7 +32,7 @@ const compile = (entry, outfile) =>
     platform: "node",
     target: "node22",
     format: "esm",
-    conditions: ["@effect-durable-lambda/source", "module"],
+    conditions: ["@effect-durable-lambda/source", "module", ...conditions],
     external: ["effect", "effect/*", "@aws-sdk/*", "@aws/*"],
     logLevel: "warning"
   })
@@ -41,7 +41,11 @@ fs.writeFileSync(
   path.join(home, `adapters/${name}.mjs`),
   `export * from "../lib/${name}.bundle.mjs"\nexport const name = "${name}"\n`
 )
-if (fs.existsSync(cold)) await compile(cold, path.join(home, `cold/entries/${name}.sdk.mjs`))
+if (fs.existsSync(cold)) {
+  await compile(cold, path.join(home, `cold/entries/${name}.sdk.mjs`))
+  // as examples/deploy bundles it
+  await compile(cold, path.join(home, `cold/entries/${name}-aws-in-bundle.sdk.mjs`), `@${name}/aws-in-bundle`)
+}
 
 const args = process.argv.slice(2)
 if (!args.includes("--systems")) args.push("--systems", `floor,official-2.4.0,${name}`)

@@ -7,6 +7,8 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
+import { load as importAws } from "#aws"
+import type { Aws } from "./internal/aws.ts"
 import * as decode from "./internal/decode.ts"
 import type * as Protocol from "./Protocol.ts"
 
@@ -145,30 +147,34 @@ export interface CommandSender {
   readonly send: (command: any, options?: any) => Promise<unknown>
 }
 
+/** A client of AWS's own takes options, too. */
+interface AwsSender {
+  readonly send: (command: any, options: { readonly abortSignal: AbortSignal }) => Promise<unknown> // as above
+}
+
 /**
- * The one place where the SDK tower loads AWS's client: lazily, so that tests and other layers never pay for it.
+ * AWS's client, loaded.
  *
  * @internal
  */
-export const loadAws: Effect.Effect<typeof import("@aws-sdk/client-lambda"), ServiceCallFailed> =
-  /*#__PURE__*/ Effect.tryPromise({
-    try: () =>
-      import("@aws-sdk/client-lambda").then((aws) => {
-        if (aws.CheckpointDurableExecutionCommand === undefined) throw new Error("it is too old")
-        return aws
-      }),
-    catch: (cause) =>
-      new ServiceCallFailed({
-        call: "CheckpointDurableExecution",
-        scope: "execution",
-        errorName: "AwsClientNotFound",
-        reason:
-          `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
-          "Run npm install @aws-sdk/client-lambda, 3.943 or later, and bundle it (ESM with a createRequire banner) " +
-          "or leave it to Lambda's runtime.",
-        transient: false
-      })
-  })
+export const loadAws: Effect.Effect<Aws, ServiceCallFailed> = /*#__PURE__*/ Effect.tryPromise({
+  try: () =>
+    importAws().then((aws) => {
+      if (aws.CheckpointDurableExecutionCommand === undefined) throw new Error("it is too old")
+      return aws
+    }),
+  catch: (cause) =>
+    new ServiceCallFailed({
+      call: "CheckpointDurableExecution",
+      scope: "execution",
+      errorName: "AwsClientNotFound",
+      reason:
+        `cannot load @aws-sdk/client-lambda (${cause instanceof Error ? cause.message : String(cause)}). ` +
+        "Run npm install @aws-sdk/client-lambda, 3.943 or later, and bundle it (ESM with a createRequire banner) " +
+        "or leave it to Lambda's runtime.",
+      transient: false
+    })
+})
 
 /**
  * The time-outs of AWS's own durable SDKs, and who is asking.
@@ -185,29 +191,57 @@ export const clientConfig: import("@aws-sdk/client-lambda").LambdaClientConfig =
   }
 }
 
-type Aws = typeof import("@aws-sdk/client-lambda")
-
 const fromAws = (aws: Aws, client: CommandSender): DurableExecutionClient["Service"] =>
   fromCalls({
     checkpoint: (request) => client.send(new aws.CheckpointDurableExecutionCommand(request as any)), // readonly arrays
     getExecutionState: (request) => client.send(new aws.GetDurableExecutionStateCommand(request))
   })
 
-/** Loaded by the first call, or at once. A load ahead that fails says nothing: the first call tries again, and tells. */
+/**
+ * Gets a client ready for its first request: it settles its configuration, signs, and compiles what it needs for that.
+ * The request has been aborted, so that nothing is sent. Where credentials are not simply in the environment, nothing is
+ * done: to find some may take requests.
+ */
+const prepare = (aws: Aws, client: AwsSender): Effect.Effect<unknown, unknown> =>
+  Effect.suspend(() => {
+    const { AWS_ACCESS_KEY_ID, AWS_PROFILE } = process.env
+    if (!AWS_ACCESS_KEY_ID || AWS_PROFILE) return Effect.void
+    // any: the texts are not AWS's enums
+    const request: any = { DurableExecutionArn: "-", CheckpointToken: "-", Updates: [{ Id: "-", Type: "STEP" }] }
+    const command = new aws.CheckpointDurableExecutionCommand(request)
+    return Effect.tryPromise(() => client.send(command, { abortSignal: AbortSignal.abort() }))
+  })
+
+/**
+ * Loaded by the first call, or at once; then it is also made ready, unless there is something else to do by then. What
+ * fails ahead says nothing: the first call tries again, and tells.
+ */
 const fromSender = (sender: (aws: Aws) => CommandSender, ahead: boolean): DurableExecutionClient["Service"] => {
-  let made: DurableExecutionClient["Service"] | undefined
-  const load = Effect.suspend(() =>
-    made ? Effect.succeed(made) : Effect.map(loadAws, (aws) => (made ??= fromAws(aws, sender(aws))))
-  )
-  if (ahead) void Effect.runPromiseExit(load)
+  type Made = { readonly service: DurableExecutionClient["Service"]; readonly prepare: Effect.Effect<unknown, unknown> }
+  let made: Made | undefined
+  let called = false
+  const make = (aws: Aws): Made => {
+    const client = sender(aws)
+    return { service: fromAws(aws, client), prepare: prepare(aws, client) }
+  }
+  const load = Effect.suspend(() => (made ? Effect.succeed(made) : Effect.map(loadAws, (aws) => (made ??= make(aws)))))
+  if (ahead) {
+    const quiet = Effect.tap(load, Effect.yieldNow)
+    void Effect.runPromiseExit(Effect.flatMap(quiet, ({ prepare }) => (called ? Effect.void : prepare)))
+  }
+  const call = <A, E>(send: (service: DurableExecutionClient["Service"]) => Effect.Effect<A, E>) =>
+    Effect.flatMap(load, ({ service }) => {
+      called = true
+      return send(service)
+    })
   return {
-    checkpoint: (request) => Effect.flatMap(load, (client) => client.checkpoint(request)),
-    getExecutionState: (request) => Effect.flatMap(load, (client) => client.getExecutionState(request))
+    checkpoint: (request) => call((client) => client.checkpoint(request)),
+    getExecutionState: (request) => call((client) => client.getExecutionState(request))
   }
 }
 
 /**
- * The service of `make`; with `ahead`, AWS's client begins to load at once.
+ * The service of `make`; with `ahead`, AWS's client begins to load at once, and is made ready.
  *
  * @internal
  */

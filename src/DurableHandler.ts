@@ -8,14 +8,14 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as CheckpointService from "./CheckpointService.ts"
 import { CurrentExecution } from "./CurrentExecution.ts"
 import type { DurableContext } from "./DurableContext.ts"
 import * as DurableError from "./DurableError.ts"
 import * as DurableExecutionClient from "./DurableExecutionClient.ts"
-import type * as DurableFunction from "./DurableFunction.ts"
+import * as DurableFunction from "./DurableFunction.ts"
 import * as DurableLogger from "./DurableLogger.ts"
 import { type DurablePlugin, Plugins } from "./DurablePlugin.ts"
 import type { Outcome } from "./internal/core/host.ts"
@@ -365,15 +365,36 @@ const buildServices = <ROut, LE>(
   })
 
 /**
+ * Runs an invocation of a function that does nothing, on a service that is never asked: what every invocation runs has
+ * been compiled then.
+ */
+const rehearse = (): void => {
+  const event: Protocol.InvocationEvent = {
+    DurableExecutionArn: "-",
+    CheckpointToken: "-",
+    InitialExecutionState: { Operations: [{ Id: "-", Type: "EXECUTION", Status: "STARTED" }] }
+  }
+  const nothing = DurableFunction.make("rehearsal", { payload: Schema.Void })
+  const service = CheckpointService.make({ checkpoint: () => Effect.never, getExecutionState: () => Effect.never })
+  void Effect.runPromiseExit(
+    Effect.provideService(
+      invocation(nothing, () => Effect.void, {}, event, undefined),
+      CheckpointService.CheckpointService,
+      service
+    )
+  )
+}
+
+/**
  * Makes the Lambda handler of a durable function.
  *
  * **Details**
  *
- * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. AWS's
- * client begins to load at once in Lambda (`AWS_LAMBDA_RUNTIME_API` is set), elsewhere with the first call. Log
- * lines go through `DurableLogger` (one JSON line each, silent while replaying) unless the layer brings other
- * loggers; from the level on that `AWS_LAMBDA_LOG_LEVEL` names, or else `INFO`, unless the layer sets
- * `References.MinimumLogLevel`.
+ * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. In Lambda
+ * (`AWS_LAMBDA_RUNTIME_API` is set) AWS's client is loaded and made ready at once, and an empty invocation rehearsed;
+ * nothing is sent. Elsewhere the first call loads it. Log lines go through `DurableLogger` (one JSON line each,
+ * silent while replaying) unless the layer brings other loggers; from the level on that `AWS_LAMBDA_LOG_LEVEL`
+ * names, or else `INFO`, unless the layer sets `References.MinimumLogLevel`.
  *
  * Answers `SUCCEEDED` or `FAILED` when the body has ended, `PENDING` when it waits for the service. A bad
  * payload is `FAILED` before anything runs. What a new invocation may cure (a stale token, throttling, an
@@ -406,7 +427,8 @@ export const make = <
 ): LambdaHandler => {
   const options: Options<ROut, LE> = rest[0] ?? {}
   const named = fromEnvironment()
-  // To load AWS's client takes longer than all else, and Lambda lends a sandbox that starts the CPU to do it.
+  // Lambda lends a sandbox that starts more CPU than its invocations may get: what the first one needs is done before it,
+  // and to load AWS's client takes longer than all else.
   const inLambda = process.env.AWS_LAMBDA_RUNTIME_API !== undefined
   const lambda = DurableExecutionClient.makeUnsafe(inLambda && options.client === undefined)
   // Built at the first invocation and kept: one set of services per sandbox. A build that failed is tried again.
@@ -429,6 +451,7 @@ export const make = <
         invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context, named) // the layer has R
       )
     )
+  if (inLambda) rehearse()
   // the name of its definition, for who finds it among a file's exports: the dev server
   return Object.assign(handler, { "~effect-durable-lambda/DurableHandler": definition.name })
 }

@@ -31,8 +31,13 @@ export const bundle = async (options: Options = {}): Promise<string> => {
     format: "esm",
     // esbuild leaves out what is not used only of modules, not of CommonJS.
     mainFields: ["module", "main"],
-    // This repository's sources; a project of your own does not need it.
-    conditions: ["@effect-durable-lambda/source", "module"],
+    conditions: [
+      "module",
+      // AWS's client is imported by name, so that what is not used of it is left out.
+      ...(options.external === true ? [] : ["@effect-durable-lambda/aws-in-bundle"]),
+      // This repository's sources; a project of your own does not need it.
+      "@effect-durable-lambda/source"
+    ],
     external: options.external === true ? ["@aws-sdk/*"] : [],
     // A function's credentials are in its environment: all other ways to find some are a fifth of the bundle.
     alias: { "@aws-sdk/credential-provider-node": path.join(here, "credentials.ts") },

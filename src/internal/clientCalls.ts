@@ -17,9 +17,8 @@ import {
 import { type CommandSender, loadAws } from "../DurableExecutionClient.ts"
 import * as History from "../History.ts"
 import * as Protocol from "../Protocol.ts"
+import type { Aws } from "./aws.ts"
 import * as failures from "./failure.ts"
-
-type Aws = typeof import("@aws-sdk/client-lambda")
 
 // ---- shapes --------------------------------------------------------------------------------------
 

@@ -377,7 +377,7 @@ describe("Functions: the end", () => {
       Effect.gen(function* () {
         // what it keeps of its code stays behind, too
         const env = { ...process.env, TMPDIR: yield* runtime.folder }
-        const parent = spawn(process.execPath, [runtime.fixture("parent.ts")], {
+        const parent = spawn(process.execPath, [runtime.env.NODE_OPTIONS, runtime.fixture("parent.ts")], {
           stdio: ["ignore", "pipe", "inherit"],
           env
         })

@@ -75,7 +75,9 @@ export const run = async (mutant: Mutant, n: number, until: number, small = 0, b
     const own = mutant.args ?? []
     const programs = own.includes("--n") ? [] : ["--n", String(n)]
     const order = own.includes("--size") ? [] : ["--size", "20"]
-    const args = ["test/laws/main.ts", ...programs, ...order, "--until", String(until), "--max", String(small), ...own]
+    const source = "--conditions=@effect-durable-lambda/source" // what `#aws` is
+    const main = [source, "test/laws/main.ts"]
+    const args = [...main, ...programs, ...order, "--until", String(until), "--max", String(small), ...own]
     const { err, out } = await start(dir, args, 300_000)
     const lines = out.trim().split("\n")
     const last = lines.at(-1) ?? ""
