@@ -277,6 +277,13 @@ const readError = Schema.decodeUnknownOption(Protocol.ErrorObject)
 
 const isAbsent = (value: unknown) => value === undefined || value === null
 
+const isTooLarge = (text: string) => Buffer.byteLength(text) > Protocol.Limits.responseBytes
+
+const TOO_LARGE = faulty(
+  "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+  "Function.ResponseSizeTooLarge"
+)
+
 /** Judges how an invocation of a durable function ended. `mayBePending`: something is outstanding or unseen. */
 export const judge = (exit: Exit.Exit<unknown, InvocationError>, mayBePending: boolean): Verdict => {
   if (Exit.isFailure(exit)) return { _tag: "Faulty", error: fromCause(exit.cause) }
@@ -289,16 +296,13 @@ export const judge = (exit: Exit.Exit<unknown, InvocationError>, mayBePending: b
       if (!isAbsent(answer.Error)) return faulty("Cannot provide an Error for SUCCEEDED status.")
       if (isAbsent(answer.Result)) return { _tag: "Succeeded", result: undefined }
       if (typeof answer.Result !== "string") return faulty("Invalid Result in invocation output.")
-      return Buffer.byteLength(answer.Result) > Protocol.Limits.responseBytes
-        ? faulty(
-            "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
-            "Function.ResponseSizeTooLarge"
-          )
-        : { _tag: "Succeeded", result: answer.Result }
+      return isTooLarge(answer.Result) ? TOO_LARGE : { _tag: "Succeeded", result: answer.Result }
     }
-    case "FAILED":
+    case "FAILED": {
       if (!isAbsent(answer.Result)) return faulty("Cannot provide a Result for FAILED status.")
-      return { _tag: "Failed", error: Option.getOrElse(readError(answer.Error), () => ({})) }
+      const error = Option.getOrElse(readError(answer.Error), () => ({}))
+      return isTooLarge(JSON.stringify(error)) ? TOO_LARGE : { _tag: "Failed", error }
+    }
     default:
       return faulty("Invalid Status in invocation output.")
   }

@@ -145,6 +145,27 @@ describe("Engine: invocations", () => {
     }).pipe(Effect.provide(engineWith({ retry: { retries: 0 } }, Timers.layerSkipping)))
   )
 
+  it.effect.each([
+    { Status: "SUCCEEDED", Result: "x".repeat(6 * 1024 * 1024) },
+    { Status: "FAILED", Error: { ErrorMessage: "x".repeat(6 * 1024 * 1024) } }
+  ])("refuses an answer ($Status) that is larger than Lambda's", (answer) =>
+    Effect.gen(function* () {
+      const engine = yield* Engine.Engine
+      yield* engine.register("answers", () => Effect.succeed(answer))
+      const { description } = yield* run("answers")
+      assert.deepStrictEqual(
+        [description.Status, description.Error],
+        [
+          "FAILED",
+          {
+            ErrorType: "Function.ResponseSizeTooLarge",
+            ErrorMessage: "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+          }
+        ]
+      )
+    }).pipe(Effect.provide(engineWith({ retry: { retries: 0 } }, Timers.layerSkipping)))
+  )
+
   it.effect("ends an invocation that takes too long, with its own context", () =>
     Effect.gen(function* () {
       const engine = yield* Engine.Engine
