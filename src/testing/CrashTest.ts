@@ -107,6 +107,8 @@ interface Ran {
   readonly crashed: boolean
   /** A step that runs at most once was cut off: what it gives then is what it gives only after a crash. */
   readonly cutOff: boolean
+  /** Its time was over, in real time, before it had come to rest. */
+  readonly tooSlow: boolean
 }
 
 interface Plan {
@@ -145,6 +147,7 @@ const runOnce = (
     let invocations = 0
     let crashed = false
     let cutOff = false
+    let tooSlow = false
     // it is there before anything runs on it
     const there: { engine?: Engine.Engine["Service"] } = {}
 
@@ -223,16 +226,29 @@ const runOnce = (
       const end = yield* Effect.raceAllFirst([
         Effect.map(driver.end(arn), ({ Error, Result, Status }) => ({ Status, Result, Error })),
         Effect.andThen(driver.standstill(), stuck),
-        Effect.map(
-          Effect.andThen(real.sleep(limit), stuck),
-          (text) => `${text}, and has not ended after ${Duration.toMillis(limit)} ms`
-        )
+        Effect.map(Effect.andThen(real.sleep(limit), stuck), (text) => {
+          tooSlow = true
+          return `${text}, and has not ended after ${Duration.toMillis(limit)} ms`
+        })
       ])
       const operations = yield* driver.operations(arn)
       const events = yield* driver.history(arn)
       const world = options.observe === undefined ? undefined : yield* options.observe
       const ended = events.filter(({ EventType }) => EventType === "InvocationCompleted").length
-      return { end, operations, events, runs, calls, invocations: ended, impure, again, world, crashed, cutOff }
+      return {
+        end,
+        operations,
+        events,
+        runs,
+        calls,
+        invocations: ended,
+        impure,
+        again,
+        world,
+        crashed,
+        cutOff,
+        tooSlow
+      }
     })
     return yield* program.pipe(
       Effect.provideService(probes.Probe, (call) => void impure.push(call)),
@@ -295,10 +311,17 @@ const recordedBefore = (ran: Ran): ReadonlyArray<string> => {
   return [...new Set(names)].slice(-5)
 }
 
+const isAtWork = ({ operations }: Ran) => operations.some(({ Status, Type }) => Type === "STEP" && Status === "STARTED")
+
+const SLOW =
+  "a step takes its time, which is real where it waits for more than a sleep of its own fiber. Give the steps services that " +
+  "answer at once (`layer`), or more time to each run (`timeout`)."
+
 const why = (expected: Ran, got: Ran, allowed: ReadonlySet<string>): string => {
   const impure = [...expected.impure, ...got.impure].filter(({ what }) => !allowed.has(what))
   if (impure.length > 0) return sites(impure)
   if (typeof got.end === "string") {
+    if (got.tooSlow && isAtWork(got)) return SLOW
     return (
       "it waits for something that an earlier invocation did, in memory or in the outside, and that is not done again. " +
       "Let only durable operations decide how the body goes on."
@@ -444,7 +467,8 @@ export const crashEverywhere = <
     const expected = yield* runOnce(plan, undefined, false)
     if (typeof expected.end === "string") {
       const differences = [expected.end]
-      const cause = "nobody answers. Declare answers in `setup`: TestRunner.onCallback, onInvoke or register."
+      const nobody = "nobody answers. Declare answers in `setup`: TestRunner.onCallback, onInvoke or register."
+      const cause = expected.tooSlow && isAtWork(expected) ? SLOW : nobody
       return yield* divergence(name, undefined, expected, expected, differences, cause)
     }
     const fail = (boundary: Boundary | undefined, left: Ran, right: Ran, differences: ReadonlyArray<string>) =>

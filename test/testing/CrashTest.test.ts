@@ -348,6 +348,18 @@ describe("crashEverywhere", () => {
       })
     )
 
+    it.effect("a step that takes its time for real: nobody is blamed for it", () =>
+      Effect.gen(function* () {
+        const nap = Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 3_000)))
+        const error = yield* wrong(() => Durable.step("nap", nap), { timeout: "200 millis" })
+        assert.match(error.message, /waits for STEP "nap", and has not ended after 200 ms/)
+        assert.match(
+          error.cause,
+          /^a step takes its time, which is real .*\(`layer`\), or more time to each run \(`timeout`\)/
+        )
+      })
+    )
+
     it.effect("a callback that nobody answers", () =>
       Effect.gen(function* () {
         const error = yield* wrong(() => Durable.waitForCallback("approval", () => Effect.void))
