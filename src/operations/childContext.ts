@@ -171,5 +171,5 @@ const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string,
   const op = { id, spec: { type: "CONTEXT", subType, name }, place: inner, record: undefined } as const
   const whole = ending(inner, body)
   const observed = core.host.observer?.virtual(op, whole) ?? whole
-  return Effect.provideContext(observed, bodyContext(fiber.context, core, inner))
+  return Effect.provideContext(observed, bodyContext(fiber.context, core, inner, place))
 }

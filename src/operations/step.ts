@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { CurrentExecution } from "../CurrentExecution.ts"
 import type { DurableContext } from "../DurableContext.ts"
@@ -296,9 +296,11 @@ const attemptOf = (
   const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
   const provided = <A, E>(effect: Effect.Effect<A, E, any>) =>
     Effect.provideContext(effect, context as Context.Context<any>)
+  // as Effect.scoped does it, but for a fiber that begins with its scope
+  const scope = Scope.makeUnsafe()
   return {
-    effect: Effect.scoped(limited),
-    context,
+    effect: Effect.onExitPrimitive(limited, (exit) => Scope.closeUnsafe(scope, exit)),
+    context: Context.addUnsafe(context, Scope.Scope.key, scope),
     ending: (exit) => {
       if (Exit.isFailure(exit)) return provided(fail(core, op, exit.cause, options, codec, attempt, began))
       const plain = encodePlain(op, context, codec, exit.value)

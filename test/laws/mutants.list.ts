@@ -123,8 +123,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a context's end moves its parent's clock", patches: [[CORE, 'if (op.spec.type !== "CONTEXT" && waiter.time > world.time)', "if (waiter.time > world.time)"]] },
   { name: "one clock for all worlds", quick: true, patches: [[CORE, "waiter.time > world.time) world.time = waiter.time", "waiter.time > root.time) root.time = waiter.time\n    world.time = root.time"]] },
   { name: "a context's clock starts with the latest stamp", patches: [[WORLDS, "op.id, world, world.time, ", "op.id, world, gate.maxSeen(), "]] },
-  { name: "the body sees the client's clock", patches: [[OPERATION, "new WorldClock(place.world)", "new WorldClock({ get time() { return core.host.clock.currentTimeMillisUnsafe() } } as any)"]] },
-  { name: "unseeded random numbers", patches: [[OPERATION, "new SeededRandom(() => `${core.executionArn}#${place.path}`)", "new SeededRandom(() => String(Math.random()))"]] },
+  { name: "the body sees the client's clock", patches: [[OPERATION, "Math.trunc(currentWorld(this.core).time)", "this.core.host.clock.currentTimeMillisUnsafe()"]] },
+  { name: "unseeded random numbers", patches: [[OPERATION, "new SeededRandom(() => `${this.core.executionArn}#${world.place.path}`)", "new SeededRandom(() => String(Math.random()))"]] },
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "    Worlds.of(this.core).lose(this.world)\n", ""]] },
   { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, 'act: isAlone ? "record" : "recordIfAwaited"', 'act: "record"']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (someLost && isLost(op.place.world)) return", ""]] },
@@ -142,7 +142,7 @@ export const mutants: ReadonlyArray<Mutant> = [
 
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, " && (world.movedAt === delivery || unguarded)", ""]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
-  { name: "default scheduler in the body", patches: [[OPERATION, "Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)", "context"]] },
+  { name: "default scheduler in the body", patches: [[OPERATION, "Context.get(services, Scheduler.Scheduler) !== core.scheduler", "false"]] },
   { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return this.isStopped\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
 
   // ---- contexts that are rebuilt
@@ -152,7 +152,6 @@ export const mutants: ReadonlyArray<Mutant> = [
 
   // ---- steps
   { name: "the loser of a race waits for its step's finalizers", patches: [
-    [OPERATION, 'import type * as Fiber from "effect/Fiber"', 'import * as Fiber from "effect/Fiber"'],
     [OPERATION, "      return leave?.() ?? Effect.void\n    })\n", "      return leave?.() ?? Effect.void\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
     [WORK, "    track(op, fiber, (exit) => {\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    track(op, fiber, (exit) => {\n      if (op.cancel"]
   ] },

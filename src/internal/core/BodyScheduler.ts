@@ -9,11 +9,19 @@ export class BodyScheduler implements Scheduler.Scheduler {
   readonly executionMode = "async" as const
   private buckets: Array<[priority: number, tasks: Array<() => void>]> = []
   private isStopped = false
+  private moves = 0
   private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
+  private readonly onSpin: () => void
+  /** `idle`: nothing was delivered, so no fiber of the body should move. `waiting`: what was delivered goes on later. */
+  phase: "idle" | "running" | "waiting" = "idle"
 
-  /** `onMove` is called for every operation of a body fiber and for every task. */
-  constructor(onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void) {
+  /**
+   * `onMove` is called for every operation of a body fiber, and for every task, while the body should be idle;
+   * `onSpin` for every 1,024th of the others.
+   */
+  constructor(onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void, onSpin: () => void) {
     this.onMove = onMove
+    this.onSpin = onSpin
   }
 
   /**
@@ -21,7 +29,8 @@ export class BodyScheduler implements Scheduler.Scheduler {
    * context, and between versions of the code and of Effect, and with it would the interleaving.
    */
   shouldYield(fiber: Fiber.Fiber<unknown, unknown>): boolean {
-    this.onMove(fiber)
+    if (this.phase === "idle") this.onMove(fiber)
+    else if (++this.moves % 1_024 === 0) this.onSpin()
     return this.isStopped
   }
 
@@ -48,7 +57,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
     while (i < buckets.length && buckets[i]![0] < priority) i++
     if (i < buckets.length && buckets[i]![0] === priority) buckets[i]![1].push(task)
     else buckets.splice(i, 0, [priority, [task]])
-    this.onMove(undefined)
+    if (this.phase === "idle") this.onMove(undefined)
   }
 
   get idle(): boolean {

@@ -12,9 +12,11 @@
  * later snapshot; an old token is refused once a new invocation has its snapshot; terminal operations never
  * change; timestamps of our own successive requests increase when they are at least `pace` apart.
  */
+import type * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type * as Random from "effect/Random"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { type Fatal, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
@@ -38,6 +40,8 @@ export interface Core extends Worlds.Owner {
   readonly root: World
   readonly scheduler: BodyScheduler
   readonly host: Host
+  /** The clock and the random numbers of all bodies, made for the first (core/operation.ts). */
+  services: { readonly clock: Clock.Clock; readonly random: Random.Random } | undefined
   /** Fibers that work outside the body on its behalf (attempts of steps, codecs), awaited before the answer. */
   readonly working: Work.Work["fibers"]
   /** Root fibers of child contexts. */
@@ -85,7 +89,10 @@ export const make = (
   checkpoints: Checkpoints,
   execution: { readonly arn: string; readonly startTimestamp: number }
 ): Core => {
-  const scheduler = new BodyScheduler((fiber) => moved(fiber))
+  const scheduler = new BodyScheduler(
+    (fiber) => moved(fiber),
+    () => spins()
+  )
   /** The invocation has ended: nothing durable happens any more. */
   let closed = false
   let report: ((outcome: Outcome) => void) | undefined
@@ -95,8 +102,6 @@ export const make = (
 
   // the body
   let delivery = 0
-  let phase: "idle" | "running" | "waiting" = "idle"
-  let moves = 0
   /** Nothing has moved since the microtask queue was last seen empty. */
   let settled = false
   let pumpSoon = false
@@ -143,11 +148,11 @@ export const make = (
       return world
     },
     moving: (move) => {
-      const before = phase
-      phase = "running"
+      const before = scheduler.phase
+      scheduler.phase = "running"
       settled = false
       move()
-      phase = before
+      scheduler.phase = before
     }
   }
   const deadline = Deadline.make(options.deadline, {
@@ -223,16 +228,16 @@ export const make = (
   // ---- the body moves -------------------------------------------------------------------------------
 
   const pump = (): void => {
-    if (phase !== "idle" || closed) return
-    phase = "running"
+    if (scheduler.phase !== "idle" || closed) return
+    scheduler.phase = "running"
     for (;;) {
       scheduler.drain()
       if (closed) return
       if (bodyExit !== undefined) return completed(bodyExit)
       if (!settled) {
-        phase = "waiting" // promise chains of the body belong to the same instant
+        scheduler.phase = "waiting" // promise chains of the body belong to the same instant
         return host.settle(() => {
-          phase = "idle"
+          scheduler.phase = "idle"
           settled = scheduler.idle && bodyExit === undefined
           pump()
         })
@@ -246,7 +251,7 @@ export const make = (
       }
       settled = false
       deliver(waiter)
-      if (phase !== "running") return
+      if (scheduler.phase !== "running") return
     }
     if (!closed) edge()
   }
@@ -268,12 +273,12 @@ export const make = (
     const fiber = host.fork(decoded)
     const read = fiber.pollUnsafe()
     if (read !== undefined) return resumeWith(waiter, read)
-    phase = "waiting"
+    scheduler.phase = "waiting"
     work.track(op, fiber, (read) => {
       if (closed) return
-      phase = "running"
+      scheduler.phase = "running"
       resumeWith(waiter, read)
-      phase = "idle"
+      scheduler.phase = "idle"
       pump()
     })
   }
@@ -291,7 +296,7 @@ export const make = (
       work.perform(visits.waits)
       if (closed) return
     }
-    phase = "idle"
+    scheduler.phase = "idle"
     flush()
     maybeSuspend()
     alarm.arm()
@@ -307,15 +312,14 @@ export const make = (
     work.wrapUp()
     for (const op of opened.values()) op.cancel?.()
     if (closed) return
-    phase = "idle"
+    scheduler.phase = "idle"
     if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end({ _tag: "Completed", exit })
     flush()
     alarm.arm()
   }
 
-  /** A body fiber runs or wants to run. */
+  /** A body fiber runs or wants to run, and nothing was delivered. */
   const moved = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void => {
-    if (phase !== "idle") return spins()
     if (closed) {
       // finalizers of a body that was torn down
       if (!scheduler.idle) host.settle(() => scheduler.drain())
@@ -341,7 +345,7 @@ export const make = (
 
   /** A body that never comes to rest keeps the event loop to itself, so no timer goes off: look at the clock. */
   const spins = (): void => {
-    if (++moves % 1_024 > 0 || closed || host.clock.currentTimeMillisUnsafe() < deadline.at) return
+    if (closed || host.clock.currentTimeMillisUnsafe() < deadline.at) return
     scheduler.stop()
     deadline.fail()
   }
@@ -350,19 +354,19 @@ export const make = (
 
   const start = (fork: () => Fiber.Fiber<unknown, unknown>, done: (outcome: Outcome) => void): void => {
     report = done
-    phase = "running"
+    scheduler.phase = "running"
     body = fork()
     body.addObserver((exit) => {
       bodyExit = exit
     })
-    phase = "idle"
+    scheduler.phase = "idle"
     alarm.set("deadline", deadline.at)
     alarm.arm()
     pump()
   }
 
   const maybeSuspend = (): void => {
-    if (closed || phase !== "idle" || checkpoints.inFlight() || alarm.isSet("pace")) return
+    if (closed || scheduler.phase !== "idle" || checkpoints.inFlight() || alarm.isSet("pace")) return
     if (work.running() > 0) return exchange.watch()
     if (checkpoints.queued() > 0 || checkpoints.urgent()) return
     if (deadline.rest()) return flush()
@@ -383,7 +387,7 @@ export const make = (
   const end = (outcome: Outcome): void => {
     if (closed) return
     closed = true
-    phase = "idle"
+    scheduler.phase = "idle"
     alarm.stop()
     for (const op of opened.values()) op.cancel?.()
     const done = report
@@ -421,6 +425,7 @@ export const make = (
     root,
     scheduler,
     host,
+    services: undefined,
     working: work.fibers,
     bodies,
     atRest,

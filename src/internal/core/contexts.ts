@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
+import type { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, NonDeterministic, SerdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { plainJsonFault, readPlainJson, Serdes, unlayered } from "../../Serdes.ts"
@@ -47,9 +48,13 @@ export class Running {
     this.world = world
   }
   /** It begins; `ended` is called when it has ended by itself. */
-  begin(body: AnyEffect, context: Context.Context<never>, ended: (exit: Exit.Exit<unknown, unknown>) => void): void {
+  begin(
+    body: AnyEffect,
+    services: Context.Context<DurableContext>,
+    ended: (exit: Exit.Exit<unknown, unknown>) => void
+  ): void {
     const { core, world } = this
-    const fiber = Effect.runForkWith(bodyContext(context, core, world.place))(body)
+    const fiber = Effect.runForkWith(services)(body as Effect.Effect<unknown, unknown, DurableContext>)
     this.fiber = fiber
     core.bodies.add(fiber)
     fiber.addObserver((exit) => {
@@ -83,7 +88,7 @@ export class Running {
 
 /** Runs the body of a context in its world. Observers are told of those that have a record. */
 export const start = (
-  { core, fiber: { context } }: Here,
+  { core, fiber: { context }, place }: Here,
   op: Op | undefined,
   world: World,
   body: AnyEffect,
@@ -94,7 +99,7 @@ export const start = (
     if (core.closed || world.state !== "open") return
     const whole = ending(world.place, body)
     const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
-    running.begin(observed, context, ended)
+    running.begin(observed, bodyContext(context, core, world.place, place), ended)
   }, 0)
   return running
 }

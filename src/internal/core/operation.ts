@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -235,22 +235,28 @@ const mergeOutside = (core: Core, context: Context.Context<never>, inStep: Durab
   return Context.makeUnsafe<never>(services)
 }
 
-/** The services of a body that stands at `place`. */
+/** The services of a body that stands at `place`; `around` is where the fiber with these services stands. */
 export const bodyContext = (
   context: Context.Context<never>,
   core: Core,
-  place: Place
+  place: Place,
+  around: Place | undefined
 ): Context.Context<DurableContext> => {
-  const scheduled =
-    Context.get(context, Scheduler.Scheduler) === core.scheduler
-      ? context
-      : Context.add(context, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
-  const timed = Context.addUnsafe(scheduled, Clock.Clock.key, new WorldClock(place.world))
-  const random = new SeededRandom(() => `${core.executionArn}#${place.path}`)
-  const seeded = Context.addUnsafe(timed, Random.Random.key, random)
-  const inner = Context.addUnsafe(seeded, DurableContext.key, { core, place, inStep: false })
+  const shared = around?.outer?.inner === context ? context : withBodyServices(context, core)
+  const inner = Context.addUnsafe(shared, DurableContext.key, { core, place, inStep: false })
   place.outer = { context, inner }
   return inner
+}
+
+/** What all bodies of an execution have in common, where it is not there, or was replaced. */
+const withBodyServices = (context: Context.Context<never>, core: Core): Context.Context<never> => {
+  const { clock, random } = (core.services ??= { clock: new BodyClock(core), random: new BodyRandom(core) })
+  let services = context
+  if (Context.get(services, Scheduler.Scheduler) !== core.scheduler) {
+    services = Context.add(services, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
+  }
+  if (Context.get(services, Clock.Clock) !== clock) services = Context.add(services, Clock.Clock, clock)
+  return Context.get(services, Random.Random) === random ? services : Context.add(services, Random.Random, random)
 }
 
 /** A body that has ended when what was registered at its place is done, too. */
@@ -263,15 +269,22 @@ export const ending = <A, E, R>(place: Place, body: Effect.Effect<A, E, R>): Eff
 
 const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
 
-/** The clock of a body stands still between deliveries, and its sleep is a durable wait. Most bodies never read it. */
-class WorldClock implements Clock.Clock {
-  private readonly world: World
+/** The world that the fiber which runs stands in. */
+const currentWorld = (core: Core): World => {
+  const fiber = Fiber.getCurrent()
+  const here = fiber && Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
+  return here?.core === core ? here.place.world : core.root
+}
 
-  constructor(world: World) {
-    this.world = world
+/** The clock of a body stands still between deliveries, and its sleep is a durable wait. One object for all worlds. */
+class BodyClock implements Clock.Clock {
+  private readonly core: Core
+
+  constructor(core: Core) {
+    this.core = core
   }
   currentTimeMillisUnsafe(): number {
-    return Math.trunc(this.world.time)
+    return Math.trunc(currentWorld(this.core).time)
   }
   currentTimeNanosUnsafe(): bigint {
     return nanosOf(this.currentTimeMillisUnsafe())
@@ -295,6 +308,25 @@ class WorldClock implements Clock.Clock {
         ? // the fibers that see this clock have a DurableContext
           (withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>)
         : halt
+  }
+}
+
+/** The random numbers of a body: each world has a row of its own. */
+class BodyRandom implements Random.Random {
+  private readonly core: Core
+
+  constructor(core: Core) {
+    this.core = core
+  }
+  private get numbers(): Random.Random {
+    const world = currentWorld(this.core)
+    return (world.random ??= new SeededRandom(() => `${this.core.executionArn}#${world.place.path}`))
+  }
+  nextDoubleUnsafe(): number {
+    return this.numbers.nextDoubleUnsafe()
+  }
+  nextIntUnsafe(): number {
+    return this.numbers.nextIntUnsafe()
   }
 }
 

@@ -73,7 +73,7 @@ export const run = <A, E, R>(
       core.start(
         () => {
           const { place } = core.root
-          const services = bodyContext(context, core, place)
+          const services = bodyContext(context, core, place, undefined)
           root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
           return root
         },

@@ -10,6 +10,7 @@ import type * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
+import type * as Random from "effect/Random"
 import type * as Types from "effect/Types"
 import type { Fatal } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
@@ -234,6 +235,8 @@ export class World {
   readonly rebuilding: boolean
   /** The clock of its body: time of its last delivery. */
   time: number
+  /** The random numbers of its body, once it has asked for one. */
+  random: Random.Random | undefined
   /** `lost`: interrupted by its parent (a race, a timeout); `ended`: its body has returned. */
   state: "open" | "lost" | "ended" = "open"
   /** Its parent let go of it before it was given its outcome, even if its body had ended by then. */
