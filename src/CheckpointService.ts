@@ -135,14 +135,6 @@ const exactly = (entry: Entry): number => {
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
 
-/** START and what ends that attempt may share a request; anything else of one id closes the batch. */
-const conflicts = (actions: Map<string, Protocol.OperationAction>, update: Protocol.OperationUpdate): boolean => {
-  const before = actions.get(update.Id)
-  if (before !== undefined && (before !== "START" || update.Action === "START")) return true
-  actions.set(update.Id, update.Action)
-  return false
-}
-
 /** The queue of one invocation. Closures, not a class: bundlers shorten their names. */
 const makeQueue = (
   client: DurableExecutionClient["Service"],
@@ -157,6 +149,7 @@ const makeQueue = (
   /** Of all requests of this invocation; those of one that resumes from the same token are called the same. */
   const batchesOf = operationId(checkpointToken, "batch", "", 1)
   let requests = 0
+  let batches = 0
 
   let entries: Array<Entry> = []
   let eager = 0
@@ -168,12 +161,15 @@ const makeQueue = (
   let failure: CheckpointFailed | undefined
   let drained: Array<Done> = []
 
-  /** Ids that count as operations: children of finished contexts are not in the state, so this is a lower bound. */
-  const known = new Set<string>()
+  /**
+   * Ids that count as operations (children of finished contexts are not in the state, so this is a lower bound), and
+   * which batch carried them last: twice its number, and one more if it carried more than a START.
+   */
+  const known = new Map<string, number>()
   let stored = 0
   const warned = new Set<string>()
   for (const operation of operations) {
-    known.add(operation.Id)
+    known.set(operation.Id, 0)
     stored += recordedBytes(operation)
   }
 
@@ -191,19 +187,16 @@ const makeQueue = (
   /** What the service would refuse, or close the execution for, is refused here, where it can be explained. */
   const refuse = (update: Protocol.OperationUpdate): Refusal | undefined => {
     const { Error: error, Payload: payload } = update
-    const bytes =
-      payload !== undefined
-        ? Buffer.byteLength(payload)
-        : error !== undefined
-          ? Buffer.byteLength(JSON.stringify(error))
-          : 0
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
+    const text = error === undefined ? (payload ?? "") : JSON.stringify(error)
+    // a character has three bytes at most: only what may be too much is counted
+    const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : text.length
     if (bytes > limit) {
       const operation = error === undefined ? describe(update) : `the error of ${describe(update)}`
       return new PayloadTooLarge({ operation, bytes, limit })
     }
     stored += bytes
-    if (update.Action === "START") known.add(update.Id)
+    if (update.Action === "START" && !known.has(update.Id)) known.set(update.Id, 0)
     if (known.size > limits.operations) {
       return new OperationLimitExceeded({
         operation: describe(update),
@@ -247,19 +240,29 @@ const makeQueue = (
     if (sending !== undefined || failure !== undefined) return
     if (!urgent() && !(options?.force === true && entries.length > 0)) return
     const batch = take()
+    const updates = batch.map((entry) => entry.update)
     pollWanted = false
-    const fiber = Effect.runForkWith(context)(request(batch))
+    const fiber = Effect.runForkWith(context)(request(updates))
     sending = fiber
     fiber.addObserver((exit) => {
       sending = undefined
-      if (Exit.isSuccess(exit)) succeeded(batch, exit.value)
+      if (Exit.isSuccess(exit)) succeeded(batch, updates, exit.value)
       else if (listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) fail(toFailure(exit.cause), batch)
     })
   }
 
+  /** START and what ends that attempt may share a request; anything else of one id closes the batch. */
+  const conflicts = ({ Action, Id }: Protocol.OperationUpdate): boolean => {
+    const started = 2 * batches
+    const before = known.get(Id) ?? 0
+    if (before > started || (before === started && Action === "START")) return true
+    known.set(Id, Action === "START" ? started : started + 1)
+    return false
+  }
+
   /** The longest prefix of the queue that fits a request. The first update is always taken, so an oversized one travels alone. */
   const take = (): ReadonlyArray<Entry> => {
-    const actions = new Map<string, Protocol.OperationAction>()
+    batches++
     const envelope = token.length + ENVELOPE_BYTES
     let bytes = envelope
     let n = 0
@@ -274,7 +277,7 @@ const makeQueue = (
           if (bytes + exactly(entry) > limits.batchBytes) break
         }
       }
-      if (conflicts(actions, entry.update)) break
+      if (conflicts(entry.update)) break
       bytes += entry.bytes
     }
     // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
@@ -287,12 +290,12 @@ const makeQueue = (
   }
 
   /** One checkpoint and all pages of what it answers. */
-  const request = (batch: ReadonlyArray<Entry>): Effect.Effect<Response, CheckpointFailed> =>
+  const request = (updates: ReadonlyArray<Protocol.OperationUpdate>): Effect.Effect<Response, CheckpointFailed> =>
     client
       .checkpoint({
         DurableExecutionArn: executionArn,
         CheckpointToken: token,
-        Updates: batch.map((entry) => entry.update),
+        Updates: updates,
         // the same for every resend of this batch, and no other: the service then answers what it answered before
         ClientToken: `${batchesOf}-${++requests}`
       })
@@ -309,16 +312,16 @@ const makeQueue = (
         })
       )
 
-  const succeeded = (batch: ReadonlyArray<Entry>, response: Response): void => {
+  const succeeded = (
+    batch: ReadonlyArray<Entry>,
+    updates: ReadonlyArray<Protocol.OperationUpdate>,
+    response: Response
+  ): void => {
     // who is told goes on at once, so what it may ask for next must be settled before
     if (response.token !== undefined) token = response.token
-    else if (batch.at(-1)?.update.Type !== "EXECUTION") failure = noFurtherCheckpoints()
-    if (failure === undefined)
-      listener?.responded(
-        response.operations,
-        batch.map((entry) => entry.update)
-      )
-    batch.forEach(({ done }) => done === undefined || Deferred.doneUnsafe(done, Exit.void))
+    else if (updates.at(-1)?.Type !== "EXECUTION") failure = noFurtherCheckpoints()
+    if (failure === undefined) listener?.responded(response.operations, updates)
+    for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
     if (failure !== undefined) return fail(failure, [])
     if (drained.length === 0) return
     if (entries.length > 0) return send({ force: true })

@@ -23,12 +23,12 @@ import {
   type OutcomeCodec,
   park,
   readDuration,
-  stepContext,
+  outsideAt,
   succeeded,
   transform,
   withHere
 } from "../internal/core/operation.ts"
-import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
+import type { Attempt, Ending, Op, Outside, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { operationId } from "../internal/operationId.ts"
 import * as retries from "../internal/retry.ts"
@@ -241,14 +241,14 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
     }
     const op = open(here, "step", { type: "STEP", subType: "Step", name })
     if (op === undefined) return halt
-    const context = stepContext(here)
+    const outside = outsideAt(here)
     const codec: OutcomeCodec = {
       success: options.success,
       failure: { operation: name, schema: options.error, Wrapper: StepFailed }
     }
     op.atMostOnce = options.semantics === "AtMostOncePerRetry"
-    op.run = (attempt) => attemptOf(core, op, context, effect, timeout, options, codec, attempt)
-    return park(core, op, "ended", decoder(core, context, codec))
+    op.run = (attempt) => attemptOf(core, op, outside, effect, timeout, options, codec, attempt)
+    return park(core, op, "ended", decoder(core, outside, codec))
   })
 
 type StepService = CurrentStep["Service"]
@@ -276,7 +276,7 @@ export class StepAttempt implements StepService {
 const attemptOf = (
   core: Core,
   op: Op,
-  services: Context.Context<never>,
+  outside: Outside,
   effect: AnyEffect,
   timeout: Duration.Duration | undefined,
   options: AnyOptions,
@@ -284,7 +284,7 @@ const attemptOf = (
   attempt: Attempt
 ): Run => {
   const { name } = op.spec
-  const context = Context.addUnsafe(services, CurrentStep.key, new StepAttempt(core, op, attempt))
+  const context = Context.addUnsafe(outside.context, CurrentStep.key, new StepAttempt(core, op, attempt))
   const limited: AnyEffect = attempt.interrupted
     ? Effect.fail(new StepInterrupted({ operation: name }))
     : timeout === undefined
@@ -303,7 +303,7 @@ const attemptOf = (
     context: Context.addUnsafe(context, Scope.Scope.key, scope),
     ending: (exit) => {
       if (Exit.isFailure(exit)) return provided(fail(core, op, exit.cause, options, codec, attempt, began))
-      const plain = encodePlain(op, context, codec, exit.value)
+      const plain = encodePlain(op, outside.transforms, codec, exit.value)
       if (plain === undefined) return provided(succeed(core, op, exit.value, codec))
       return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
     }

@@ -25,7 +25,7 @@ import {
   open,
   type OutcomeCodec,
   park,
-  stepContext,
+  outsideAt,
   succeeded,
   transform,
   withHere
@@ -122,14 +122,14 @@ const run = (name: string, check: Check, options: AnyOptions): Effect.Effect<unk
     const { core } = here
     const op = open(here, "waitForCondition", { type: "STEP", subType: "WaitForCondition", name })
     if (op === undefined) return halt
-    const context = stepContext(here)
+    const outside = outsideAt(here)
     const codec: OutcomeCodec = {
       success: options.state,
       failure: { operation: name, schema: options.error, Wrapper: ConditionFailed }
     }
     op.carriesState = true
-    op.run = (attempt) => checkOf(core, op, context, check, options, codec, attempt)
-    return park(core, op, "ended", decoder(core, context, codec))
+    op.run = (attempt) => checkOf(core, op, outside.context, check, options, codec, attempt)
+    return park(core, op, "ended", decoder(core, outside, codec))
   })
 
 /** One check: what to run, and what to record of how it ends. */

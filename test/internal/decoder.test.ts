@@ -16,7 +16,7 @@ describe("decoder: a text that this invocation has written need not be read back
     it(`the record decides: ${recorded}`, () => {
       const world = new World("the workflow", "", undefined, undefined, 0, false)
       const op = new Op("id", world.place, { type: "STEP", subType: "Step", name: "s" }, undefined, 1)
-      encodePlain(op, Context.empty(), codec, "ours")
+      encodePlain(op, false, codec, "ours")
       const record = {
         Id: "id",
         Type: "STEP",
@@ -24,7 +24,7 @@ describe("decoder: a text that this invocation has written need not be read back
         StepDetails: { Result: JSON.stringify(recorded) }
       } as const
       // plain payloads are read without the core
-      const read = decoder({} as Core, Context.empty(), codec)(op, record)
+      const read = decoder({} as Core, { context: Context.empty(), transforms: false }, codec)(op, record)
       assert.deepStrictEqual(read, Exit.succeed(recorded))
       assert.isUndefined(op.written)
     })

@@ -99,7 +99,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "no pacing", patches: [[EXCHANGE, "if (ambiguous) {", "if (false) {"]] },
   { name: "a choice does not ask for pacing", args: timestamps, patches: [[CORE, "if (world.parked > 1) choice()", ""]] },
   { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[EXCHANGE, "if (marked) choice()", ""]] },
-  { name: "delivered before it is acknowledged", quick: true, patches: [[EXCHANGE, "    const refused = checkpoints.offer(update, { lazy })\n", "    const refused = checkpoints.offer(update, { lazy })\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
+  { name: "delivered before it is acknowledged", quick: true, patches: [[EXCHANGE, "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined)\n", "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined)\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
   { name: "steps are launched when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (!waiter.known && waiter.op.spec.type === 'STEP') work.perform(() => false)\n      return waiter\n    },\n"]] },
   { name: "fast path: known and alone, delivered when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (waiter.known && parked.size === 1 && phase === 'running') { const w = gate.next(); if (w === waiter) deliver(w) }\n      return waiter\n    },\n"]] },
   { name: "a wait ends when the service says so", args: timestamps, patches: [[GATE, 'if (record.Type === "WAIT") {', 'if (record.Type === "WAIT" && !ended) return\n    if (record.Type === "WAIT" && record.EndTimestamp === undefined) {']] },
@@ -142,7 +142,7 @@ export const mutants: ReadonlyArray<Mutant> = [
 
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, " && (world.movedAt === delivery || unguarded)", ""]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
-  { name: "default scheduler in the body", patches: [[OPERATION, "Context.get(services, Scheduler.Scheduler) !== core.scheduler", "false"]] },
+  { name: "default scheduler in the body", patches: [[OPERATION, "    [Scheduler.Scheduler, core.scheduler],\n", ""]] },
   { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return this.isStopped\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
 
   // ---- contexts that are rebuilt
@@ -180,7 +180,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a callback is given out before it exists", quick: true, patches: [[CALLBACK, 'park<string, never>(here.core, op, "created", created)', 'Effect.succeed("cb-" + op.id)']] },
   { name: "an answer that was waited for once is not given again", patches: [[CALLBACK, '? park<unknown, unknown>(core, op, "ended", answer) : halt', '&& op.waits < 2 ? park<unknown, unknown>(core, op, "ended", answer) : halt']] },
   { name: "the schedule is asked before the condition", patches: [[CONDITION, "    if (met.value) return succeeded(payload)\n", ""], [CONDITION, "    if (decided.value === undefined) {", "    if (met.value && Exit.isSuccess(decided) && decided.value !== undefined) return succeeded(payload)\n    if (decided.value === undefined) {"]] },
-  { name: "the condition is asked again for what is recorded", patches: [[CONDITION, 'return park(core, op, "ended", decoder(core, context, codec))', 'return Effect.tap(park<any, any>(core, op, "ended", decoder(core, context, codec)), (state: any) => asEffect(options.until(state)))']] },
+  { name: "the condition is asked again for what is recorded", patches: [[CONDITION, 'return park(core, op, "ended", decoder(core, outside, codec))', 'return Effect.tap(park<any, any>(core, op, "ended", decoder(core, outside, codec)), (state: any) => asEffect(options.until(state)))']] },
   { name: "every check begins with the initial state", quick: true, patches: [[CONDITION, "if (attempt.number === 1 || ", "if (true || "]] },
   { name: "START of a check is sent when it begins, and wipes out the state", patches: [[WORK, 'if (status === "READY" && !op.carriesState) {', 'if (status === "READY") {'], [WORK, 'if (op.carriesState && op.record?.Status === "READY") ', "if (false) "]] },
   { name: "START of a check and its end may be torn apart", args: ["--profile", '{"batchUpdates":2,"crash":0.15}'], patches: [[QUEUE, "if (n > 1 && last?.Action", "if (false && last?.Action"]] },
@@ -238,7 +238,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "all requests have the same ClientToken", patches: [[QUEUE, "-${++requests}", "-1"]] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
-  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (conflicts(actions, entry.update)) break", ""]] },
+  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (conflicts(entry.update)) break", ""]] },
   { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
   { name: "answered before everything is durable", patches: [["DurableHandler.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
 ]

@@ -7,6 +7,9 @@ import type * as Scheduler from "effect/Scheduler"
  */
 export class BodyScheduler implements Scheduler.Scheduler {
   readonly executionMode = "async" as const
+  /** Tasks of the usual priority, 0. */
+  private tasks: Array<() => void> = []
+  /** The others, by priority. */
   private buckets: Array<[priority: number, tasks: Array<() => void>]> = []
   private isStopped = false
   private moves = 0
@@ -37,6 +40,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
   /** Nothing of the body runs any more: fibers stop at their next operation, for good. */
   stop(): void {
     this.isStopped = true
+    this.tasks = []
     this.buckets = []
   }
 
@@ -52,23 +56,39 @@ export class BodyScheduler implements Scheduler.Scheduler {
 
   schedule(task: () => void, priority: number): void {
     if (this.isStopped) return
-    const { buckets } = this
-    let i = 0
-    while (i < buckets.length && buckets[i]![0] < priority) i++
-    if (i < buckets.length && buckets[i]![0] === priority) buckets[i]![1].push(task)
-    else buckets.splice(i, 0, [priority, [task]])
+    if (priority === 0) this.tasks.push(task)
+    else this.enqueue(priority, [task])
     if (this.phase === "idle") this.onMove(undefined)
   }
 
   get idle(): boolean {
-    return this.buckets.length === 0
+    return this.tasks.length === 0 && this.buckets.length === 0
   }
 
   drain(): void {
-    while (this.buckets.length > 0) {
+    while (!this.idle) {
+      const { tasks } = this
+      this.tasks = []
+      if (this.buckets.length === 0) {
+        this.run(tasks)
+        continue
+      }
+      if (tasks.length > 0) this.enqueue(0, tasks)
       const { buckets } = this
       this.buckets = []
-      for (const bucket of buckets) bucket[1].forEach((task) => this.isStopped || task())
+      for (const bucket of buckets) this.run(bucket[1])
     }
+  }
+
+  private run(tasks: ReadonlyArray<() => void>): void {
+    for (let i = 0; i < tasks.length && !this.isStopped; i++) tasks[i]!()
+  }
+
+  private enqueue(priority: number, tasks: Array<() => void>): void {
+    const { buckets } = this
+    let i = 0
+    while (i < buckets.length && buckets[i]![0] < priority) i++
+    if (buckets[i]?.[0] === priority) buckets[i]![1].push(...tasks)
+    else buckets.splice(i, 0, [priority, tasks])
   }
 }

@@ -41,7 +41,7 @@ export interface Core extends Worlds.Owner {
   readonly scheduler: BodyScheduler
   readonly host: Host
   /** The clock and the random numbers of all bodies, made for the first (core/operation.ts). */
-  services: { readonly clock: Clock.Clock; readonly random: Random.Random } | undefined
+  services: (Clock.Clock & Random.Random) | undefined
   /** Fibers that work outside the body on its behalf (attempts of steps, codecs), awaited before the answer. */
   readonly working: Work.Work["fibers"]
   /** Root fibers of child contexts. */
@@ -331,7 +331,7 @@ export const make = (
     if (parked.size > 0) {
       const waiting = [...parked].map((waiter) => waiter.op)
       const around = new Set([root, ...waiting.map((op) => op.place.world)])
-      const last = [...around].flatMap(({ trail }) => trail).findLast((op) => op.fiber === fiber)
+      const last = [...around].flatMap((world) => world.lastAsked()).findLast((op) => op.fiber === fiber)
       return fail(new UntrackedAsync({ message: explain.untracked(root, waiting, last) }))
     }
     unguarded = true

@@ -2,7 +2,7 @@
  * What all contexts share: how their bodies run, and how they are closed. A body is a task of its own, so that deep
  * nesting does not deepen the stack, and nobody's child fiber: who lets go of it does not wait for it.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -10,7 +10,7 @@ import * as Result from "effect/Result"
 import type { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, NonDeterministic, SerdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { plainJsonFault, readPlainJson, Serdes, unlayered } from "../../Serdes.ts"
+import { plainJsonFault, readPlainJson, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { Limits } from "../wire.ts"
 import type { Core } from "./Core.ts"
@@ -23,6 +23,7 @@ import {
   type Here,
   leave,
   type OutcomeCodec,
+  outsideAt,
   stepContext,
   succeeded,
   terminated,
@@ -134,7 +135,7 @@ export const close = (
   exit: Exit.Exit<unknown, unknown>,
   codec: ContextCodec
 ): ContextClosing | Effect.Effect<ContextClosing, Fatal> =>
-  closePlain(op, here.fiber.context, exit, codec) ?? outside(here, closeAny(here.core, op, exit, codec))
+  closePlain(op, transforms(here), exit, codec) ?? outside(here, closeAny(here.core, op, exit, codec))
 
 /** Codecs work outside of the body: they get the layer's services and the real clock, and may take time. */
 export const outside = <A, E>(here: Here, effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> =>
@@ -143,12 +144,12 @@ export const outside = <A, E>(here: Here, effect: Effect.Effect<A, E, any>): Eff
 /** The common case, a small plain value, without running an effect. */
 const closePlain = (
   op: Op,
-  context: Context.Context<never>,
+  transforms: boolean,
   exit: Exit.Exit<unknown, unknown>,
   codec: ContextCodec
 ): ContextClosing | undefined => {
   if (Exit.isFailure(exit)) return undefined
-  const encoded = encodePlain(op, context, codec, exit.value)
+  const encoded = encodePlain(op, transforms, codec, exit.value)
   if (encoded === undefined || Result.isFailure(encoded)) return undefined
   const text = encoded.success
   const { written } = op
@@ -235,7 +236,7 @@ export const decoder =
   }
 
 /** Whether a `Serdes` layer has a word in what is recorded. */
-export const transforms = ({ fiber }: Here): boolean => Context.get(fiber.context, Serdes) !== undefined
+export const transforms = (here: Here): boolean => outsideAt(here).transforms
 
 /** What to record of a value that is rebuilt on replay. */
 const rebuilt = (op: Op, { summary }: ContextCodec, value: unknown): Effect.Effect<Ending, SerdesFailed> =>

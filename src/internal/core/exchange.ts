@@ -43,6 +43,8 @@ export interface Surroundings {
   readonly pump: () => void
 }
 
+const LAZY = { lazy: true } as const
+
 /** `records` is kept up to date with what the service says. */
 export const make = (
   { order, pace, startDelay }: Options,
@@ -64,7 +66,7 @@ export const make = (
   let polls = 0
 
   const offer = (update: Protocol.OperationUpdate, lazy = false): void => {
-    const refused = checkpoints.offer(update, { lazy })
+    const refused = checkpoints.offer(update, lazy ? LAZY : undefined)
     if (refused !== undefined) fail(refused)
     // START of an at-least-once step rides with the next request; alone it is sent only when the body takes long
     else if (lazy && !alarm.isSet("start")) alarm.set("start", clock.currentTimeMillisUnsafe() + startDelay)

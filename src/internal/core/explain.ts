@@ -12,8 +12,7 @@ export const list = (items: ReadonlyArray<string>, most = 5) =>
     ? "nothing"
     : items.slice(0, most).join(", ") + (items.length > most ? ` and ${items.length - most} more` : "")
 
-const lastOf = (world: World) =>
-  world.trail.length === 0 ? "none yet" : world.trail.map((op) => op.toString()).join(", ")
+const lastOf = (world: World) => world.lastAsked().join(", ") || "none yet"
 
 const CHANGED =
   "The code was changed under a running execution, or is not deterministic " +

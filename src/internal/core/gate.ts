@@ -14,6 +14,7 @@ import {
   hasEnded,
   isAdded,
   isOutside,
+  NO_WAITERS,
   Op,
   type Place,
   rebuilds,
@@ -95,7 +96,7 @@ export const make = (
       time: 0,
       rank: 0
     }
-    op.waiters = [...op.waiters, waiter]
+    op.waiters = op.waiters.length === 0 ? [waiter] : [...op.waiters, waiter]
     parked.add(waiter)
     world.parked++
     if (isOutside(waiter)) world.unknownOutside++
@@ -108,7 +109,7 @@ export const make = (
     waiter.parked = false
     parked.delete(waiter)
     world.parked--
-    op.waiters = op.waiters.filter((other) => other !== waiter)
+    op.waiters = op.waiters.length === 1 ? NO_WAITERS : op.waiters.filter((other) => other !== waiter)
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
     if (op.waiters.length > 0) return
     op.run = undefined // no attempt begins without a waiter

@@ -27,7 +27,7 @@ import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, wr
 import * as failures from "../failure.ts"
 import { SeededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
-import type { Decode, Ending, Op, Place, Spec, World } from "./world.ts"
+import type { Decode, Ending, Op, Outside, Place, Spec, World } from "./world.ts"
 
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
@@ -212,20 +212,24 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
  * The services of the steps that a body fiber with these services asks for. Kept at its place: merging is what a
  * step costs most, so a body that has no services of its own builds on what the body around it has merged.
  */
-export const stepContext = ({ core, fiber, place }: Here): Context.Context<never> =>
-  servicesOfSteps(core, place, fiber.context)
+export const outsideAt = ({ core, fiber, place }: Here): Outside => outsideIn(core, place, fiber.context)
 
-const servicesOfSteps = (core: Core, place: Place, context: Context.Context<never>): Context.Context<never> => {
-  if (place.steps?.of === context) return place.steps.context
-  const around = place.outer?.inner === context ? place.outer.context : undefined
-  const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
+/** The same, where a layer of payloads is not asked for. */
+export const stepContext = (here: Here): Context.Context<never> => outsideAt(here).context
+
+const outsideIn = (core: Core, place: Place, of: Context.Context<never>): Outside => {
+  if (place.steps?.of === of) return place.steps
   const inStep = { core, place, inStep: true }
-  const made =
-    around === undefined || above === undefined
-      ? mergeOutside(core, context, inStep)
-      : Context.addUnsafe(servicesOfSteps(core, above, around), DurableContext.key, inStep)
-  place.steps = { of: context, context: made }
-  return made
+  const around = place.outer?.inner === of ? place.outer.context : undefined
+  const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
+  if (around === undefined || above === undefined) {
+    const transforms = Context.get(of, Serdes) !== undefined
+    place.steps = { of, context: mergeOutside(core, of, inStep), transforms }
+  } else {
+    const { context, transforms } = outsideIn(core, above, around)
+    place.steps = { of, context: Context.addUnsafe(context, DurableContext.key, inStep), transforms }
+  }
+  return place.steps
 }
 
 const mergeOutside = (core: Core, context: Context.Context<never>, inStep: DurableContext["Service"]) => {
@@ -242,21 +246,26 @@ export const bodyContext = (
   place: Place,
   around: Place | undefined
 ): Context.Context<DurableContext> => {
-  const shared = around?.outer?.inner === context ? context : withBodyServices(context, core)
+  const shared = around?.shared === context ? context : withBodyServices(context, core)
+  if (around !== undefined && shared === context) around.shared = context
   const inner = Context.addUnsafe(shared, DurableContext.key, { core, place, inStep: false })
   place.outer = { context, inner }
+  place.shared = inner
   return inner
 }
 
 /** What all bodies of an execution have in common, where it is not there, or was replaced. */
 const withBodyServices = (context: Context.Context<never>, core: Core): Context.Context<never> => {
-  const { clock, random } = (core.services ??= { clock: new BodyClock(core), random: new BodyRandom(core) })
+  const own = (core.services ??= new BodyServices(core))
   let services = context
-  if (Context.get(services, Scheduler.Scheduler) !== core.scheduler) {
-    services = Context.add(services, Scheduler.Scheduler, core.scheduler as Scheduler.Scheduler)
+  for (const [tag, service] of [
+    [Scheduler.Scheduler, core.scheduler],
+    [Clock.Clock, own],
+    [Random.Random, own]
+  ] as const) {
+    if (Context.get(services, tag) !== service) services = Context.addUnsafe(services, tag.key, service)
   }
-  if (Context.get(services, Clock.Clock) !== clock) services = Context.add(services, Clock.Clock, clock)
-  return Context.get(services, Random.Random) === random ? services : Context.add(services, Random.Random, random)
+  return services
 }
 
 /** A body that has ended when what was registered at its place is done, too. */
@@ -276,8 +285,11 @@ const currentWorld = (core: Core): World => {
   return here?.core === core ? here.place.world : core.root
 }
 
-/** The clock of a body stands still between deliveries, and its sleep is a durable wait. One object for all worlds. */
-class BodyClock implements Clock.Clock {
+/**
+ * Clock and random numbers of all bodies. The clock stands still between the deliveries to a world, and its sleep is
+ * a durable wait; each world has a row of numbers of its own.
+ */
+class BodyServices implements Clock.Clock, Random.Random {
   private readonly core: Core
 
   constructor(core: Core) {
@@ -309,24 +321,15 @@ class BodyClock implements Clock.Clock {
           (withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>)
         : halt
   }
-}
-
-/** The random numbers of a body: each world has a row of its own. */
-class BodyRandom implements Random.Random {
-  private readonly core: Core
-
-  constructor(core: Core) {
-    this.core = core
-  }
-  private get numbers(): Random.Random {
+  private numbers(): Random.Random {
     const world = currentWorld(this.core)
     return (world.random ??= new SeededRandom(() => `${this.core.executionArn}#${world.place.path}`))
   }
   nextDoubleUnsafe(): number {
-    return this.numbers.nextDoubleUnsafe()
+    return this.numbers().nextDoubleUnsafe()
   }
   nextIntUnsafe(): number {
-    return this.numbers.nextIntUnsafe()
+    return this.numbers().nextIntUnsafe()
   }
 }
 
@@ -397,15 +400,15 @@ export const encodeError = (
   Effect.flatMap(failures.encodeFailure(cause, codec.failure, op), (error) => transformError("encode", core, op, error))
 
 /**
- * A decoder of finished records, for the core. What runs, runs with `services`: outside the body, like a step, or
- * its time and its turns would be the body's.
+ * A decoder of finished records, for the core. What runs, runs outside of the body, like a step, or its time and its
+ * turns would be the body's.
  */
 export const decoder =
-  (core: Core, context: Context.Context<never>, codec: OutcomeCodec, services?: () => Context.Context<never>): Decode =>
+  (core: Core, { context, transforms }: Outside, codec: OutcomeCodec): Decode =>
   (op, record) => {
     if (isTerminated(record)) return terminated(op, record)
     const { Error: error, Result: result } = detailsOf(record)
-    if (record.Status === "SUCCEEDED" && codec.success === undefined && Context.get(context, Serdes) === undefined) {
+    if (record.Status === "SUCCEEDED" && codec.success === undefined && !transforms) {
       const { written } = op
       op.written = undefined
       if (written !== undefined && written.text === result) return Exit.succeed(written.value)
@@ -423,17 +426,17 @@ export const decoder =
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
           Effect.map(decodeValue(op, codec, text), Exit.succeed)
         )
-    return Effect.provideContext(read, (services?.() ?? context) as Context.Context<any>) // services of codecs are in the handler's layer
+    return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
   }
 
 /** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */
 export const encodePlain = (
   op: Op,
-  context: Context.Context<never>,
+  transforms: boolean,
   codec: OutcomeCodec,
   value: unknown
 ): Result.Result<string | undefined, SerdesFailed> | undefined => {
-  if (codec.success !== undefined || Context.get(context, Serdes) !== undefined) return undefined
+  if (codec.success !== undefined || transforms) return undefined
   const text = writePlainJson(value)
   if (Result.isFailure(text)) return Result.fail(failedFor(op, "encode")(text.failure))
   // what cannot change need not be read back (but -0 is written as 0)

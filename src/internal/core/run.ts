@@ -55,10 +55,9 @@ export const run = <A, E, R>(
         warn: (message) => warn(context, message),
         observer: options.observer,
         lastAsked: (fiber) =>
-          Context.getOrUndefined(
-            fiber.context as Context.Context<DurableContext>,
-            DurableContext
-          )?.place.world.trail.findLast((op) => op.fiber === fiber),
+          Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
+            ?.place.world.lastAsked()
+            .findLast((op) => op.fiber === fiber),
         settle: Context.get(context, Settle)
       },
       options,

@@ -40,6 +40,13 @@ export interface Virtual {
   readonly added: boolean
 }
 
+/** What runs outside of the body sees. */
+export interface Outside {
+  readonly context: Context.Context<never>
+  /** Whether a `Serdes` layer has a word in what is recorded. */
+  readonly transforms: boolean
+}
+
 /** Where operations get their ids. */
 export class Place {
   /** Prefix of everything that is hashed into an id here. */
@@ -48,11 +55,13 @@ export class Place {
   readonly parentId: string | undefined
   readonly world: World
   /** What the steps see that a fiber with these services asked for here: the last ones, which are mostly the only ones. */
-  steps: { readonly of: Context.Context<never>; readonly context: Context.Context<never> } | undefined
+  steps: (Outside & { readonly of: Context.Context<never> }) | undefined
   /** How the body that stands here has ended. */
   exit: Exit.Exit<unknown, unknown> | undefined
   /** What is left to do then, if anything was registered (operations/cleanup.ts). */
   atEnd: ((exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown>) | undefined
+  /** The last services of a fiber here that were seen to have the clock and the random numbers of bodies. */
+  shared: Context.Context<never> | undefined
   /** Services of the body that stands here, and of the body around it. */
   outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
   changes: Changes | undefined
@@ -75,22 +84,26 @@ export class Place {
   }
 
   /** The id of the next operation of this kind and name. Taken when the operation is asked for. */
-  nextId(spec: Spec): string {
-    const occurrence = this.asked(spec) + 1
-    const key = `${spec.subType}:${spec.name}`
+  nextId({ name, subType }: Spec): string {
+    const key = `${subType}:${name}`
+    const occurrence = this.count(key) + 1
     if (this.first === undefined) this.first = key
     else (this.occurrences ??= new Map([[this.first, 1]])).set(key, occurrence)
-    return operationId(this.path, spec.subType, spec.name, occurrence)
+    return operationId(this.path, subType, name, occurrence)
   }
 
   /** How often this kind and name was asked for. */
-  asked(spec: Spec): number {
-    const key = `${spec.subType}:${spec.name}`
+  asked({ name, subType }: Spec): number {
+    return this.count(`${subType}:${name}`)
+  }
+
+  private count(key: string): number {
     return this.occurrences?.get(key) ?? (key === this.first ? 1 : 0)
   }
 }
 
-const NO_WAITERS: ReadonlyArray<Waiter> = []
+/** What an operation has that nobody waits for. */
+export const NO_WAITERS: ReadonlyArray<Waiter> = []
 
 /** A durable operation that the body has asked for in this invocation. */
 export class Op {
@@ -144,8 +157,12 @@ export class Op {
       Action: action
     }
     if (parentId !== undefined) update.ParentId = parentId
-    // key by key: two of these are made for every operation, and spreading objects is slow until it is compiled
-    for (const key in more) update[key] = more[key as keyof Protocol.OperationUpdate]
+    if (more === undefined) return update
+    // two of these are made for every operation: most have a payload and nothing else, and spreading is slow
+    if (more.Payload !== undefined) update.Payload = more.Payload
+    for (const key in more) {
+      if (key !== "Action" && key !== "Payload") update[key] = more[key as keyof Protocol.OperationUpdate]
+    }
     return update
   }
 
@@ -225,6 +242,8 @@ export interface Recorded {
   readonly time: number
 }
 
+const TRAIL = 5
+
 /** A root, child context or branch: its own order, clock and random numbers. */
 export class World {
   /** For messages: `the workflow`, or `child context "x"`. */
@@ -269,8 +288,9 @@ export class World {
   movedAt = 0
   /** Nothing new has been delivered to it, and an earlier invocation has begun it, if that is known (core/past.ts). */
   past = false
-  /** The last operations asked for here, for messages. */
-  trail: ReadonlyArray<Op> = []
+  /** The last operations asked for here, in a ring. */
+  private readonly trail: Array<Op> = []
+  private asked = 0
 
   /** Its code has changed, and says so, or that is tolerated: not all of the recorded order need fit. */
   changed = false
@@ -297,7 +317,13 @@ export class World {
   }
 
   remember(op: Op): void {
-    this.trail = [...this.trail.slice(-4), op]
+    this.trail[this.asked++ % TRAIL] = op
+  }
+
+  /** The last operations asked for here, for messages. */
+  lastAsked(): ReadonlyArray<Op> {
+    const at = this.asked % TRAIL
+    return [...this.trail.slice(at), ...this.trail.slice(0, at)]
   }
 }
 
