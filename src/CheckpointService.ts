@@ -113,24 +113,13 @@ export class CheckpointService extends Context.Service<
 type Refusal = PayloadTooLarge | OperationLimitExceeded
 type Done = Deferred.Deferred<void, CheckpointFailed>
 
-interface Entry {
-  readonly update: Protocol.OperationUpdate
-  /** UTF-8 bytes of its JSON, at most. */
-  bytes: number
-  /** `bytes` is the very number: it is counted only where the bound could split a batch. */
-  exact: boolean
-  readonly lazy: boolean
-  /** Someone waits for this very update. */
-  readonly done: Done | undefined
-}
-
 /** Part of a limit from which on a warning is logged. */
 const WARN_FROM = 0.8
 
-const exactly = (entry: Entry): number => {
-  if (!entry.exact) entry.bytes = Buffer.byteLength(JSON.stringify(entry.update))
-  entry.exact = true
-  return entry.bytes
+/** UTF-8 bytes of its JSON; of a small one, what they are at most. */
+const bytesOf = (update: Protocol.OperationUpdate): number => {
+  const bound = boundOf(update)
+  return bound <= SMALL_BYTES ? bound : Buffer.byteLength(JSON.stringify(update))
 }
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`
@@ -151,7 +140,10 @@ const makeQueue = (
   let requests = 0
   let batches = 0
 
-  let entries: Array<Entry> = []
+  let queue: Array<Protocol.OperationUpdate> = []
+  /** Those of them that may wait for another reason to send, and those that someone waits for. */
+  const lazies = new Set<Protocol.OperationUpdate>()
+  const waits = new Map<Protocol.OperationUpdate, Done>()
   let eager = 0
   /** How many of them, at the head, were queued to go first. */
   let firsts = 0
@@ -223,12 +215,11 @@ const makeQueue = (
     }
     const refused = update.Type === "EXECUTION" ? undefined : refuse(update)
     if (refused !== undefined) return refused
-    const lazy = options?.lazy === true
-    const bytes = boundOf(update)
-    const entry: Entry = { update, bytes, exact: bytes <= SMALL_BYTES, lazy, done }
-    if (!lazy) eager++
-    if (options?.first === true) entries.splice(firsts++, 0, entry)
-    else entries.push(entry)
+    if (options?.lazy === true) lazies.add(update)
+    else eager++
+    if (done !== undefined) waits.set(update, done)
+    if (options?.first === true) queue.splice(firsts++, 0, update)
+    else queue.push(update)
     return undefined
   }
 
@@ -238,16 +229,15 @@ const makeQueue = (
 
   const send = (options?: { readonly force?: boolean }): void => {
     if (sending !== undefined || failure !== undefined) return
-    if (!urgent() && !(options?.force === true && entries.length > 0)) return
-    const batch = take()
-    const updates = batch.map((entry) => entry.update)
+    if (!urgent() && !(options?.force === true && queue.length > 0)) return
+    const updates = take()
     pollWanted = false
     const fiber = Effect.runForkWith(context)(request(updates))
     sending = fiber
     fiber.addObserver((exit) => {
       sending = undefined
-      if (Exit.isSuccess(exit)) succeeded(batch, updates, exit.value)
-      else if (listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) fail(toFailure(exit.cause), batch)
+      if (Exit.isSuccess(exit)) succeeded(updates, exit.value)
+      else if (listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) fail(toFailure(exit.cause))
     })
   }
 
@@ -261,32 +251,34 @@ const makeQueue = (
   }
 
   /** The longest prefix of the queue that fits a request. The first update is always taken, so an oversized one travels alone. */
-  const take = (): ReadonlyArray<Entry> => {
+  const take = (): ReadonlyArray<Protocol.OperationUpdate> => {
     batches++
-    const envelope = token.length + ENVELOPE_BYTES
-    let bytes = envelope
+    let exact = token.length + ENVELOPE_BYTES
+    let counted = 0
+    let bytes = exact
     let n = 0
-    for (; n < entries.length && n < limits.batchUpdates; n++) {
-      const entry = entries[n]!
-      if (n > 0 && bytes + entry.bytes > limits.batchBytes) {
-        if (!entry.exact) entry.bytes = Math.min(entry.bytes, jsonBoundOf(entry.update))
-        if (bytes + entry.bytes > limits.batchBytes) {
+    for (; n < queue.length && n < limits.batchUpdates; n++) {
+      const update = queue[n]!
+      let size = boundOf(update)
+      if (n > 0 && bytes + size > limits.batchBytes) {
+        size = Math.min(size, jsonBoundOf(update))
+        if (bytes + size > limits.batchBytes) {
           // bounds alone would split the batch: count
-          bytes = envelope
-          for (const taken of entries.slice(0, n)) bytes += exactly(taken)
-          if (bytes + exactly(entry) > limits.batchBytes) break
+          for (; counted < n; counted++) exact += bytesOf(queue[counted]!)
+          bytes = exact
+          size = bytesOf(update)
+          if (bytes + size > limits.batchBytes) break
         }
       }
-      if (conflicts(entry.update)) break
-      bytes += entry.bytes
+      if (conflicts(update)) break
+      bytes += size
     }
     // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
-    const next = entries[n]?.update
-    const last = entries[n - 1]?.update
-    if (n > 1 && last?.Action === "START" && last.Id === next?.Id) n--
-    for (let i = 0; i < n; i++) if (!entries[i]!.lazy) eager--
+    const last = queue[n - 1]
+    if (n > 1 && last?.Action === "START" && last.Id === queue[n]?.Id) n--
+    for (let i = 0; i < n; i++) if (!lazies.delete(queue[i]!)) eager--
     firsts = Math.max(0, firsts - n)
-    return entries.splice(0, n)
+    return queue.splice(0, n)
   }
 
   /** One checkpoint and all pages of what it answers. */
@@ -312,29 +304,29 @@ const makeQueue = (
         })
       )
 
-  const succeeded = (
-    batch: ReadonlyArray<Entry>,
-    updates: ReadonlyArray<Protocol.OperationUpdate>,
-    response: Response
-  ): void => {
+  const succeeded = (updates: ReadonlyArray<Protocol.OperationUpdate>, response: Response): void => {
     // who is told goes on at once, so what it may ask for next must be settled before
     if (response.token !== undefined) token = response.token
     else if (updates.at(-1)?.Type !== "EXECUTION") failure = noFurtherCheckpoints()
     if (failure === undefined) listener?.responded(response.operations, updates)
-    for (const { done } of batch) if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
-    if (failure !== undefined) return fail(failure, [])
+    for (const update of waits.size > 0 ? updates : []) {
+      const done = waits.get(update)
+      waits.delete(update)
+      if (done !== undefined) Deferred.doneUnsafe(done, Exit.void)
+    }
+    if (failure !== undefined) return fail(failure)
     if (drained.length === 0) return
-    if (entries.length > 0) return send({ force: true })
+    if (queue.length > 0) return send({ force: true })
     if (sending === undefined) settleDrains(Exit.void)
   }
 
   /** The token chain is unusable: nothing more is sent, and every waiter sees why. */
-  const fail = (error: CheckpointFailed, batch: ReadonlyArray<Entry>): void => {
+  const fail = (error: CheckpointFailed): void => {
     failure = error
-    const waiting = [...batch, ...entries]
-    entries = []
+    queue = []
     eager = 0
-    for (const { done } of waiting) if (done !== undefined) Deferred.doneUnsafe(done, Exit.fail(error))
+    for (const done of waits.values()) Deferred.doneUnsafe(done, Exit.fail(error))
+    waits.clear()
     settleDrains(Exit.fail(error))
     listener?.failed(error)
   }
@@ -353,7 +345,7 @@ const makeQueue = (
     },
     send,
     inFlight: () => sending !== undefined,
-    queued: () => entries.length,
+    queued: () => queue.length,
     urgent,
     listen: (wanted) => {
       listener = wanted
@@ -365,12 +357,12 @@ const makeQueue = (
         if (refused !== undefined) return Effect.fail(refused)
         send()
         // behind a request in flight or a full batch: it is sent next, whoever else asks for it
-        if (entries.length > 0) drained.push(Deferred.makeUnsafe())
+        if (queue.length > 0) drained.push(Deferred.makeUnsafe())
         return Deferred.await(done)
       }),
     drain: Effect.suspend(() => {
       if (failure !== undefined) return Effect.fail(failure)
-      if (entries.length === 0 && sending === undefined) return Effect.void
+      if (queue.length === 0 && sending === undefined) return Effect.void
       const done: Done = Deferred.makeUnsafe()
       drained.push(done)
       send({ force: true })

@@ -142,7 +142,7 @@ export const mutants: ReadonlyArray<Mutant> = [
 
   { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, " && (world.movedAt === delivery || unguarded)", ""]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
-  { name: "default scheduler in the body", patches: [[OPERATION, "    [Scheduler.Scheduler, core.scheduler],\n", ""]] },
+  { name: "default scheduler in the body", patches: [[OPERATION, "give(context, Scheduler.Scheduler, core.scheduler)", "context"]] },
   { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return this.isStopped\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },
 
   // ---- contexts that are rebuilt

@@ -7,10 +7,8 @@ import type * as Scheduler from "effect/Scheduler"
  */
 export class BodyScheduler implements Scheduler.Scheduler {
   readonly executionMode = "async" as const
-  /** Tasks of the usual priority, 0. */
-  private tasks: Array<() => void> = []
-  /** The others, by priority. */
-  private buckets: Array<[priority: number, tasks: Array<() => void>]> = []
+  /** By priority. */
+  private queue: Array<{ readonly priority: number; readonly run: () => void }> = []
   private isStopped = false
   private moves = 0
   private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
@@ -40,8 +38,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
   /** Nothing of the body runs any more: fibers stop at their next operation, for good. */
   stop(): void {
     this.isStopped = true
-    this.tasks = []
-    this.buckets = []
+    this.queue = []
   }
 
   /** One dispatcher for all fibers: one order. */
@@ -54,41 +51,25 @@ export class BodyScheduler implements Scheduler.Scheduler {
     flush: () => this.drain()
   }
 
-  schedule(task: () => void, priority: number): void {
+  schedule(run: () => void, priority: number): void {
     if (this.isStopped) return
-    if (priority === 0) this.tasks.push(task)
-    else this.enqueue(priority, [task])
+    const { queue } = this
+    let i = queue.length
+    while (i > 0 && queue[i - 1]!.priority > priority) i--
+    if (i === queue.length) queue.push({ priority, run })
+    else queue.splice(i, 0, { priority, run })
     if (this.phase === "idle") this.onMove(undefined)
   }
 
   get idle(): boolean {
-    return this.tasks.length === 0 && this.buckets.length === 0
+    return this.queue.length === 0
   }
 
   drain(): void {
-    while (!this.idle) {
-      const { tasks } = this
-      this.tasks = []
-      if (this.buckets.length === 0) {
-        this.run(tasks)
-        continue
-      }
-      if (tasks.length > 0) this.enqueue(0, tasks)
-      const { buckets } = this
-      this.buckets = []
-      for (const bucket of buckets) this.run(bucket[1])
+    while (this.queue.length > 0) {
+      const { queue } = this
+      this.queue = []
+      for (const task of queue) if (!this.isStopped) task.run()
     }
-  }
-
-  private run(tasks: ReadonlyArray<() => void>): void {
-    for (let i = 0; i < tasks.length && !this.isStopped; i++) tasks[i]!()
-  }
-
-  private enqueue(priority: number, tasks: Array<() => void>): void {
-    const { buckets } = this
-    let i = 0
-    while (i < buckets.length && buckets[i]![0] < priority) i++
-    if (buckets[i]?.[0] === priority) buckets[i]![1].push(...tasks)
-    else buckets.splice(i, 0, [priority, tasks])
   }
 }

@@ -152,7 +152,7 @@ export const make = (
     waiter.time = time
     waiter.rank = rank
     if (isOutside(waiter)) world.unknownOutside--
-    if (rank === 0) world.own.push(waiter)
+    if (rank === 0) (world.own ??= new Heap(earlier)).push(waiter)
     else if (!isTerminal(waiter.op.record!.Status) && time > maxSeen) return timers.push(waiter)
     else arrives(waiter)
     wake(world)

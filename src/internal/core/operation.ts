@@ -257,15 +257,9 @@ export const bodyContext = (
 /** What all bodies of an execution have in common, where it is not there, or was replaced. */
 const withBodyServices = (context: Context.Context<never>, core: Core): Context.Context<never> => {
   const own = (core.services ??= new BodyServices(core))
-  let services = context
-  for (const [tag, service] of [
-    [Scheduler.Scheduler, core.scheduler],
-    [Clock.Clock, own],
-    [Random.Random, own]
-  ] as const) {
-    if (Context.get(services, tag) !== service) services = Context.addUnsafe(services, tag.key, service)
-  }
-  return services
+  const give = (given: Context.Context<never>, tag: Context.Reference<any>, service: object): Context.Context<never> =>
+    Context.get(given, tag) === service ? given : Context.addUnsafe(given, tag.key, service)
+  return give(give(give(context, Scheduler.Scheduler, core.scheduler), Clock.Clock, own), Random.Random, own)
 }
 
 /** A body that has ended when what was registered at its place is done, too. */

@@ -37,7 +37,7 @@ export interface Horizon {
  */
 export const next = (world: World, horizon: Horizon): Waiter | "hold" | NonDeterministic | undefined => {
   const own = top(world.own)
-  const outside = world.outside && top(world.outside)
+  const outside = top(world.outside)
   if (own === undefined && outside === undefined) return undefined
   if (world.holds > 0 || world.deliveries === world.endsAt || isFrozen(world)) return undefined
   const chosen =

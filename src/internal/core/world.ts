@@ -276,7 +276,7 @@ export class World {
   /** Number of fibers parked here. */
   parked = 0
   /** Completions at hand, by who brought them about. */
-  readonly own = new Heap<Waiter>(earlier)
+  own: Heap<Waiter> | undefined
   outside: Heap<Waiter> | undefined
   /** Parked waits whose end only the service will know. */
   unknownOutside = 0
@@ -289,7 +289,7 @@ export class World {
   /** Nothing new has been delivered to it, and an earlier invocation has begun it, if that is known (core/past.ts). */
   past = false
   /** The last operations asked for here, in a ring. */
-  private readonly trail: Array<Op> = []
+  private trail: Array<Op> | undefined
   private asked = 0
 
   /** Its code has changed, and says so, or that is tolerated: not all of the recorded order need fit. */
@@ -317,13 +317,16 @@ export class World {
   }
 
   remember(op: Op): void {
-    this.trail[this.asked++ % TRAIL] = op
+    // (a literal: an empty array makes room for many, and most worlds hold one)
+    if (this.trail === undefined) this.trail = [op]
+    else this.trail[this.asked % TRAIL] = op
+    this.asked++
   }
 
   /** The last operations asked for here, for messages. */
   lastAsked(): ReadonlyArray<Op> {
-    const at = this.asked % TRAIL
-    return [...this.trail.slice(at), ...this.trail.slice(0, at)]
+    const { asked, trail = [] } = this
+    return [...trail.slice(asked % TRAIL), ...trail.slice(0, asked % TRAIL)]
   }
 }
 
@@ -337,11 +340,11 @@ export function earlier(a: Waiter, b: Waiter): boolean {
 }
 
 /** The first waiter that is still parked; those delivered or interrupted are dropped lazily. */
-export const top = (heap: Heap<Waiter>): Waiter | undefined => {
-  let first = heap.peek()
+export const top = (heap: Heap<Waiter> | undefined): Waiter | undefined => {
+  let first = heap?.peek()
   while (first !== undefined && !first.parked) {
-    heap.pop()
-    first = heap.peek()
+    heap!.pop()
+    first = heap!.peek()
   }
   return first
 }
