@@ -52,7 +52,7 @@ export const run = (
     if (fault !== undefined) return invalid(core, `Durable.${call}("${name}"): ${fault}`)
     const op = open(here, call, { type: "CONTEXT", subType: program.kind, name })
     if (op === undefined) return halt
-    const batch: Batch = { here, op, program, options, title: `${call} "${name}"` }
+    const batch: Batch = { here, op, program, options }
     return park(core, op, "ended", reader(batch), () => {
       const loss = mustRun(op) ? drive(batch) : { world: undefined, bodies: () => [], lose: () => {} }
       op.lose = loss?.lose
@@ -68,7 +68,6 @@ interface Batch {
   readonly program: Program
   readonly options: AnyOptions
   /** For messages. */
-  readonly title: string
 }
 
 const nameOf = ({ kind, names }: Program, index: number): string => names?.[index] ?? `${DEFAULT_NAMES[kind]}${index}`
@@ -103,14 +102,14 @@ interface Item {
   readonly op: Op
   status: payloads.ItemStatus
   /** While it runs. */
-  running?: contexts.Running | undefined
+  running: contexts.Running | undefined
   /** How its body ended; none when its record answers for it. */
-  read?: contexts.Read | undefined
+  read: contexts.Read | undefined
 }
 
 /** Starts items, counts those that end, and closes the batch. Gives what there is to let go of. */
 const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefined => {
-  const { here, op, options, program, title } = batch
+  const { here, op, options, program } = batch
   const { core } = here
   const { kind, size } = program
   const { completion = {}, concurrency = "unbounded", nesting = "nested", result } = options
@@ -136,7 +135,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   const last = marks?.length ?? size
 
   const worlds = Worlds.of(core)
-  const world = worlds.batch(op, title)
+  const world = worlds.batch(op)
   const items: Array<Item> = []
   const running = new Set<Item>()
   /** Bodies of items that are no part of the result. */
@@ -158,7 +157,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     const skipped = marks?.[index] === "STARTED" // it was no part of the result, whatever became of it
     const own = flat || skipped ? new Op(id, world.place, spec, undefined, 0) : core.openItem(world, id, spec)
     if (own === undefined) return
-    const item: Item = { index, op: own, status: "STARTED" }
+    const item: Item = { index, op: own, status: "STARTED", running: undefined, read: undefined }
     items.push(item)
     if (skipped) return
     if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
@@ -177,8 +176,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     own: Op,
     done: (inner: World, closing: contexts.ContextClosing) => void
   ): contexts.Running => {
-    const of = `${nameOf(program, index)} of ${title}`
-    const inner = flat ? worlds.part(world, own.id, of) : worlds.child(own, of)
+    const inner = flat ? worlds.part(world, own) : worlds.child(own)
     return contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
       worlds.finishItem(
         own,

@@ -154,7 +154,7 @@ export const contextHere = (
 
 const runHere = (here: Here, op: Op, body: AnyEffect, codec: contexts.ContextCodec): contexts.Running => {
   const { core } = here
-  const world = Worlds.of(core).child(op, `child context "${op.spec.name}"`)
+  const world = Worlds.of(core).child(op)
   return contexts.start(here, op, world, body, (exit) =>
     Worlds.of(core).finish(op, world, () => contexts.close(here, op, exit, codec))
   )

@@ -14,7 +14,7 @@ const codec: OutcomeCodec = {
 describe("decoder: a text that this invocation has written need not be read back", () => {
   for (const recorded of ["ours", "another invocation's"]) {
     it(`the record decides: ${recorded}`, () => {
-      const world = new World("the workflow", "", undefined, undefined, 0, false)
+      const world = new World(undefined, "", undefined, undefined, 0, false)
       const op = new Op("id", world.place, { type: "STEP", subType: "Step", name: "s" }, undefined, 1)
       encodePlain(op, false, codec, "ours")
       const record = {

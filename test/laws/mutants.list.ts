@@ -201,7 +201,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "what was running when a rebuilt batch ended runs again", args: ["--size", "30"], patches: [[BATCH, 'const skipped = marks?.[index] === "STARTED"', "const skipped = false"]] },
   { name: "what had not started when a rebuilt batch ended starts", args: ["--size", "30"], patches: [[BATCH, "const last = marks?.length ?? size", "const last = size"]] },
   { name: "flat items share their ids", patches: [[BATCH, "part(world, own.id, ", "part(world, op.id, "]] },
-  { name: "an item's clock starts with the latest stamp", patches: [[WORLDS, "enter(title, path, world.place.parentId, world, world.time, ", "enter(title, path, world.place.parentId, world, gate.maxSeen(), "]] },
+  { name: "an item's clock starts with the latest stamp", patches: [[WORLDS, "enter(item, item.id, world.place.parentId, world, world.time, ", "enter(item, item.id, world.place.parentId, world, gate.maxSeen(), "]] },
   { name: "the order of a flat item is lost with its end", args: ["--profile", '{"externalLag":10,"crash":0.1}', "--program", flatChoice], patches: [[WORLDS, "          if (world.unrecorded.length > 0) gate.unwritten.add(world)\n", ""]] },
   { name: "the order of a flat item is dropped where its batch is rebuilt", args: ["--profile", '{"externalLag":10,"crash":0}', "--program", flatOdd], patches: [[BATCH, "      if (flat && inner.unrecorded.length > 0) parts.push(inner)\n", ""]] },
   { name: "while an outcome is made again, what follows it counts as missing", args: ["--program", flatSlow], patches: [[CORE, " && worlds?.remaking() !== true", ""]] },

@@ -417,7 +417,7 @@ export const make = (
     visits.expect(record)
   }
   gate.advance(-Infinity)
-  const root = surroundings.enter("the workflow", "", undefined, undefined, execution.startTimestamp, false)
+  const root = surroundings.enter(undefined, "", undefined, undefined, execution.startTimestamp, false)
 
   return {
     worlds: (make) => (worlds ??= make(surroundings)),

@@ -220,7 +220,7 @@ export const stepContext = (here: Here): Context.Context<never> => outsideAt(her
 const outsideIn = (core: Core, place: Place, of: Context.Context<never>): Outside => {
   if (place.steps?.of === of) return place.steps
   const inStep = { core, place, inStep: true }
-  const around = place.outer?.inner === of ? place.outer.context : undefined
+  const around = place.inner === of ? place.around : undefined
   const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
   if (around === undefined || above === undefined) {
     const transforms = Context.get(of, Serdes) !== undefined
@@ -249,7 +249,8 @@ export const bodyContext = (
   const shared = around?.shared === context ? context : withBodyServices(context, core)
   if (around !== undefined && shared === context) around.shared = context
   const inner = Context.addUnsafe(shared, DurableContext.key, { core, place, inStep: false })
-  place.outer = { context, inner }
+  place.around = context
+  place.inner = inner
   place.shared = inner
   return inner
 }

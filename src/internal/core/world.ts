@@ -63,7 +63,8 @@ export class Place {
   /** The last services of a fiber here that were seen to have the clock and the random numbers of bodies. */
   shared: Context.Context<never> | undefined
   /** Services of the body that stands here, and of the body around it. */
-  outer: { readonly context: Context.Context<never>; readonly inner: Context.Context<never> } | undefined
+  inner: Context.Context<never> | undefined
+  around: Context.Context<never> | undefined
   changes: Changes | undefined
   /** A virtual context that stands here, for messages. None: the world's own body does. */
   readonly virtual: Virtual | undefined
@@ -149,16 +150,13 @@ export class Op {
   update(action: Protocol.OperationAction, more?: Partial<Protocol.OperationUpdate>): Protocol.OperationUpdate {
     const { parentId } = this.place
     const { name, subType, type } = this.spec
-    const update: Types.Mutable<Protocol.OperationUpdate> & Record<string, unknown> = {
-      Id: this.id,
-      Name: name,
-      Type: type,
-      SubType: subType,
-      Action: action
-    }
-    if (parentId !== undefined) update.ParentId = parentId
+    // two literals: what is added to an object takes more room, and thousands of these may be queued
+    const update: Types.Mutable<Protocol.OperationUpdate> & Record<string, unknown> =
+      parentId === undefined
+        ? { Id: this.id, Name: name, Type: type, SubType: subType, Action: action }
+        : { Id: this.id, Name: name, Type: type, SubType: subType, Action: action, ParentId: parentId }
     if (more === undefined) return update
-    // two of these are made for every operation: most have a payload and nothing else, and spreading is slow
+    // most have a payload and nothing else, and spreading is slow
     if (more.Payload !== undefined) update.Payload = more.Payload
     for (const key in more) {
       if (key !== "Action" && key !== "Payload") update[key] = more[key as keyof Protocol.OperationUpdate]
@@ -247,7 +245,16 @@ const TRAIL = 5
 /** A root, child context or branch: its own order, clock and random numbers. */
 export class World {
   /** For messages: `the workflow`, or `child context "x"`. */
-  readonly title: string
+  get title(): string {
+    const { op, parent } = this
+    if (op === undefined) return "the workflow"
+    const { name, subType } = op.spec
+    if (subType === "MapIteration" || subType === "ParallelBranch") return `${name} of ${parent?.title}`
+    const call = subType === "Map" || subType === "Parallel" ? subType.toLowerCase() : "child context"
+    return `${call} "${name}"`
+  }
+  /** The context, batch or item that it belongs to; none: the execution. */
+  private readonly op: Op | undefined
   readonly parent: World | undefined
   readonly place: Place
   /** Its context is finished, and its body runs again only to rebuild the result: nothing new may be recorded. */
@@ -301,14 +308,14 @@ export class World {
   unrecorded: Array<readonly [id: string, nth: number]> = []
 
   constructor(
-    title: string,
+    op: Op | undefined,
     path: string,
     id: string | undefined,
     parent: World | undefined,
     time: number,
     rebuilding: boolean
   ) {
-    this.title = title
+    this.op = op
     this.parent = parent
     this.root = parent?.root ?? this
     this.place = new Place(path, id, this)

@@ -14,11 +14,11 @@ import { type Closing, type Ending, hasEnded, isPart, type Op, rebuilds, type Sp
 
 export interface Worlds {
   /** The world of a child context. Its clock starts with its parent's. */
-  readonly child: (op: Op, title: string) => World
+  readonly child: (op: Op) => World
   /** The world of a batch. What of it is on record and not asked for again is the batch's own business while it rebuilds. */
-  readonly batch: (op: Op, title: string) => World
-  /** The world of a part of this one that has no record of its own. Its operations get their ids below `path`. */
-  readonly part: (world: World, path: string, title: string) => World
+  readonly batch: (op: Op) => World
+  /** The world of a part of this one that has no record of its own. Its operations get their ids below that of `item`. */
+  readonly part: (world: World, item: Op) => World
   /**
    * The body of a context has returned: how to record it, and what its parent goes on with. `parts` are its worlds
    * without records.
@@ -85,20 +85,20 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
   let ended: Array<{ readonly op: Op; readonly ending: Ending }> = []
   let remade = 0
 
-  const child = (op: Op, title: string): World => {
+  const child = (op: Op): World => {
     const { world } = op.place
     host.observer?.begin(op) // its START follows when the body has come to rest
-    return enter(title, op.id, op.id, world, world.time, world.rebuilding || rebuilds(op))
+    return enter(op, op.id, op.id, world, world.time, world.rebuilding || rebuilds(op))
   }
 
-  const batch = (op: Op, title: string): World => {
-    const world = child(op, title)
+  const batch = (op: Op): World => {
+    const world = child(op)
     if (world.rebuilding) visits.leave(world)
     return world
   }
 
-  const part = (world: World, path: string, title: string): World =>
-    enter(title, path, world.place.parentId, world, world.time, world.rebuilding)
+  const part = (world: World, item: Op): World =>
+    enter(item, item.id, world.place.parentId, world, world.time, world.rebuilding)
 
   const finish: Worlds["finish"] = (op, world, encode, parts = []) =>
     conclude(
