@@ -24,10 +24,11 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
  * no schema reads, 0.9 KB (0.3 gzip) for log lines that have causes of errors and spans, and survive what throws when it is
  * looked at, for modules of plugins that hang, for values that look as what layers write, and to say where an error is
- * explained, 1 KB (0.4 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body, and 0.8 KB (0.3
- * gzip) to be ready for the first invocation before it comes.
+ * explained, 1 KB (0.4 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body, 0.8 KB (0.3
+ * gzip) to be ready for the first invocation before it comes, and 1.1 KB (0.3 gzip) so that all bodies share one clock
+ * and one Random.
  */
-const budget = { minified: 153.9, gzip: 55 }
+const budget = { minified: 155, gzip: 55.4 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition

@@ -355,6 +355,65 @@ describe("time in the body", () => {
       assert.strictEqual(new Set([...seen.inner, seen.outer]).size, 3)
     }).pipe(Effect.provide(layerMemory))
   )
+
+  it.effect("a context that has no record draws on the numbers of the one around it", () =>
+    Effect.gen(function* () {
+      const virtual = Durable.childContext("v", Random.next, { virtual: true })
+      const body = Effect.all([Random.next, virtual, Random.next])
+      const one = yield* kit.observe(body, { executionName: "same" })
+      assert.deepStrictEqual(one.replayed[0], one.live)
+      assert.strictEqual(new Set((yield* one.live) as Array<number>).size, 3)
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a clock and random numbers that were handed on are those of whoever uses them", () =>
+    Effect.gen(function* () {
+      const body = Effect.gen(function* () {
+        const clock = yield* Clock.Clock
+        const random = yield* Random.Random
+        const look = Effect.sync(() => [clock.currentTimeMillisUnsafe(), random.nextDoubleUnsafe()] as const)
+        const inside = (name: string) =>
+          Durable.childContext(
+            name,
+            Effect.andThen(Durable.wait("w", "1 hour"), Effect.all([look, Clock.currentTimeMillis]))
+          )
+        const own = yield* Effect.all([inside("a"), inside("b")], { concurrency: 2 })
+        // called by nobody's fiber: those of the workflow
+        const outside = yield* Effect.promise(() => Promise.resolve().then(() => clock.currentTimeMillisUnsafe()))
+        return { own, outside, after: yield* look }
+      })
+      const one = yield* kit.observe(body)
+      assert.deepStrictEqual(one.replayed[0], one.live)
+      const { after, outside, own } = (yield* one.live) as {
+        own: Array<[[number, number], number]>
+        outside: number
+        after: [number, number]
+      }
+      for (const [[time], now] of own) assert.strictEqual(time, now)
+      assert.strictEqual(new Set([own[0]![0][1], own[1]![0][1], after[1]]).size, 3)
+      assert.isAtMost(outside, after[0])
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a child context has the workflow's clock and numbers, whatever was put in their place around it", () =>
+    Effect.gen(function* () {
+      const look = Effect.all([Clock.currentTimeMillis, Random.next])
+      const body = Effect.gen(function* () {
+        const still = { ...(yield* Clock.Clock), currentTimeMillis: Effect.succeed(0) }
+        const inside = Durable.childContext("c", look).pipe(
+          Random.withSeed("mine"),
+          Effect.provideService(Clock.Clock, still as Clock.Clock)
+        )
+        const mine = yield* Random.next.pipe(Random.withSeed("mine"))
+        return [yield* inside, mine] as const
+      })
+      const one = yield* kit.observe(body)
+      assert.deepStrictEqual(one.replayed[0], one.live)
+      const [[time, number], mine] = (yield* one.live) as [[number, number], number]
+      assert.isAbove(time, 0)
+      assert.notStrictEqual(number, mine)
+    }).pipe(Effect.provide(layerMemory))
+  )
 })
 
 describe("a wait that lost its race", () => {
