@@ -200,7 +200,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a rebuilt batch forgets why it ended", args: ["--size", "30"], patches: [[BATCH, "endWith((recorded as payloads.Recorded).completionReason)", 'endWith("ALL_COMPLETED")']] },
   { name: "what was running when a rebuilt batch ended runs again", args: ["--size", "30"], patches: [[BATCH, 'const skipped = marks?.[index] === "STARTED"', "const skipped = false"]] },
   { name: "what had not started when a rebuilt batch ended starts", args: ["--size", "30"], patches: [[BATCH, "const last = marks?.length ?? size", "const last = size"]] },
-  { name: "flat items share their ids", patches: [[BATCH, "part(world, own.id, ", "part(world, op.id, "]] },
+  { name: "flat items share their ids", patches: [[WORLDS, "enter(item, item.id, world", "enter(item, world.place.path, world"]] },
   { name: "an item's clock starts with the latest stamp", patches: [[WORLDS, "enter(item, item.id, world.place.parentId, world, world.time, ", "enter(item, item.id, world.place.parentId, world, gate.maxSeen(), "]] },
   { name: "the order of a flat item is lost with its end", args: ["--profile", '{"externalLag":10,"crash":0.1}', "--program", flatChoice], patches: [[WORLDS, "          if (world.unrecorded.length > 0) gate.unwritten.add(world)\n", ""]] },
   { name: "the order of a flat item is dropped where its batch is rebuilt", args: ["--profile", '{"externalLag":10,"crash":0}', "--program", flatOdd], patches: [[BATCH, "      if (flat && inner.unrecorded.length > 0) parts.push(inner)\n", ""]] },
@@ -238,7 +238,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "all requests have the same ClientToken", patches: [[QUEUE, "-${++requests}", "-1"]] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
-  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (conflicts(entry.update)) break", ""]] },
+  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (conflicts(update)) break", ""]] },
   { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
   { name: "answered before everything is durable", patches: [["DurableHandler.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
 ]
