@@ -356,7 +356,7 @@ describe("time in the body", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 
-  it.effect("a context that has no record draws on the numbers of the one around it", () =>
+  it.effect("a context that has no record has numbers of its own, too", () =>
     Effect.gen(function* () {
       const virtual = Durable.childContext("v", Random.next, { virtual: true })
       const body = Effect.all([Random.next, virtual, Random.next])

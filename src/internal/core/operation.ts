@@ -27,7 +27,7 @@ import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, wr
 import * as failures from "../failure.ts"
 import { SeededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
-import type { Decode, Ending, Op, Outside, Place, Spec, World } from "./world.ts"
+import type { Decode, Ending, Op, Outside, Place, Spec } from "./world.ts"
 
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
@@ -273,16 +273,16 @@ export const ending = <A, E, R>(place: Place, body: Effect.Effect<A, E, R>): Eff
 
 const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
 
-/** The world that the fiber which runs stands in. */
-const currentWorld = (core: Core): World => {
+/** Where the fiber that runs stands. */
+const currentPlace = (core: Core): Place => {
   const fiber = Fiber.getCurrent()
   const here = fiber && Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
-  return here?.core === core ? here.place.world : core.root
+  return here?.core === core ? here.place : core.root.place
 }
 
 /**
  * Clock and random numbers of all bodies. The clock stands still between the deliveries to a world, and its sleep is
- * a durable wait; each world has a row of numbers of its own.
+ * a durable wait; each place has a row of numbers of its own.
  */
 class BodyServices implements Clock.Clock, Random.Random {
   private readonly core: Core
@@ -291,7 +291,7 @@ class BodyServices implements Clock.Clock, Random.Random {
     this.core = core
   }
   currentTimeMillisUnsafe(): number {
-    return Math.trunc(currentWorld(this.core).time)
+    return Math.trunc(currentPlace(this.core).world.time)
   }
   currentTimeNanosUnsafe(): bigint {
     return nanosOf(this.currentTimeMillisUnsafe())
@@ -317,8 +317,8 @@ class BodyServices implements Clock.Clock, Random.Random {
         : halt
   }
   private numbers(): Random.Random {
-    const world = currentWorld(this.core)
-    return (world.random ??= new SeededRandom(() => `${this.core.executionArn}#${world.place.path}`))
+    const place = currentPlace(this.core)
+    return (place.random ??= new SeededRandom(() => `${this.core.executionArn}#${place.path}`))
   }
   nextDoubleUnsafe(): number {
     return this.numbers().nextDoubleUnsafe()

@@ -56,6 +56,8 @@ export class Place {
   readonly world: World
   /** What the steps see that a fiber with these services asked for here: the last ones, which are mostly the only ones. */
   steps: (Outside & { readonly of: Context.Context<never> }) | undefined
+  /** The random numbers of that body, once it has asked for one. */
+  random: Random.Random | undefined
   /** How the body that stands here has ended. */
   exit: Exit.Exit<unknown, unknown> | undefined
   /** What is left to do then, if anything was registered (operations/cleanup.ts). */
@@ -261,8 +263,6 @@ export class World {
   readonly rebuilding: boolean
   /** The clock of its body: time of its last delivery. */
   time: number
-  /** The random numbers of its body, once it has asked for one. */
-  random: Random.Random | undefined
   /** `lost`: interrupted by its parent (a race, a timeout); `ended`: its body has returned. */
   state: "open" | "lost" | "ended" = "open"
   /** Its parent let go of it before it was given its outcome, even if its body had ended by then. */
