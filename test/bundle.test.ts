@@ -14,25 +14,10 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
 /**
  * KB = 1,000 bytes. What a user's smallest handler may weigh, Effect included, AWS's client not. The design asks for
  * 130 and 42: Effect and its Schema alone are 95 and 32 of it. This holds what was reached, so that it can only shrink;
- * 0.7 KB were added for the errors of callbacks, conditions and invokes, which the record of any context may hold,
- * 1.5 KB to find plugins (their machinery comes along with the first of them) and the level of log lines, 1 KB for
- * what batches ask of the core (the batches themselves come along with the first of them), 0.3 KB for rules of
- * order that the laws found missing, 0.8 KB for the places where cleanup hooks in (it comes along with its first use),
- * 0.03 KB to tell a tracer which spans operations stand in, 3.3 KB (1.3 gzip) for the guard of Lambda's deadline,
- * which every handler has, 0.6 KB to tell what Serdes layers cannot do (they come along with their use), 3.1 KB (1.2
- * gzip) for what is said when code does not fit what is on record, and for what declared changes ask of the core,
- * 0.6 KB (0.2 gzip) to know which lines of the body have been written before, and to name the operation of an error that
- * no schema reads, 0.9 KB (0.3 gzip) for log lines that have causes of errors and spans, and survive what throws when it is
- * looked at, for modules of plugins that hang, for values that look as what layers write, and to say where an error is
- * explained, 1 KB (0.4 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body, 0.8 KB (0.3
- * gzip) to be ready for the first invocation before it comes, and 1.1 KB (0.3 gzip) so that all bodies share one clock
- * and one Random.
+ * who must raise it says in the commit what the bytes are for. What is used by some handlers only (batches, contexts,
+ * cleanup, plugins, Serdes layers, observers) comes along with its first use.
  */
- * explained, 1 KB (0.4 gzip) to say whose codec hangs at the deadline, and to end every fiber of a body, 0.8 KB (0.3
- * gzip) to be ready for the first invocation before it comes, and 1.1 KB (0.3 gzip) so that all bodies share one clock
- * and one Random.
- */
-const budget = { minified: 155, gzip: 55.4 }
+const budget = { minified: 155.1, gzip: 55.3 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition
