@@ -12,8 +12,10 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     setupFiles: ["./vitest.setup.ts"],
     sequence: { concurrent: true },
-    // No test asserts how long something takes; this only ends what hangs, also on a busy machine.
-    testTimeout: 60_000,
+    // No test asserts how long something takes; these only end what hangs. So no test has a limit of its own: on a busy
+    // machine a process, a compiler or a browser takes many times as long as anybody would think.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // .ci/run counts the tests in this file.
     reporters: process.env.CI ? ["default", ["json", { outputFile: ".tmp/vitest.json" }]] : ["default"]
   }

@@ -14,6 +14,7 @@ import {
 import { Server } from "effect-durable-lambda/dev"
 import { Engine } from "effect-durable-lambda/engine"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -47,7 +48,7 @@ const process_ = Effect.fnUntraced(function* (order: Order) {
       retry: Durable.noRetry
     })
   }
-  if (order.id === "slow") yield* Durable.wait("slow", "10 minutes")
+  if (order.id === "slow") yield* Durable.wait("slow", "300 days")
   if (order.cents > 100) return yield* new Declined({ cents: order.cents })
   const at = yield* Durable.step("charge", Effect.succeed(order.at), { success: Schema.DateFromString })
   return { id: order.id, at }
@@ -55,13 +56,13 @@ const process_ = Effect.fnUntraced(function* (order: Order) {
 
 const Approval = { success: Schema.Struct({ by: Schema.NonEmptyString }), error: Refused }
 const Approve = DurableFunction.make("approve", {
-  payload: Schema.Struct({ typed: Schema.Boolean }),
+  payload: Schema.Struct({ typed: Schema.Boolean, heartbeatTimeout: Schema.optionalKey(Schema.Int) }),
   success: Schema.String
 })
 
-const approve = ({ typed }: { readonly typed: boolean }) =>
+const approve = ({ heartbeatTimeout, typed }: typeof Approve.payload.Type) =>
   typed
-    ? Durable.waitForCallback("approval", () => Effect.void, { ...Approval, timeout: "1 hour" }).pipe(
+    ? Durable.waitForCallback("approval", () => Effect.void, { ...Approval, timeout: "30 days" }).pipe(
         Effect.map(({ by }) => `approved by ${by}`),
         Effect.catchTag("Refused", ({ why }) => Effect.succeed(`refused: ${why}`)),
         Effect.catchTag("CallbackFailed", ({ data, message, type }) =>
@@ -69,7 +70,9 @@ const approve = ({ typed }: { readonly typed: boolean }) =>
         )
       )
     : Effect.map(
-        Durable.waitForCallback("approval", () => Effect.void, { heartbeatTimeout: "2 minutes" }),
+        Durable.waitForCallback("approval", () => Effect.void, {
+          heartbeatTimeout: Duration.seconds(heartbeatTimeout ?? 86_400)
+        }),
         (text) => `text: ${text}`
       )
 
@@ -308,8 +311,8 @@ describe("executions", () => {
 })
 
 describe("callbacks", () => {
-  const asked = Effect.fnUntraced(function* (typed: boolean) {
-    const execution = yield* DurableClient.start(Approve, "approve:$LATEST", { typed })
+  const asked = Effect.fnUntraced(function* (typed: boolean, more: { readonly heartbeatTimeout?: number } = {}) {
+    const execution = yield* DurableClient.start(Approve, "approve:$LATEST", { typed, ...more })
     const callbackId = yield* callbackIdOf(execution)
     return { callbackId, execution, result: DurableClient.result(execution, often) }
   })
@@ -358,12 +361,12 @@ describe("callbacks", () => {
 
   it.live("heartbeats keep it open, and end with the scope or with the callback", () =>
     Effect.gen(function* () {
-      const { callbackId, execution, result } = yield* asked(false) // gives up after 1.2 s
+      const { callbackId, execution, result } = yield* asked(false, { heartbeatTimeout: 200 }) // gives up after 2 s
       const callback = DurableClient.callback(callbackId)
       yield* Effect.scoped(
         Effect.gen(function* () {
           yield* DurableClient.heartbeats(callback, Schedule.spaced("20 millis"))
-          yield* Effect.sleep("2 seconds")
+          yield* Effect.sleep("3 seconds")
           assert.strictEqual((yield* DurableClient.get(execution)).Status, "RUNNING")
         })
       )

@@ -341,14 +341,12 @@ describe("DurableExecutionClient: a real LambdaClient against a local HTTP serve
 // ---- loading ---------------------------------------------------------------------------------------------
 
 describe("DurableExecutionClient: loading AWS's client", () => {
-  it.effect(
-    "happens at the first call, with endpoint and credentials of the environment",
-    () =>
-      Effect.gen(function* () {
-        const { endpoint, seen } = yield* server([
-          { body: '{"CheckpointToken":"next","NewExecutionState":{"Operations":[]}}' }
-        ])
-        const script = `
+  it.effect("happens at the first call, with endpoint and credentials of the environment", () =>
+    Effect.gen(function* () {
+      const { endpoint, seen } = yield* server([
+        { body: '{"CheckpointToken":"next","NewExecutionState":{"Operations":[]}}' }
+      ])
+      const script = `
         import { registerHooks } from "node:module"
         const loaded = []
         registerHooks({ resolve: (specifier, context, next) => (loaded.push(specifier), next(specifier, context)) })
@@ -365,66 +363,58 @@ describe("DurableExecutionClient: loading AWS's client", () => {
         const result = await Effect.runPromise(Effect.provide(program, DurableExecutionClient.layer))
         console.log(JSON.stringify(result))
         process.exit(0)`
-        const { stdout } = yield* Effect.promise(() =>
-          run(
-            process.execPath,
-            ["--conditions=@effect-durable-lambda/source", "--input-type=module", "--eval", script],
-            {
-              cwd: root,
-              env: {
-                ...process.env,
-                AWS_ENDPOINT_URL_LAMBDA: endpoint,
-                AWS_REGION: "eu-central-1",
-                AWS_ACCESS_KEY_ID: "local",
-                AWS_SECRET_ACCESS_KEY: "local"
-              }
-            }
-          )
-        )
-        assert.deepStrictEqual(JSON.parse(stdout), { before: false, after: true, token: "next" })
-        assert.match(seen[0]?.headers["user-agent"] ?? "", /effect-durable-lambda/)
-        assert.match(seen[0]?.headers.authorization ?? "", /Credential=local\/\d+\/eu-central-1\/lambda\/aws4_request/)
-      }),
-    20_000
+      const { stdout } = yield* Effect.promise(() =>
+        run(process.execPath, ["--conditions=@effect-durable-lambda/source", "--input-type=module", "--eval", script], {
+          cwd: root,
+          env: {
+            ...process.env,
+            AWS_ENDPOINT_URL_LAMBDA: endpoint,
+            AWS_REGION: "eu-central-1",
+            AWS_ACCESS_KEY_ID: "local",
+            AWS_SECRET_ACCESS_KEY: "local"
+          }
+        })
+      )
+      assert.deepStrictEqual(JSON.parse(stdout), { before: false, after: true, token: "next" })
+      assert.match(seen[0]?.headers["user-agent"] ?? "", /effect-durable-lambda/)
+      assert.match(seen[0]?.headers.authorization ?? "", /Credential=local\/\d+\/eu-central-1\/lambda\/aws4_request/)
+    })
   )
 
-  it.effect(
-    "a bundle without it says what is missing and how to add it",
-    () =>
-      Effect.gen(function* () {
-        const directory = yield* Effect.acquireRelease(
-          Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "without-aws-"))),
-          (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true }))
-        )
-        const outfile = path.join(directory, "handler.mjs")
-        yield* Effect.promise(() =>
-          build({
-            entryPoints: [path.join(root, "test/fixtures/one-step-handler.ts")],
-            outfile,
-            absWorkingDir: root,
-            bundle: true,
-            platform: "node",
-            format: "esm",
-            conditions: ["@effect-durable-lambda/source"],
-            external: ["@aws-sdk/client-lambda"],
-            logLevel: "silent"
-          })
-        )
-        const event = JSON.stringify(FakeService.make({ input: '"World"' }).event())
-        const script = `
+  it.effect("a bundle without it says what is missing and how to add it", () =>
+    Effect.gen(function* () {
+      const directory = yield* Effect.acquireRelease(
+        Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "without-aws-"))),
+        (directory) => Effect.sync(() => fs.rmSync(directory, { recursive: true }))
+      )
+      const outfile = path.join(directory, "handler.mjs")
+      yield* Effect.promise(() =>
+        build({
+          entryPoints: [path.join(root, "test/fixtures/one-step-handler.ts")],
+          outfile,
+          absWorkingDir: root,
+          bundle: true,
+          platform: "node",
+          format: "esm",
+          conditions: ["@effect-durable-lambda/source"],
+          external: ["@aws-sdk/client-lambda"],
+          logLevel: "silent"
+        })
+      )
+      const event = JSON.stringify(FakeService.make({ input: '"World"' }).event())
+      const script = `
         const { handler } = await import(${JSON.stringify(outfile)})
         console.log(JSON.stringify(await handler(${event})))
         process.exit(0)`
-        const { stdout } = yield* Effect.promise(() =>
-          run(process.execPath, ["--input-type=module", "--eval", script], { cwd: directory })
-        )
-        const answer = JSON.parse(stdout.trim().split("\n").at(-1) ?? "")
-        assert.strictEqual(answer.Status, "FAILED")
-        assert.strictEqual(answer.Error.ErrorType, "CheckpointFailed")
-        assert.match(answer.Error.ErrorMessage, /AwsClientNotFound: cannot load @aws-sdk\/client-lambda/)
-        assert.match(answer.Error.ErrorMessage, /npm install @aws-sdk\/client-lambda/)
-        assert.match(answer.Error.ErrorMessage, /3\.943 or later/)
-      }),
-    20_000
+      const { stdout } = yield* Effect.promise(() =>
+        run(process.execPath, ["--input-type=module", "--eval", script], { cwd: directory })
+      )
+      const answer = JSON.parse(stdout.trim().split("\n").at(-1) ?? "")
+      assert.strictEqual(answer.Status, "FAILED")
+      assert.strictEqual(answer.Error.ErrorType, "CheckpointFailed")
+      assert.match(answer.Error.ErrorMessage, /AwsClientNotFound: cannot load @aws-sdk\/client-lambda/)
+      assert.match(answer.Error.ErrorMessage, /npm install @aws-sdk\/client-lambda/)
+      assert.match(answer.Error.ErrorMessage, /3\.943 or later/)
+    })
   )
 })

@@ -664,7 +664,7 @@ describe("a plugin does no harm", () => {
             Effect.sync(() => told.push(hook))
           )
         ),
-        timeout: "5 seconds"
+        timeout: "1 minute"
       })
       assert.deepStrictEqual(new Set(told), new Set(HOOKS))
       assert.deepStrictEqual([told[0], told.at(-1)], ["onInvocationStart", "onInvocationEnd"])

@@ -28,25 +28,21 @@ const WITHOUT_EXAMPLE: ReadonlyArray<readonly [reason: string, names: string]> =
   ]
 ]
 
-it(
-  "everything that is called has an example: in its docstring, a guide, or examples/",
-  { timeout: 60_000 },
-  async () => {
-    const all = (await pages()).flatMap((page) => page.exports.map((one) => ({ page, one })))
-    const exempt = new Set(WITHOUT_EXAMPLE.flatMap(([, names]) => names.split(" ")))
-    const files = walk(path.join(root, "examples")).filter((file) => file.endsWith(".ts"))
-    const code = [...read().map((example) => example.code), ...files.map((file) => fs.readFileSync(file, "utf8"))]
-    const text = code.join("\n")
-    const isUsed = (page: Page, name: string) =>
-      new RegExp(`\\b${page.name}\\.${name}\\b`).test(text) ||
-      (page.direct.includes(name) && new RegExp(`\\b${name}\\(`).test(text))
-    const values = all.filter(
-      // errors have entries in docs/troubleshooting.md
-      ({ one }) => /^(?:const|function|class)$/.test(one.kind) && !/TaggedError[(<]/.test(one.declarations.join())
-    )
-    assert.isAbove(values.length, 100)
-    const without = values.filter(({ one, page }) => !one.docstring.includes("```ts") && !isUsed(page, one.name))
-    const names = without.map(({ one, page }) => (exempt.has(page.name) ? page.name : `${page.name}.${one.name}`))
-    assert.deepStrictEqual([...new Set(names)].sort(), [...exempt].sort())
-  }
-)
+it("everything that is called has an example: in its docstring, a guide, or examples/", async () => {
+  const all = (await pages()).flatMap((page) => page.exports.map((one) => ({ page, one })))
+  const exempt = new Set(WITHOUT_EXAMPLE.flatMap(([, names]) => names.split(" ")))
+  const files = walk(path.join(root, "examples")).filter((file) => file.endsWith(".ts"))
+  const code = [...read().map((example) => example.code), ...files.map((file) => fs.readFileSync(file, "utf8"))]
+  const text = code.join("\n")
+  const isUsed = (page: Page, name: string) =>
+    new RegExp(`\\b${page.name}\\.${name}\\b`).test(text) ||
+    (page.direct.includes(name) && new RegExp(`\\b${name}\\(`).test(text))
+  const values = all.filter(
+    // errors have entries in docs/troubleshooting.md
+    ({ one }) => /^(?:const|function|class)$/.test(one.kind) && !/TaggedError[(<]/.test(one.declarations.join())
+  )
+  assert.isAbove(values.length, 100)
+  const without = values.filter(({ one, page }) => !one.docstring.includes("```ts") && !isUsed(page, one.name))
+  const names = without.map(({ one, page }) => (exempt.has(page.name) ? page.name : `${page.name}.${one.name}`))
+  assert.deepStrictEqual([...new Set(names)].sort(), [...exempt].sort())
+})

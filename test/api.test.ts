@@ -11,7 +11,7 @@ describe("the public modules", () => {
   let all: ReadonlyArray<Page> = []
   beforeAll(async () => {
     all = await pages()
-  }, 60_000)
+  })
 
   const exportsOf = () => all.flatMap((page) => page.exports.map((one) => ({ page, one })))
 
@@ -32,7 +32,7 @@ describe("the public modules", () => {
     assert.isAbove(without.length, 300)
   })
 
-  it("are in docs/api as they are in src", { timeout: 60_000 }, async () => {
+  it("are in docs/api as they are in src", async () => {
     const files = await generate(all)
     const advice = "docs/api is not what src says: npm run docs:api"
     const written = walk(path.join(root, folder)).map((file) => path.relative(path.join(root, folder), file))

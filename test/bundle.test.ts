@@ -118,7 +118,7 @@ describe("the bundle of a handler with one step", () => {
     assert.deepStrictEqual(barrels, [], `imported by ${importers.join(", ")}`)
   })
 
-  it("does not load AWS's client when it is imported", { timeout: 30_000 }, async () => {
+  it("does not load AWS's client when it is imported", async () => {
     const script = `
       import { registerHooks } from "node:module"
       const loaded = []

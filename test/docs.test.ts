@@ -8,7 +8,7 @@ import { anchorsOf, checkLinks, linksOf } from "../scripts/doc-links.ts"
 const examples = extract()
 
 describe("documentation", () => {
-  it("the examples compile", { timeout: 60_000 }, async () => {
+  it("the examples compile", async () => {
     const errors = await typeErrors(examples)
     assert.isTrue(errors.length === 0, `\n${errors.map((error) => `  ${error}`).join("\n")}\n`)
   })

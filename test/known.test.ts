@@ -123,7 +123,7 @@ describe("pains that no other test settles", () => {
     }).pipe(Effect.provide(TestRunner.layerMemory))
   )
 
-  it("an invocation leaves no timer behind", { timeout: 20_000 }, async () => {
+  it("an invocation leaves no timer behind", async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [
       "--conditions=@effect-durable-lambda/source",
       path.join(import.meta.dirname, "fixtures/timers.ts")

@@ -94,7 +94,7 @@ describe("package", () => {
       assert.match(`${name}@${version}`, /@\d[\w.-]+$/)
   })
 
-  it("opens every public module and closes the others", { timeout: 60_000 }, async () => {
+  it("opens every public module and closes the others", async () => {
     await install()
     // what is read at run time: the web page
     for (const file of fs.readdirSync(path.join(root, "src/dev/page"))) {
@@ -114,7 +114,7 @@ describe("package", () => {
     await runsAsProgram()
   })
 
-  it("publishes dist, src and the documents", { timeout: 60_000 }, async () => {
+  it("publishes dist, src and the documents", async () => {
     const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: root })
     const [{ files }] = JSON.parse(stdout) as [{ files: ReadonlyArray<{ path: string }> }]
     const roots = new Set(files.map((file) => file.path.split("/")[0]))

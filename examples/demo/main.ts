@@ -116,7 +116,7 @@ const timers = Timers.layerScaled({ timeScale: 3 / 3600 / speed })
 const engine = Layer.provide(Engine.layer, [ExecutionStore.layerMemory, timers])
 const layer = Layer.provideMerge(Server.layer, engine)
 
-Effect.runPromise(demo.pipe(Effect.scoped, Effect.provide(layer), Effect.timeout("28 seconds"))).then(
+Effect.runPromise(demo.pipe(Effect.scoped, Effect.provide(layer), Effect.timeout("3 minutes"))).then(
   (asPromised) => process.exit(asPromised ? 0 : 1),
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)

@@ -14,12 +14,12 @@ beforeAll(async () => {
   fs.writeFileSync(config, JSON.stringify([{ file: `${kit.double}#double`, durable: false, env: { FACTOR: "2" } }]))
   const options = ["--json", "--memory", "--port", "0", "--time-scale", "0.01"]
   server = await kit.dev([kit.shop, kit.stubborn, "--config", config, ...options], { cwd: folder })
-}, 60_000)
+})
 
 afterAll(async () => {
   await server?.end()
   fs.rmSync(folder, { recursive: true, force: true })
-}, 30_000)
+})
 
 /** In a folder below that of the engine: it is found upwards. */
 const below = path.join(folder, "src")
@@ -42,10 +42,8 @@ const ask = async (name: string) => {
   return { arn, id }
 }
 
-const SLOW = { timeout: 60_000 }
-
 describe("start", () => {
-  it("waits for a success, and shows it", SLOW, async () => {
+  it("waits for a success, and shows it", async () => {
     const payload = path.join(folder, "payload.json")
     fs.writeFileSync(payload, '{ "id": "7", "cents": 999 }\n')
     const ended = await run(["start", "order", "--name", "order-7", "--wait"], { stdin: payload })
@@ -89,7 +87,7 @@ describe("start", () => {
     assert.isAbove(nodes.DurationMillis, 0)
   })
 
-  it("ends with 1 when the execution has failed", SLOW, async () => {
+  it("ends with 1 when the execution has failed", async () => {
     const ended = await run(["start", "order", "--wait", "--json", "--payload", '{"id":"8","cents":2000}'])
     assert.strictEqual(ended.code, 1)
     const shown = JSON.parse(ended.stdout)
@@ -109,7 +107,7 @@ describe("start", () => {
     assert.match(refused.stdout, /error +InvalidPayload: [^]*help +\S*docs\/troubleshooting\.md#invalidpayload\n/)
   })
 
-  it("ends with 6 when it takes longer than one waits; stop, list", SLOW, async () => {
+  it("ends with 6 when it takes longer than one waits; stop, list", async () => {
     const ended = await run(["start", "patience", "--name", "long", "--wait", "--timeout", "300 millis"])
     assert.strictEqual(ended.code, 6)
     assert.match(ended.stderr, /still runs/)
@@ -140,7 +138,7 @@ describe("start", () => {
 })
 
 describe("callback", () => {
-  it("succeed answers, once", SLOW, async () => {
+  it("succeed answers, once", async () => {
     const { arn, id } = await ask("yes")
     assert.include((await run(["tree", arn])).stdout, id)
     assert.strictEqual((await run(["callback", "heartbeat", id])).code, 0)
@@ -153,7 +151,7 @@ describe("callback", () => {
     assert.match(late.stderr, /^error: The callback is not open/)
   })
 
-  it("fail says why", SLOW, async () => {
+  it("fail says why", async () => {
     const { arn, id } = await ask("no")
     const failed = await run(["callback", "fail", id, "--type", "Refused", "--message", "not this month"])
     assert.deepStrictEqual([failed.code, failed.stdout], [0, "answered with a failure\n"])
@@ -163,7 +161,7 @@ describe("callback", () => {
 })
 
 describe("history", () => {
-  it("prints, and saves as AWS answers and as HTML", SLOW, async () => {
+  it("prints, and saves as AWS answers and as HTML", async () => {
     const { arn } = await ask("saved")
     const file = path.join(folder, "history.json")
     const html = path.join(folder, "history.html")
@@ -245,7 +243,7 @@ describe("what goes wrong", () => {
   ]
 
   for (const [args, code, says, options] of cases) {
-    it(`${args.join(" ")} ends with ${code}`, SLOW, async () => {
+    it(`${args.join(" ")} ends with ${code}`, async () => {
       const ended = await run(args, options)
       assert.match(ended.stderr, says)
       assert.strictEqual(ended.code, code, ended.stderr)
@@ -256,7 +254,7 @@ describe("what goes wrong", () => {
 })
 
 describe("Ctrl-C", () => {
-  it("says while it waits what has failed, and why", SLOW, async () => {
+  it("says while it waits what has failed, and why", async () => {
     const waiting = kit.begin(["start", "stubborn", "--name", "again", "--wait"], { cwd: below })
     await waiting.said(
       /again runs, .* step charge Unavailable: the bank does not answer \(next attempt in 2592000 s\)\n/
@@ -268,7 +266,7 @@ describe("Ctrl-C", () => {
     await run(["stop", "again"])
   })
 
-  it("ends waiting with 130, and the execution goes on", SLOW, async () => {
+  it("ends waiting with 130, and the execution goes on", async () => {
     const waiting = kit.begin(["start", "patience", "--name", "left", "--wait"], { cwd: below })
     await waiting.said(/left runs/)
     assert.strictEqual(await waiting.end(), 130)
@@ -279,7 +277,7 @@ describe("Ctrl-C", () => {
 })
 
 describe("help", () => {
-  it("shows examples; the version", SLOW, async () => {
+  it("shows examples; the version", async () => {
     const help = await run(["--help"])
     assert.strictEqual(help.code, 0)
     for (const word of ["dev", "start", "list", "get", "history", "tree", "stop", "callback", "EXAMPLES"])
@@ -292,7 +290,7 @@ describe("help", () => {
 })
 
 describe("--aws", () => {
-  it("goes where AWS's client is told to", SLOW, async () => {
+  it("goes where AWS's client is told to", async () => {
     const env = {
       AWS_ENDPOINT_URL_LAMBDA: server.url,
       AWS_REGION: "us-east-1",

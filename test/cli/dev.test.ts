@@ -16,7 +16,7 @@ export const greet = DurableHandler.make(Greet, () => Durable.step("greet", Effe
 `
 
 describe("dev", () => {
-  it("ends with Ctrl-C, and executions go on at the next start", { timeout: 60_000 }, () =>
+  it("ends with Ctrl-C, and executions go on at the next start", () =>
     inFolder(async (cwd) => {
       const first = await kit.dev([kit.shop, "--port", "0"], { cwd })
       assert.match(first.output(), /^approve {2}.*shop\.ts#approve\norder {2}.*\npatience {2}.*\nready {2}http/)
@@ -53,10 +53,9 @@ describe("dev", () => {
       assert.strictEqual(stopped.code, 0, stopped.stderr)
       assert.strictEqual(await third.end(), 0)
       assert.notMatch(third.output(), /next start/)
-    })
-  )
+    }))
 
-  it("runs new code when a file changes; its page; lines of JSON", { timeout: 60_000 }, () =>
+  it("runs new code when a file changes; its page; lines of JSON", () =>
     inFolder(async (cwd) => {
       const file = path.join(cwd, "greet.ts")
       fs.writeFileSync(file, greeting("hello"))
@@ -80,6 +79,5 @@ describe("dev", () => {
       const types = messages.flatMap(({ event, type }) => (type === "event" ? [event?.EventType] : []))
       assert.strictEqual(types.filter((type) => type === "ExecutionSucceeded").length, 2)
       assert.strictEqual(await server.end(), 0)
-    })
-  )
+    }))
 })

@@ -110,7 +110,7 @@ const setupOf = (id: string, target: Target) =>
   })
 
 for (const [suite, handlers] of suites) {
-  describe(`${suite} handlers survive a crash anywhere`, { timeout: 60_000 }, () => {
+  describe(`${suite} handlers survive a crash anywhere`, () => {
     for (const [id, target] of Object.entries(handlers)) {
       const handler = typeof target === "function" ? target : target.handler
       if (KILL_THEMSELVES.has(id)) continue

@@ -171,7 +171,7 @@ export const callbackId = Effect.fnUntraced(function* (
   name: string,
   invocations = 1
 ) {
-  for (let round = 0; round < 2000; round++) {
+  for (let round = 0; round < 100_000; round++) {
     const history = yield* engine.history(arn)
     const id = history.find((event) => event.EventType === "CallbackStarted" && event.Name === name)
       ?.CallbackStartedDetails?.CallbackId

@@ -10,7 +10,7 @@ import * as kit from "./kit.ts"
 import * as runtime from "./runtime.kit.ts"
 
 const live = (name: string, test: () => Effect.Effect<unknown, unknown, Engine.Engine | Server.Server | Scope.Scope>) =>
-  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer()), 20_000)
+  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer()))
 
 describe("FunctionProcess: a handler's world", () => {
   live("is that of Lambda", () =>

@@ -22,8 +22,8 @@ import * as kit from "./kit.ts"
 import * as runtime from "./runtime.kit.ts"
 
 type Test = Effect.Effect<unknown, unknown, Engine.Engine | Server.Server | Scope.Scope>
-const live = (name: string, test: () => Test, engine: Engine.Options = {}) =>
-  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer(engine)), 20_000)
+const live = (name: string, test: () => Test, engine: Engine.Options = {}, retry = 0) =>
+  it.live(name, () => Effect.provide(Effect.scoped(test()), kit.layer(engine)), { retry })
 
 const double = { name: "double", handler: (event: number) => event * 2, durable: false }
 const orders = { file: runtime.fixture("orders.ts"), env: runtime.env }
@@ -99,7 +99,7 @@ describe("Functions: durable ones", () => {
   live("loading its code is not on a function's time", () =>
     Effect.gen(function* () {
       const { engine, run } = yield* runtime.serve([
-        { file: runtime.fixture("slow.mjs"), timeoutSeconds: 1, retries: 0 }
+        { file: runtime.fixture("slow.mjs"), timeoutSeconds: 3, retries: 0 }
       ])
       const end = yield* run("slow")
       assert.deepStrictEqual([end.Status, end.Result], ["SUCCEEDED", "true"])
@@ -316,13 +316,15 @@ describe("Functions: new code", () => {
 })
 
 describe("Functions: the end", () => {
-  live("asks processes to end (SIGTERM), and kills those that do not", () =>
-    Effect.gen(function* () {
-      const folder = yield* runtime.folder
-      const file = path.join(folder, "handlers.mjs")
-      fs.writeFileSync(
-        file,
-        `import * as fs from "node:fs"
+  live(
+    "asks processes to end (SIGTERM), and kills those that do not",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* runtime.folder
+        const file = path.join(folder, "handlers.mjs")
+        fs.writeFileSync(
+          file,
+          `import * as fs from "node:fs"
         export const polite = async () => {
           setInterval(() => {}, 1000).unref()
           process.on("SIGTERM", () => setTimeout(() => fs.writeFileSync(${JSON.stringify(path.join(folder, "bye"))}, "bye"), 10))
@@ -334,14 +336,16 @@ describe("Functions: the end", () => {
           return process.pid
         }
         export const plain = async () => process.pid`
-      )
-      const scope = yield* Scope.make()
-      const { call } = yield* Scope.provide(runtime.serve([{ file, durable: false }]), scope)
-      const pids = (yield* Effect.all([call("polite"), call("stubborn"), call("plain")])).map(Number)
-      yield* Scope.close(scope, Exit.void)
-      assert.deepStrictEqual(pids.filter(runtime.isRunning), [])
-      assert.strictEqual(fs.readFileSync(path.join(folder, "bye"), "utf8"), "bye")
-    })
+        )
+        const scope = yield* Scope.make()
+        const { call } = yield* Scope.provide(runtime.serve([{ file, durable: false }]), scope)
+        const pids = (yield* Effect.all([call("polite"), call("stubborn"), call("plain")])).map(Number)
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(pids.filter(runtime.isRunning), [])
+        assert.strictEqual(fs.readFileSync(path.join(folder, "bye"), "utf8"), "bye")
+      }),
+    {},
+    3 // they have half a second
   )
 
   live("what a process has started ends with it", () =>
@@ -371,29 +375,26 @@ describe("Functions: the end", () => {
     })
   )
 
-  it.live(
-    "processes do not outlive this one, however it ends",
-    () =>
-      Effect.gen(function* () {
-        // what it keeps of its code stays behind, too
-        const env = { ...process.env, TMPDIR: yield* runtime.folder }
-        const parent = spawn(process.execPath, [runtime.env.NODE_OPTIONS, runtime.fixture("parent.ts")], {
-          stdio: ["ignore", "pipe", "inherit"],
-          env
+  it.live("processes do not outlive this one, however it ends", () =>
+    Effect.gen(function* () {
+      // what it keeps of its code stays behind, too
+      const env = { ...process.env, TMPDIR: yield* runtime.folder }
+      const parent = spawn(process.execPath, [runtime.env.NODE_OPTIONS, runtime.fixture("parent.ts")], {
+        stdio: ["ignore", "pipe", "inherit"],
+        env
+      })
+      let printed = ""
+      const pids = yield* Effect.callback<ReadonlyArray<number>>((resume) => {
+        parent.stdout.on("data", (chunk) => {
+          printed += String(chunk)
+          const found = [...printed.matchAll(/(?:spinning|hanging|left) (\d+)\n/g)].map(([, pid]) => Number(pid))
+          if (found.length === 3) resume(Effect.succeed(found))
         })
-        let printed = ""
-        const pids = yield* Effect.callback<ReadonlyArray<number>>((resume) => {
-          parent.stdout.on("data", (chunk) => {
-            printed += String(chunk)
-            const found = [...printed.matchAll(/(?:spinning|hanging|left) (\d+)\n/g)].map(([, pid]) => Number(pid))
-            if (found.length === 3) resume(Effect.succeed(found))
-          })
-        })
-        assert.deepStrictEqual(pids.filter(runtime.isRunning), pids)
-        parent.kill("SIGKILL")
-        yield* Effect.forEach(pids, runtime.gone)
-      }).pipe(Effect.scoped),
-    20_000
+      })
+      assert.deepStrictEqual(pids.filter(runtime.isRunning), pids)
+      parent.kill("SIGKILL")
+      yield* Effect.forEach(pids, runtime.gone)
+    }).pipe(Effect.scoped)
   )
 })
 

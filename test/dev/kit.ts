@@ -12,12 +12,16 @@ import * as Timers from "../../src/engine/Timers.ts"
 
 export const second = 0.01
 
-/** A server of its own for every test; a second takes 10 ms. */
-export const layer = (options: Engine.Options = {}, server: Server.Options = {}) =>
+/** A server of its own for every test; a second takes 10 ms, unless there are other timers. */
+export const layer = (
+  options: Engine.Options = {},
+  server: Server.Options = {},
+  timers: Layer.Layer<Timers.Timers> = Timers.layerScaled({ timeScale: second })
+) =>
   Layer.fresh(
     Server.layerWith(server).pipe(
       Layer.provideMerge(Engine.layerWith(options)),
-      Layer.provide([Store.layerMemory, Timers.layerScaled({ timeScale: second })]),
+      Layer.provide([Store.layerMemory, timers]),
       Layer.orDie
     )
   )

@@ -6,7 +6,7 @@ import { promisify } from "node:util"
 const root = path.resolve(import.meta.dirname, "../..")
 
 describe("examples/16-functions", () => {
-  it("runs the handler's file", { timeout: 60_000 }, async () => {
+  it("runs the handler's file", async () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ["--conditions=@effect-durable-lambda/source", "examples/16-functions.ts"],

@@ -30,7 +30,7 @@ const start = () => {
 }
 
 describe("examples/21-web-page", () => {
-  it("goes on when its callback is answered at the page's address", { timeout: 60_000 }, async () => {
+  it("goes on when its callback is answered at the page's address", async () => {
     const { child, ended, line } = start()
     try {
       const url = await line(/^open (http:\S+)$/m)

@@ -7,7 +7,7 @@ const root = path.resolve(import.meta.dirname, "../..")
 const condition = "--conditions=@effect-durable-lambda/source"
 
 describe("examples/demo", () => {
-  it("survives a SIGKILL and ends as promised", { timeout: 60_000 }, async () => {
+  it("survives a SIGKILL and ends as promised", async () => {
     const env = { ...process.env, DEMO_SPEED: "10", NO_COLOR: "1" }
     const { stdout } = await promisify(execFile)(process.execPath, [condition, "examples/demo/main.ts"], {
       cwd: root,

@@ -88,7 +88,7 @@ beforeAll(async () => {
   assert.strictEqual(assets.length, 1)
   asset = path.join(outdir, assets[0]!, "index.mjs")
   assert.strictEqual(violations(outdir), "")
-}, 120_000)
+})
 
 describe("the CDK app", () => {
   it("makes a durable function, with JSON logs, traces and a dead-letter queue", () => {
@@ -135,11 +135,11 @@ describe("the CDK app", () => {
     assert.deepStrictEqual(cdk.Outputs.AliasArn.Value, { Ref: only(cdk, "AWS::Lambda::Alias").id })
   })
 
-  it("what it deploys takes an order", { timeout: 60_000 }, async () => {
+  it("what it deploys takes an order", async () => {
     assert.deepStrictEqual(await order(asset), shipped)
   })
 
-  it("so does the bundle without AWS's client, where the client is installed", { timeout: 60_000 }, async () => {
+  it("so does the bundle without AWS's client, where the client is installed", async () => {
     const small = await bundle({ external: true, outdir: path.join(folder, "external") })
     assert.isBelow(fs.statSync(small).size, 0.5 * fs.statSync(asset).size)
     assert.deepStrictEqual(await order(small), shipped)
@@ -291,7 +291,7 @@ describe("the SAM template", () => {
     }
   })
 
-  it("is what SAM's own translator takes, where Python has it", { timeout: 60_000 }, async (context) => {
+  it("is what SAM's own translator takes, where Python has it", async (context) => {
     const script = `
 import json, sys
 try:

@@ -82,7 +82,7 @@ describe("deadline: a step that is stuck", () => {
         () => Effect.all([Durable.step("hears", promise("hears")), Durable.step("deaf", deaf)], { concurrency: 2 }),
         { ...service.handlerOptions, finalizerGrace: "1 hour", layer: quiet }
       )
-      assert.deepStrictEqual(yield* invoke(service, handler, 300), { Status: "PENDING" })
+      assert.deepStrictEqual(yield* invoke(service, handler, 1_000), { Status: "PENDING" })
       assert.deepStrictEqual(aborted, ["hears"])
       assert.deepStrictEqual(service.trace.flat().toSorted(), [
         "RETRY STEP deaf",
@@ -285,15 +285,15 @@ describe("deadline: who is to blame", () => {
     Effect.gen(function* () {
       const began: Array<number> = []
       const service = FakeService.make()
-      const slowly = Effect.promise(() => FakeService.later(350, undefined))
+      const slowly = Effect.promise(() => FakeService.later(700, undefined))
       const handler = DurableHandler.make(
         kit.Anything,
         () => Effect.andThen(slowly, Durable.step("stuck", takes(Effect.never, began), { retry: { times: 1 } })),
         { ...service.handlerOptions, layer: quiet, deadlineMargin: 100 }
       )
-      assert.deepStrictEqual(yield* invoke(service, handler, 600), { Status: "PENDING" })
+      assert.deepStrictEqual(yield* invoke(service, handler, 1_500), { Status: "PENDING" })
       service.pass(5)
-      assert.strictEqual((yield* invoke(service, handler, 600)).Status, "FAILED")
+      assert.strictEqual((yield* invoke(service, handler, 1_500)).Status, "FAILED")
       assert.deepStrictEqual(began, [1, 2])
     })
   )
@@ -459,14 +459,14 @@ describe("deadline: requests", () => {
       const handler = DurableHandler.make(
         kit.Anything,
         () => Effect.andThen(Durable.step("a", Effect.succeed(1)), Durable.step("b", takes(Effect.void, ran))),
-        { ...service.handlerOptions, layer: quiet }
+        { ...service.handlerOptions, layer: quiet, deadlineMargin: "2 seconds" }
       )
-      void FakeService.later(600, undefined).then(held.release) // after half of the time, when nothing more begins
-      assert.deepStrictEqual(yield* invoke(service, handler, 1_000), { Status: "PENDING" })
+      void FakeService.later(2_300, undefined).then(held.release) // after the first two seconds nothing more begins
+      assert.deepStrictEqual(yield* invoke(service, handler, 4_000), { Status: "PENDING" })
       assert.deepStrictEqual(service.trace, [["START STEP a", "SUCCEED STEP a"], ["START WAIT rest-of-invocation"]])
       assert.deepStrictEqual(ran, [])
       service.pass(1)
-      assert.deepStrictEqual(yield* invoke(service, handler, 1_000), { Status: "SUCCEEDED", Result: "1" })
+      assert.deepStrictEqual(yield* invoke(service, handler, 60_000), { Status: "SUCCEEDED", Result: "1" })
     })
   )
 
@@ -478,7 +478,7 @@ describe("deadline: requests", () => {
         ...service.handlerOptions,
         layer: quiet
       })
-      const { error } = yield* Effect.flip(invoke(service, handler, 300))
+      const { error } = yield* Effect.flip(invoke(service, handler, 1_000))
       assert.strictEqual(error._tag, "OutOfTime")
       assert.include(error.message, "the service has not answered the workflow's last checkpoint")
       assert.include(error.message, 'Its fibers asked last for STEP "a"')
@@ -499,7 +499,7 @@ describe("deadline: requests", () => {
         ...service.handlerOptions,
         layer: Layer.merge(quiet, stuck)
       })
-      const { error } = yield* Effect.flip(invoke(service, handler, 300))
+      const { error } = yield* Effect.flip(invoke(service, handler, 1_000))
       assert.strictEqual(error._tag, "OutOfTime")
       assert.match(
         error.message,
@@ -544,7 +544,7 @@ describe("deadline: requests", () => {
         () => Effect.all([Durable.wait("short", "1 second"), Durable.step("s", Effect.never)], { concurrency: 2 }),
         { ...service.handlerOptions, layer: quiet }
       )
-      assert.deepStrictEqual(yield* invoke(service, handler, 300), { Status: "PENDING" })
+      assert.deepStrictEqual(yield* invoke(service, handler, 1_000), { Status: "PENDING" })
       assert.deepStrictEqual(service.trace.flat().toSorted(), ["RETRY STEP s", "START STEP s", "START WAIT short"])
     })
   )
@@ -566,7 +566,7 @@ describe("deadline: requests", () => {
 })
 
 describe("deadline: a body that nothing can go on with", () => {
-  const outOfTime = (body: kit.Body, millis = 200) =>
+  const outOfTime = (body: kit.Body, millis = 1_000) =>
     Effect.gen(function* () {
       const service = FakeService.make()
       const handler = DurableHandler.make(kit.Anything, () => body, { ...service.handlerOptions, layer: quiet })
@@ -596,7 +596,7 @@ describe("deadline: a body that nothing can go on with", () => {
 
   it.effect("is at work of its own", () =>
     Effect.gen(function* () {
-      const message = yield* outOfTime(Effect.promise(() => FakeService.later(1_000, "late")))
+      const message = yield* outOfTime(Effect.promise(() => FakeService.later(4_000, "late")))
       assert.include(message, "Its fibers asked last for no operation.")
     })
   )

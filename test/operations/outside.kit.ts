@@ -39,7 +39,7 @@ export const until = (
   status: Protocol.OperationStatus = "STARTED"
 ): Effect.Effect<Protocol.Operation> =>
   Effect.gen(function* () {
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < 100_000; round++) {
       const found = (yield* execution.operations).find(
         (operation) => operation.Name === name && operation.Type === type && operation.Status === status
       )
@@ -56,7 +56,7 @@ export const idOf = (execution: Execution, name: string): Effect.Effect<string> 
 /** Waits until the execution has answered so many invocations. */
 export const invoked = (execution: Execution, times: number): Effect.Effect<void> =>
   Effect.gen(function* () {
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < 100_000; round++) {
       if ((yield* execution.invocations) >= times) return
       yield* pause(round)
     }

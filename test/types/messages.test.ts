@@ -200,7 +200,7 @@ const compile = (): Promise<Record<string, ReadonlyArray<string>>> => {
 }
 
 describe("messages of the compiler", () => {
-  it("the last line says what to do, and there is one error for one misuse", { timeout: 30_000 }, async () => {
+  it("the last line says what to do, and there is one error for one misuse", async () => {
     const said = await compile()
     const last = Object.fromEntries(
       Object.entries(said).map(([name, errors]) => [name, errors.map((error) => error.split("\n").at(-1)!)])
