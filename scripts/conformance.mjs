@@ -97,16 +97,19 @@ const found = await Promise.all(
 )
 
 for (const [index, run] of runs.entries()) {
+  const last = new Map(found[index].map((result) => [result.id, result]))
   // Time runs ten times as fast as the requirements say. On a busy machine a wait may be over before an invocation has
-  // answered: what has failed is played once more, alone and slower.
-  const failed = found[index].filter(({ id, status }) => hasFailed(status) && knownOf(run.handlers, id) === undefined)
-  const ids = failed.map(({ id }) => id).join(",")
-  const again =
-    failed.length === 0 ? [] : await play(run, [...args, "--id", ids, "--concurrency", "1", "--time-scale", "0.5"])
-  const better = new Map(again.map((result) => [result.id, result]))
-  for (const result of found[index]) {
-    results.push({ ...run, known: knownOf(run.handlers, result.id), ...(better.get(result.id) ?? result) })
+  // answered: what has failed is played again, alone and slower, in the end as slow as it is meant.
+  for (const scale of ["0.5", "1"]) {
+    const failed = [...last.values()].filter(
+      ({ id, status }) => hasFailed(status) && knownOf(run.handlers, id) === undefined
+    )
+    if (failed.length === 0) break
+    const ids = failed.map(({ id }) => id).join(",")
+    const again = await play(run, [...args, "--id", ids, "--concurrency", "1", "--time-scale", scale])
+    for (const result of again) last.set(result.id, result)
   }
+  for (const result of last.values()) results.push({ ...run, known: knownOf(run.handlers, result.id), ...result })
 }
 
 // ---- the table ---------------------------------------------------------------------------------------

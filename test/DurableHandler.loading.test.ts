@@ -111,14 +111,18 @@ describe("when AWS's client is loaded", () => {
     client: string,
     env: Record<string, string>,
     script = `
-      await import("node:timers/promises").then(({ setTimeout }) => setTimeout(200))
+      const { setTimeout } = await import("node:timers/promises")
+      do await setTimeout(200)
+      while (log.length < least) // however long that takes
       const atRest = [...log]
       const answer = await handler(event)
       console.log(JSON.stringify({ atRest, log, answer }))`,
-    before = ""
+    before = "",
+    least = 0
   ) => {
     const code = `
       globalThis.log = []
+      globalThis.least = ${least}
       process.on("unhandledRejection", (error) => log.push("unhandled: " + error))
       ${before}
       const { handler } = await import("./handler.mjs")
@@ -140,7 +144,7 @@ describe("when AWS's client is loaded", () => {
   })
 
   it("at once, in Lambda", async () => {
-    assert.deepStrictEqual(await start("good", LAMBDA), {
+    assert.deepStrictEqual(await start("good", LAMBDA, undefined, "", 2), {
       atRest: ["loaded", "made"],
       log: ["loaded", "made", "sent"],
       answer: hello
@@ -148,7 +152,7 @@ describe("when AWS's client is loaded", () => {
   })
 
   it("and made ready there, when the credentials are in the environment", async () => {
-    assert.deepStrictEqual(await start("good", { ...LAMBDA, ...CREDENTIALS }), {
+    assert.deepStrictEqual(await start("good", { ...LAMBDA, ...CREDENTIALS }, undefined, "", 3), {
       atRest: ["loaded", "made", "prepared"],
       log: ["loaded", "made", "prepared", "sent"],
       answer: hello

@@ -49,7 +49,7 @@ const order = (item: string) =>
       { retry: { times: 5, schedule: Schedule.spaced("10 seconds") } }
     )
     yield* Durable.wait("cool-off", "1 minute")
-    const { by } = yield* Durable.waitForCallback("approval", () => Effect.void, { ...Approval, timeout: "1 hour" })
+    const { by } = yield* Durable.waitForCallback("approval", () => Effect.void, { ...Approval, timeout: "30 days" })
     return `${item}, ${paid}, approved by ${by}`
   }).pipe(Effect.catchTag("CallbackTimedOut", ({ kind }) => Effect.succeed(`${item}: ${kind}`)))
 
