@@ -1,4 +1,5 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Durable, DurableFunction } from "effect-durable-lambda"
@@ -34,9 +35,12 @@ const json = async (...args: ReadonlyArray<string>): Promise<any> => {
   return JSON.parse(stdout)
 }
 
+/** A name for an execution: another one where the test runs again. */
+const fresh = (name: string) => `${name}-${randomUUID().slice(0, 8)}`
+
 /** Starts one that waits for an answer, and gives the callback's id when it does. */
 const ask = async (name: string) => {
-  const { DurableExecutionArn: arn } = await json("start", "approve", "--name", name)
+  const { DurableExecutionArn: arn } = await json("start", "approve", "--name", fresh(name))
   const escaped = String(arn).replace(/[$/]/g, "\\$&")
   const [, id = ""] = await server.said(new RegExp(`"executionArn":"${escaped}".*"CallbackId":"([^"]+)"`))
   return { arn, id }
@@ -107,31 +111,44 @@ describe("start", () => {
     assert.match(refused.stdout, /error +InvalidPayload: [^]*help +\S*docs\/troubleshooting\.md#invalidpayload\n/)
   })
 
-  it("ends with 6 when it takes longer than one waits; stop, list", async () => {
-    const ended = await run(["start", "patience", "--name", "long", "--wait", "--timeout", "300 millis"])
+  it("ends with 6 when it takes longer than one waits", async () => {
+    const name = fresh("short")
+    const ended = await run(["start", "patience", "--name", name, "--wait", "--timeout", "300 millis"])
     assert.strictEqual(ended.code, 6)
     assert.match(ended.stderr, /still runs/)
+    await run(["stop", name])
+  })
+})
 
-    await server.said(/durable-execution\/long\/.*"WaitStarted"/)
-    const tree = await run(["tree", "long"])
+describe("stop, list", () => {
+  it("find it by its name", async () => {
+    const long = fresh("long")
+    await json("start", "patience", "--name", long)
+    await server.said(new RegExp(`durable-execution/${long}/.*"WaitStarted"`))
+    const tree = await run(["tree", long])
     assert.match(tree.stdout, /◷ wait for ever {2}waiting/)
-    const running = await json("list", "patience", "--name", "long", "--status", "running")
+    const running = await json("list", "patience", "--name", long, "--status", "running")
     assert.deepStrictEqual(
       running.map((one: any) => one.DurableExecutionName),
-      ["long"]
+      [long]
     )
+    await run(["stop", long])
+    assert.deepStrictEqual(await json("list", "patience", "--name", long, "--status", "RUNNING"), [])
+    assert.strictEqual((await json("list", "--name", long, "--after", "1 hour")).length, 1)
+    assert.strictEqual((await json("list", "--name", long, "--before", "2001-01-01")).length, 0)
+  })
 
-    const stopped = await run(["stop", "long", "--type", "Enough", "--message", "called"])
+  it("end it, with an error of one's own, once", async () => {
+    const long = fresh("stopped")
+    await json("start", "patience", "--name", long)
+    const stopped = await run(["stop", long, "--type", "Enough", "--message", "called"])
     assert.strictEqual(stopped.code, 0, stopped.stderr)
     assert.match(stopped.stdout, /^stopped arn:/)
-    const waited = await run(["get", "long", "--wait", "--json"])
+    const waited = await run(["get", long, "--wait", "--json"])
     assert.strictEqual(waited.code, 1)
     const { Error: error, Status } = JSON.parse(waited.stdout)
     assert.deepStrictEqual([Status, error], ["STOPPED", { ErrorType: "Enough", ErrorMessage: "called" }])
-    assert.deepStrictEqual(await json("list", "patience", "--name", "long", "--status", "RUNNING"), [])
-    assert.strictEqual((await json("list", "--name", "long", "--after", "1 hour")).length, 1)
-    assert.strictEqual((await json("list", "--name", "long", "--before", "2001-01-01")).length, 0)
-    const again = await run(["stop", "long"])
+    const again = await run(["stop", long])
     assert.deepStrictEqual([again.code, again.stdout], [0, ""])
     assert.match(again.stderr, /had ended before: STOPPED/)
   })
@@ -255,24 +272,26 @@ describe("what goes wrong", () => {
 
 describe("Ctrl-C", () => {
   it("says while it waits what has failed, and why", async () => {
-    const waiting = kit.begin(["start", "stubborn", "--name", "again", "--wait"], { cwd: below })
+    const name = fresh("again")
+    const waiting = kit.begin(["start", "stubborn", "--name", name, "--wait"], { cwd: below })
     await waiting.said(
-      /again runs, .* step charge Unavailable: the bank does not answer \(next attempt in 2592000 s\)\n/
+      /again-\w+ runs, .* step charge Unavailable: the bank does not answer \(next attempt in 2592000 s\)\n/
     )
     await waiting.end()
-    const gaveUp = await run(["get", "stubborn/again", "--wait", "--timeout", "10 millis"])
+    const gaveUp = await run(["get", `stubborn/${name}`, "--wait", "--timeout", "10 millis"])
     assert.strictEqual(gaveUp.code, 6)
     assert.match(gaveUp.stderr, /The execution still runs: wait longer with/)
-    await run(["stop", "again"])
+    await run(["stop", name])
   })
 
   it("ends waiting with 130, and the execution goes on", async () => {
-    const waiting = kit.begin(["start", "patience", "--name", "left", "--wait"], { cwd: below })
-    await waiting.said(/left runs/)
+    const name = fresh("left")
+    const waiting = kit.begin(["start", "patience", "--name", name, "--wait"], { cwd: below })
+    await waiting.said(/left-\w+ runs/)
     assert.strictEqual(await waiting.end(), 130)
-    const { Status } = await json("get", "patience/left")
+    const { Status } = await json("get", `patience/${name}`)
     assert.strictEqual(Status, "RUNNING")
-    await run(["stop", "left"])
+    await run(["stop", name])
   })
 })
 
@@ -297,11 +316,12 @@ describe("--aws", () => {
       AWS_ACCESS_KEY_ID: "local",
       AWS_SECRET_ACCESS_KEY: "local"
     }
-    const args = ["start", "order:$LATEST", "--aws", "--name", "aws", "--wait", "--json", "-p", '{"id":"9","cents":1}']
+    const name = fresh("aws")
+    const args = ["start", "order:$LATEST", "--aws", "--name", name, "--wait", "--json", "-p", '{"id":"9","cents":1}']
     const started = await run(args, { env, cwd: "/" })
     assert.strictEqual(started.code, 0, started.stderr)
     assert.strictEqual(JSON.parse(started.stdout).Result, '{"label":"label-9"}')
-    const tree = await run(["tree", "order/aws", "--aws"], { env, cwd: "/" })
-    assert.match(tree.stdout, /^✓ order\/aws {2}succeeded/)
+    const tree = await run(["tree", `order/${name}`, "--aws"], { env, cwd: "/" })
+    assert.match(tree.stdout, /^✓ order\/aws-\w+ {2}succeeded/)
   })
 })
