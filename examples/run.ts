@@ -16,10 +16,10 @@ import { Bank, Pay, pay } from "./07-idempotency.ts"
 import { Report, report } from "./08-logging.ts"
 import { Bill, bill, layer as compressed } from "./09-payloads.ts"
 import { Accounts, Trial, trial } from "./10-testing.ts"
-import { Post, Sign, sign } from "./12-callback.ts"
-import { Approve, approve, Chat } from "./13-wait-for-callback.ts"
+import { Post, Sign, sign, Signature } from "./12-callback.ts"
+import { Approve, approve, Chat, Decision } from "./13-wait-for-callback.ts"
 import { Jobs, Render, render } from "./14-wait-for-condition.ts"
-import { Sell, sell } from "./15-invoke.ts"
+import { Sell, sell, Ship, ship, Tax } from "./15-invoke.ts"
 import { Travel, travel, Trip } from "./16-parallel.ts"
 import { Gallery, gallery, Images } from "./17-map.ts"
 import { metrics, Weekly, weekly } from "./20-plugins.ts"
@@ -37,6 +37,8 @@ const exchange = Exchange.of({
   buy: () => Effect.void,
   confirm: () => Effect.suspend(() => (confirmed++ === 0 ? Effect.fail(new RateLimited()) : Effect.void))
 })
+
+const signature = { signedBy: "Ada", at: new Date("2026-12-01") }
 
 /** The keys are for results that have encrypted fields. */
 type Start = Effect.Effect<
@@ -65,15 +67,22 @@ const examples: Readonly<Record<string, Start>> = {
     isPaying: () => Effect.succeed(false),
     close: () => Effect.void
   }),
-  // nobody is outside, so these time out, or find no function
-  "12-callback": Effect.provideService(TestRunner.start(Sign, sign, "Ada"), Post, { send: () => Effect.void }),
-  "13-wait-for-callback": Effect.provideService(TestRunner.start(Approve, approve, "holiday"), Chat, {
-    ask: () => Effect.void
-  }),
+  "12-callback": Effect.andThen(
+    TestRunner.onCallback("contract", Effect.delay(Effect.succeed(signature), "9 days"), { success: Signature }),
+    Effect.provideService(TestRunner.start(Sign, sign, "Ada"), Post, { send: () => Effect.void })
+  ),
+  "13-wait-for-callback": Effect.andThen(
+    TestRunner.onCallback("approval", Effect.succeed({ approved: true, by: "Bob" }), { success: Decision }),
+    Effect.provideService(TestRunner.start(Approve, approve, "holiday"), Chat, { ask: () => Effect.void })
+  ),
   "14-wait-for-condition": Effect.provideService(TestRunner.start(Render, render, "book"), Jobs, {
     next: (job) => Effect.succeed({ ...job, page: job.page + 1, status: job.page < 2 ? "running" : "done" })
   }),
-  "15-invoke": TestRunner.start(Sell, sell, { item: "teapot", cents: 1000 }),
+  "15-invoke": Effect.gen(function* () {
+    yield* TestRunner.onInvoke("tax", Tax, ({ cents }) => Effect.succeed(cents / 5))
+    yield* TestRunner.register("ship", Ship, ship)
+    return yield* TestRunner.start(Sell, sell, { item: "teapot", cents: 1000 })
+  }),
   "16-parallel": Effect.provideService(TestRunner.start(Travel, travel, "Oslo"), Trip, {
     book: (what) => Effect.succeed(`a ${what}`),
     quote: (carrier) => Effect.succeed(carrier.length)

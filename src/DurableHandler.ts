@@ -26,11 +26,12 @@ import * as failures from "./internal/failure.ts"
 import type { Observer } from "./internal/observer.ts"
 import { operationId } from "./internal/operationId.ts"
 import { fromEnvironment } from "./internal/pluginModules.ts"
+import { logDefects } from "./internal/warn.ts"
 import type { CurrentStep } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
 import { Limits } from "./internal/wire.ts"
 import * as Serdes from "./Serdes.ts"
-import type { First, StepServices, StepServicesIn } from "./StepServices.ts"
+import type { First, GivesEffect, StepServices, StepServicesIn } from "./StepServices.ts"
 
 // ---- the checks of the body's type ---------------------------------------------------------------------
 
@@ -47,10 +48,18 @@ export type OnlySteps<R> =
       : `The service \`${KeyOf<Raw<R>>}\` is used outside a step. Use it inside Durable.step.`
     : "CurrentStep exists only inside a step."
 
+/** The body is a function that returns an Effect. */
+export type IsBody<R> = GivesEffect<
+  R,
+  "The body must return an Effect: write it with Effect.fnUntraced or Effect.gen. An async function, a generator, or a handler is no body."
+>
+
 /** The body gives what the definition declares. */
 export type Returns<A, SA extends Schema.Constraint> = [A] extends [SA["Type"]]
   ? unknown
-  : "The body's value is not what the definition's `success` schema declares."
+  : [A] extends [Effect.Effect<any, any, any>]
+    ? "The body's value is itself an Effect, which has not run: write `return yield*`."
+    : "The body's value is not what the definition's `success` schema declares."
 
 /** The body fails only with what the definition declares, or with failures of operations. */
 export type Declares<E, SE extends Schema.Constraint> = [Exclude<E, SE["Type"] | DurableError.Operation>] extends [
@@ -67,9 +76,17 @@ export type Provides<R, ROut> = [Exclude<R, ROut>] extends [never]
   : `The layer does not provide \`${KeyOf<Exclude<R, ROut>>}\`, which a step needs.`
 
 /** A body that a handler, or a test, can run: services only in steps, value and errors as declared. */
-export type Body<P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint, A, E, R> = (
+export type Body<
+  P extends Schema.Constraint,
+  SA extends Schema.Constraint,
+  SE extends Schema.Constraint,
+  A,
+  E,
+  R,
+  Check = unknown
+> = (
   payload: P["Type"]
-) => Effect.Effect<A, E, R> & First<[OnlySteps<R>, Returns<A, SA>, Declares<E, SE>]>
+) => First<[IsBody<R>, OnlySteps<R>, Returns<A, SA>, Declares<E, SE>, Check]> & Effect.Effect<A, E, R>
 
 // ---- options ---------------------------------------------------------------------------------------------
 
@@ -121,9 +138,15 @@ export interface Options<ROut, LE> extends RunOptions {
     Layer.Layer<CheckpointService.CheckpointService, never, DurableExecutionClient.DurableExecutionClient> | undefined
 }
 
-type HandlerOptions<R, ROut, LE> = [R] extends [never]
-  ? [options?: Options<ROut, LE>]
-  : [options: Options<ROut, LE> & { readonly layer: Layer.Layer<ROut, LE> & Provides<R, ROut> }]
+/** What options must have when steps need services. */
+type WithLayer<R, ROut, LE> = [R] extends [never]
+  ? unknown
+  : { readonly layer: Layer.Layer<ROut, LE> & Provides<R, ROut> }
+
+/** Without options there is no layer. */
+type NeedsNoLayer<R> = [R] extends [never]
+  ? unknown
+  : `A step needs \`${KeyOf<R>}\`: give the handler \`{ layer }\`, a layer that provides it.`
 
 /** What of Lambda's context object is used. Everything is optional, so that any emulator will do. */
 export interface LambdaContext {
@@ -260,7 +283,7 @@ const malformed = (reason: string) =>
   new DurableError.MalformedEvent({
     message:
       `This is not an event of Lambda's durable execution service: ${reason}. ` +
-      "Invoke the function through Lambda with durable execution enabled (DurableConfig), or through the local engine."
+      "Invoke the function through Lambda with durable execution enabled (DurableConfig), or through the local engine; in a test, run its body with TestRunner."
   })
 
 /** Answers with a fatal error, or fails with it when Lambda should invoke again. */
@@ -298,10 +321,13 @@ const answer = (
         Exit.isSuccess(outcome.exit)
           ? succeeded(definition, checkpoints, outcome.exit.value)
           : Effect.map(
-              failures.encodeFailure(
-                outcome.exit.cause,
-                { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
-                `The error of "${definition.name}"`
+              Effect.andThen(
+                logDefects(`the body of "${definition.name}"`, outcome.exit.cause),
+                failures.encodeFailure(
+                  outcome.exit.cause,
+                  { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
+                  `The error of "${definition.name}"`
+                )
               ),
               (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
             )
@@ -411,21 +437,26 @@ const rehearse = (): void => {
  * export const handler = DurableHandler.make(Greet, (name) => Durable.step("greet", Effect.succeed(`Hello, ${name}!`)))
  * ```
  */
-export const make = <
-  P extends Schema.Constraint,
-  SA extends Schema.Constraint,
-  SE extends Schema.Constraint,
-  A,
-  E,
-  R,
-  ROut = never,
-  LE = never
->(
-  definition: DurableFunction.DurableFunction<P, SA, SE>,
-  body: Body<P, SA, SE, A, E, R>,
-  ...rest: HandlerOptions<StepServicesIn<R>, ROut, LE>
-): LambdaHandler => {
-  const options: Options<ROut, LE> = rest[0] ?? {}
+export const make: {
+  <P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint, A, E, R>(
+    definition: DurableFunction.DurableFunction<P, SA, SE>,
+    body: Body<P, SA, SE, A, E, R, NeedsNoLayer<StepServicesIn<R>>>
+  ): LambdaHandler
+  <
+    P extends Schema.Constraint,
+    SA extends Schema.Constraint,
+    SE extends Schema.Constraint,
+    A,
+    E,
+    R,
+    ROut = never,
+    LE = never
+  >(
+    definition: DurableFunction.DurableFunction<P, SA, SE>,
+    body: Body<P, SA, SE, A, E, R>,
+    options: Options<ROut, LE> & WithLayer<StepServicesIn<R>, ROut, LE>
+  ): LambdaHandler
+} = <LE>(definition: DurableFunction.Any, body: AnyBody<any>, options: Options<unknown, LE> = {}): LambdaHandler => {
   const named = fromEnvironment()
   // Lambda lends a sandbox that starts more CPU than its invocations may get: what the first one needs is done before it,
   // and to load AWS's client takes longer than all else.
@@ -448,7 +479,7 @@ export const make = <
   const handler: LambdaHandler = (event, context) =>
     (services ??= build()).then((services) =>
       Effect.runPromiseWith(services)(
-        invocation(definition, body as (payload: unknown) => Effect.Effect<A, E, never>, options, event, context, named) // the layer has R
+        invocation(definition, body as AnyBody<never>, options, event, context, named) // the layer has what it needs
       )
     )
   if (inLambda) rehearse()

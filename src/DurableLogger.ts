@@ -14,6 +14,7 @@ import { CurrentExecution } from "./CurrentExecution.ts"
 import { DurableContext } from "./DurableContext.ts"
 import { isReplaying } from "./internal/core/world.ts"
 import { textOf } from "./internal/failure.ts"
+import { CurrentLoggers as currentLoggers } from "./internal/warn.ts"
 import { CurrentStep } from "./operations/step.ts"
 
 /** Options of `make`. */
@@ -173,12 +174,7 @@ export const levelFromEnvironment = (): LogLevel.LogLevel | undefined => {
  * The loggers of a fiber, as `Logger.CurrentLoggers`, but without its default: a handler that brings no logger
  * of its own need not carry Effect's.
  */
-export const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = Context.Reference(
-  "effect/Logger/CurrentLoggers",
-  {
-    defaultValue: (): ReadonlySet<Logger.Logger<unknown, any>> => new Set()
-  }
-)
+export const CurrentLoggers: Context.Reference<ReadonlySet<Logger.Logger<unknown, any>>> = currentLoggers
 
 /** What the handler logs to unless its layer brings other loggers. */
 export const loggers = (options?: Options): ReadonlySet<Logger.Logger<unknown, any>> =>

@@ -3,6 +3,7 @@
  * discharge; so a service used in the body, outside of a step, does not compile, and neither does a durable
  * operation inside a step. The messages below are part of the API: they are what the compiler prints.
  */
+import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { DurableContext } from "./DurableContext.ts"
 
@@ -31,6 +32,8 @@ export type TypeOf<S, Fallback> = S extends Schema.Constraint ? S["Type"] : Fall
 // ---- plain JSON by type --------------------------------------------------------------------------------
 
 type IsAny<A> = 0 extends 1 & A ? true : false
+/** `A`, or what is assignable to nothing but itself. */
+type Unless<Is, A> = Is extends true ? unknown : A
 type Leaf = string | number | boolean | null
 
 /** `A` with every part that is not JSON replaced by never. A mapped type, so recursive types terminate. */
@@ -111,6 +114,16 @@ export type Fault<A, Path extends string = "", Depth extends ReadonlyArray<0> = 
 
 // ---- the messages ----------------------------------------------------------------------------------------
 
+/** Where no Effect is given there is nothing to infer from. It must stand before the Effect in an intersection. */
+export type GivesEffect<R, Message extends string> =
+  IsAny<R> extends true ? unknown : unknown extends R ? Message : unknown
+
+/** A step is given an Effect. */
+export type TakesEffect<R> = GivesEffect<
+  R,
+  "A step takes an Effect. Make one of a promise with Effect.tryPromise, of a function with Effect.sync, of a generator with Effect.gen."
+>
+
 /** Resolves to `unknown` (no constraint) when fine, else to the message. */
 export type NoDurableOperations<R> = [Extract<R, DurableContext | StepServices<any>>] extends [never]
   ? unknown
@@ -123,11 +136,15 @@ export type HasCodec<A, SA> = SA extends Schema.Constraint
     : "The `success` schema does not accept every value of this step."
   : IsPlain<A> extends true
     ? unknown
-    : `The value of this step is not plain JSON: ${Fault<A> extends infer F extends string
-        ? [F] extends [never]
-          ? "it is too deep to tell"
-          : F
-        : never}. Give the step a \`success\` schema.`
+    : [Unless<IsAny<A>, A>] extends [Effect.Effect<any, any, any>]
+      ? "The value of this step is itself an Effect, which has not run. Use `yield*` or Effect.flatMap."
+      : [Unless<IsAny<A>, A>] extends [PromiseLike<any>]
+        ? "The value of this step is a Promise. Use Effect.promise or Effect.tryPromise instead of Effect.sync."
+        : `The value of this step is not plain JSON: ${Fault<A> extends infer F extends string
+            ? [F] extends [never]
+              ? "it is too deep to tell"
+              : F
+            : never}. Give the step a \`success\` schema.`
 
 /** The `error` schema has something to do with the step's failures. */
 export type CoversError<E, SE> = SE extends Schema.Constraint

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
+import * as Schema from "effect/Schema"
 import * as kit from "./operations/kit.ts"
 import { places } from "./places.kit.ts"
 import * as FakeService from "./wire/FakeService.ts"
@@ -33,10 +34,9 @@ const linesOf = (body: kit.Body, layer: Layer.Layer<never> = Layer.empty, lambda
     })
     for (let invocation = 1; ; invocation++) {
       const answer = yield* service.invoke(handler, service.event(), { awsRequestId: `r${invocation}`, ...lambda })
-      if (answer.Status !== "PENDING") break
+      if (answer.Status !== "PENDING") return { answer, service, lines: lines.map((line) => JSON.parse(line) as Line) }
       service.pass(60)
     }
-    return { service, lines: lines.map((line) => JSON.parse(line) as Line) }
   })
 
 const messages = (lines: ReadonlyArray<Line>) => lines.map(({ message }) => message)
@@ -226,10 +226,65 @@ describe("DurableLogger", () => {
     })
   )
 
+  it.effect("a defect is logged once, where it has happened, with its stack", () =>
+    Effect.gen(function* () {
+      const thrower = (where: string) =>
+        Effect.sync((): void => {
+          throw new TypeError(`thrown in ${where}`)
+        })
+      const died = (lines: ReadonlyArray<Line>) =>
+        lines.map(({ errorMessage, errorType, level, message, operationName, stackTrace }) => ({
+          said: `${level} ${String(message).replace(/ \([\w-]{22}\)/, "")}: ${String(errorType)} ${String(errorMessage)}`,
+          operationName,
+          here: String(stackTrace).includes("DurableLogger.test.ts")
+        }))
+      const inStep = yield* linesOf(Effect.andThen(Durable.wait("w", "1 second"), Durable.step("s", thrower("a step"))))
+      assert.deepStrictEqual(died(inStep.lines), [
+        { said: 'ERROR A defect in STEP "s": TypeError thrown in a step', operationName: "s", here: true }
+      ])
+      const inContext = yield* linesOf(Durable.childContext("c", thrower("a context")))
+      assert.deepStrictEqual(died(inContext.lines), [
+        { said: 'ERROR A defect in CONTEXT "c": TypeError thrown in a context', operationName: undefined, here: true }
+      ])
+      const inBody = yield* linesOf(Effect.andThen(Durable.wait("w", "1 second"), thrower("the body")))
+      assert.deepStrictEqual(died(inBody.lines), [
+        {
+          said: 'ERROR A defect in the body of "workflow": TypeError thrown in the body',
+          operationName: undefined,
+          here: true
+        }
+      ])
+      const inCheck = yield* linesOf(
+        Durable.waitForCondition("p", () => Effect.as(thrower("a check"), 1), {
+          initial: 0,
+          state: Schema.Int,
+          until: () => true
+        })
+      )
+      assert.strictEqual(died(inCheck.lines)[0]?.said, 'ERROR A defect in STEP "p": TypeError thrown in a check')
+      // what has no stack is on record as it is, and a logger that fails changes nothing
+      assert.deepStrictEqual((yield* linesOf(Durable.step("s", Effect.die("text")))).lines, [])
+      const failing = Logger.make(() => {
+        throw new Error("the logger")
+      })
+      const { answer } = yield* linesOf(thrower("the body"), Logger.layer([failing]))
+      assert.strictEqual(answer.Status, "FAILED")
+      // a failure is on record with all that is known of it
+      const failure = yield* linesOf(Durable.step("s", Effect.fail("no"), { retry: Durable.noRetry }))
+      assert.deepStrictEqual(failure.lines, [])
+      const silent = Layer.succeed(References.MinimumLogLevel, "None")
+      assert.deepStrictEqual((yield* linesOf(Durable.step("s", thrower("a step")), silent)).lines, [])
+    })
+  )
+
   it.effect("what cannot be JSON does not stop a workflow", () =>
     Effect.gen(function* () {
       const circular: { self?: unknown } = {}
       circular.self = circular
+      const unspeakable = yield* linesOf(
+        Effect.logError("died", Cause.die({ toString: () => undefined, [Symbol.toPrimitive]: () => ({}) }))
+      )
+      assert.strictEqual(unspeakable.lines[0]?.errorMessage, "a value that cannot be shown")
       const odd: ReadonlyArray<unknown> = [
         BigInt(1),
         Symbol("s"),

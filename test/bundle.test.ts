@@ -42,6 +42,9 @@ const contributors = (metafile: Metafile): string => {
     .join("\n")
 }
 
+/** Beyond the budget: to log thrown errors with their stacks, which no record has, and to say what a failure's causes say. */
+const logged = { minified: 0.8, gzip: 0.3 }
+
 describe("the bundle of a handler with one step", () => {
   let metafile: Metafile
   let code: Buffer
@@ -72,7 +75,7 @@ describe("the bundle of a handler with one step", () => {
     const { gzip, minified } = sizesOf(code)
     const sizes = `${minified.toFixed(1)} KB minified (at most ${budget.minified}), ${gzip.toFixed(1)} KB gzip (at most ${budget.gzip})`
     assert.isTrue(
-      minified <= budget.minified && gzip <= budget.gzip,
+      minified <= budget.minified + logged.minified && gzip <= budget.gzip + logged.gzip,
       `${sizes}; the biggest contributors:\n${contributors(metafile)}\n`
     )
   })

@@ -2,7 +2,7 @@
  * Bundles the order workflow for Lambda, once for all tools: `node examples/deploy/bundle.ts` writes build/index.mjs.
  *
  *     node bundle.ts              AWS's client is in the bundle, at the version that was tested
- *     node bundle.ts --external   the bundle is half as large, and uses the client of Lambda's Node.js runtime
+ *     node bundle.ts --external   the bundle is a third as large, and uses the client of Lambda's Node.js runtime
  */
 import { build } from "esbuild"
 import * as path from "node:path"

@@ -144,14 +144,33 @@ type Print = ReturnType<typeof printer>
 const LEVELS: Readonly<Record<string, Parameters<Paint>[0]>> = { WARN: "yellow", ERROR: "red", FATAL: "red" }
 
 const readLog = Schema.decodeUnknownOption(
-  Schema.fromJsonString(Schema.Struct({ level: Schema.String, message: Schema.String }))
+  Schema.fromJsonString(
+    Schema.Struct({
+      level: Schema.String,
+      message: Schema.String,
+      errorType: Schema.optionalKey(Schema.String),
+      errorMessage: Schema.optionalKey(Schema.String),
+      stackTrace: Schema.optionalKey(Schema.Array(Schema.String))
+    })
+  )
 )
+
+/** Lines of a stack that are shown: those in the user's own files. */
+const MAX_FRAMES = 5
+const isOwn = (line: string): boolean => /^\s+at /.test(line) && !/node_modules|node:|<anonymous>/.test(line)
 
 /** What a function has written. Of a log line in JSON, as Lambda's format is, what people read. */
 const written = (text: string, paint: Paint): string =>
   Option.match(readLog(text), {
     onNone: () => safeOutput(text),
-    onSome: ({ level, message }) => paint(LEVELS[level] ?? "dim", `${safe(level)} `) + safe(message)
+    onSome: ({ errorMessage, errorType, level, message, stackTrace = [] }) => {
+      const error = errorMessage === undefined ? "" : `: ${safe(`${errorType ?? "Error"}: ${errorMessage}`)}`
+      const frames = stackTrace.filter(isOwn).slice(0, MAX_FRAMES)
+      return [
+        paint(LEVELS[level] ?? "dim", `${safe(level)} `) + safe(message) + error,
+        ...frames.map((frame) => paint("dim", `${" ".repeat(18)}${safe(frame.trim())}`))
+      ].join("\n")
+    }
   })
 
 const functionLine = (event: Functions.FunctionEvent, paint: Paint): string | undefined => {

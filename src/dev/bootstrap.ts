@@ -74,6 +74,9 @@ const describeImport = (thrown: unknown): RuntimeError => {
 /** The mark of `DurableHandler.make`. */
 const MARK = "~effect-durable-lambda/DurableHandler"
 
+/** Effect's schemas can be called, and are no handlers. */
+const isSchema = (value: Function) => "~effect/Schema/Schema" in value
+
 const isClass = (value: Function) => /^class\b/.test(Function.prototype.toString.call(value))
 
 /** The members of a module; those of `module.exports`, where it is CommonJS. */
@@ -84,7 +87,7 @@ const membersOf = (loaded: Record<string, unknown>): Record<string, unknown> => 
 
 const exportsOf = (members: Record<string, unknown>): ReadonlyArray<Exported> =>
   Object.entries(members).flatMap(([name, value]) => {
-    if (typeof value !== "function" || isClass(value)) return []
+    if (typeof value !== "function" || isClass(value) || isSchema(value)) return []
     const mark: unknown = Reflect.get(value, MARK)
     return [typeof mark === "string" ? { export: name, definition: mark } : { export: name }]
   })

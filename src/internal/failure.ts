@@ -116,12 +116,26 @@ export const messageOf = (failure: unknown): string => {
   return cut(text)
 }
 
+/** The same, with what its causes say: a failure that only wraps another says nothing itself. */
+export const explained = (failure: unknown): string => {
+  let text = messageOf(failure)
+  let cause = property(failure, "cause")
+  for (let depth = 0; depth < MAX_CAUSES && (cause instanceof Error || typeof cause === "string"); depth++) {
+    const message = messageOf(cause)
+    if (!text.includes(message)) text = text === "" ? message : `${text}: ${message}`
+    cause = property(cause, "cause")
+  }
+  return cut(text)
+}
+
 const NOT_DATA: ReadonlySet<string> = new Set(["_tag", "name", "message", "stack", "cause"])
 
 /** A failure's own fields, where they are plain JSON and small. */
 const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
   if (typeof failure !== "object" || failure === null) return {}
-  const entries = looking(() => Object.entries(failure), []).filter(([key]) => !NOT_DATA.has(key))
+  const entries = looking(() => Object.entries(failure), []).filter(
+    ([key]) => !NOT_DATA.has(key) && !key.startsWith("~") // marks of a class, not its data
+  )
   if (entries.length === 0) return {}
   const data = Object.fromEntries(entries)
   if (Serdes.plainJsonFault(data) !== undefined) return {}
@@ -233,13 +247,13 @@ export const encodeFailure = (
   const wrapper = new codec.Wrapper({
     operation: codec.operation,
     type: typeOf(failure),
-    message: messageOf(failure),
+    message: explained(failure),
     ...dataOf(failure)
   })
   return Effect.succeed({ ...named(failure), ErrorData: JSON.stringify(toFields(wrapper)) })
 }
 
-const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage: messageOf(failure) })
+const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage: explained(failure) })
 
 // ---- reading -------------------------------------------------------------------------------------------
 
@@ -251,6 +265,12 @@ const readOperation = (data: unknown): Operation | undefined => {
   return new Class(fields)
 }
 
+/** Defects that were made of what an error object says, here or by an earlier invocation. */
+const reread = new WeakSet<object>()
+
+/** Whether a defect has a stack: that of where it was thrown. One that was read has none. */
+export const hasStack = (defect: unknown): boolean => defect instanceof Error && !reread.has(defect)
+
 const readDefect = (data: unknown): unknown => {
   if (property(data, "_tag") === "DeadlineExceeded") return readOperation(data)
   const message = property(data, "message")
@@ -259,6 +279,8 @@ const readDefect = (data: unknown): unknown => {
   const error = cause === undefined ? new Error(message) : new Error(message, { cause: readDefect(cause) })
   const name = property(data, "name")
   if (typeof name === "string") error.name = name
+  error.stack = String(error) // what stands on the stack here has nothing to do with it
+  reread.add(error)
   return error
 }
 

@@ -40,6 +40,7 @@ import type {
   MaybeSchema,
   NoDurableOperations,
   StepServices,
+  TakesEffect,
   TypeOf
 } from "../StepServices.ts"
 
@@ -124,8 +125,10 @@ export interface StepOptions<E, SA, SE, M, T, RX> {
 }
 
 /** What a generic wrapper around `Durable.step` takes instead of `Effect.Effect<A, E, R>`. */
-export type StepInput<A, E, R, SA = undefined, SE = undefined> = Effect.Effect<A, E, R> &
-  First<[NoDurableOperations<R>, HasCodec<A, SA>, CoversError<E, SE>]>
+export type StepInput<A, E, R, SA = undefined, SE = undefined> = First<
+  [TakesEffect<R>, NoDurableOperations<R>, HasCodec<A, SA>, CoversError<E, SE>]
+> &
+  Effect.Effect<A, E, R>
 
 /** A step as the body sees it. */
 export type Step<A, E, R, SA, SE, M, T, RX> = Effect.Effect<

@@ -1,6 +1,7 @@
 /**
  * What a test runner does, wherever its executions run.
  */
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as DurableFunction from "../DurableFunction.ts"
@@ -56,6 +57,8 @@ export interface Driver {
    * where nobody can know.
    */
   readonly standstill: (forMillis?: number) => Effect.Effect<void>
+  /** Gives failures that were read from records the stacks of their originals; absent where those are not known. */
+  readonly restore?: ((arn: string, cause: Cause.Cause<unknown>) => void) | undefined
   readonly status: (arn: string) => Effect.Effect<Protocol.ExecutionStatus>
   readonly operations: (arn: string) => Effect.Effect<ReadonlyArray<Protocol.Operation>>
   readonly history: (arn: string) => Effect.Effect<ReadonlyArray<History.Event>>

@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ChildContextFailed, StepFailed } from "../DurableError.ts"
 import * as failures from "../internal/failure.ts"
+import type * as DurableFunction from "../DurableFunction.ts"
 import type * as Protocol from "../Protocol.ts"
-import { payloadCodec } from "../Serdes.ts"
+import { encodeInput, payloadCodec } from "../Serdes.ts"
 import type { MaybeSchema } from "../StepServices.ts"
 
 /** A failure that no schema covers, as the workflow sees it in `CallbackFailed` or `InvokeFailed`. */
@@ -38,6 +39,15 @@ const isFailure = (error: unknown): error is Failure =>
 /** An answer that the test's own schemas refuse is a mistake of the test. */
 const mistake = (what: string) => (reason: unknown) =>
   new Error(`The answer to ${what} cannot be written: ${typeof reason === "string" ? reason : String(reason)}`)
+
+/** The text of what a test starts an execution with. */
+export const writeInput = (
+  { name, payload: schema }: Pick<DurableFunction.Any, "name" | "payload">,
+  payload: unknown
+): Effect.Effect<string | undefined, never, any> =>
+  Effect.catch(encodeInput(schema, payload), (reason) =>
+    Effect.die(new Error(`The payload of "${name}" is not what its definition declares: ${String(reason)}`))
+  )
 
 /** The text of a value: by its schema, else as it is. */
 export const writeValue = (

@@ -17,8 +17,7 @@ import type * as DurableFunction from "../DurableFunction.ts"
 import type * as History from "../History.ts"
 import { awaitEnd } from "../internal/executionEnd.ts"
 import type * as Protocol from "../Protocol.ts"
-import { encodeInput } from "../Serdes.ts"
-import type { Written } from "./answers.ts"
+import { writeInput, type Written } from "./answers.ts"
 import type { Driver, OpenCallback } from "./Driver.ts"
 import { rebuild } from "./rebuild.ts"
 
@@ -179,7 +178,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
     start: (definition, _body, payload, options) =>
       Effect.gen(function* () {
         const functionName = yield* nameOf(definition.name)
-        const text = yield* Effect.orDie(encodeInput(definition.payload, payload))
+        const text = yield* writeInput(definition, payload)
         const executionName = options.executionName ?? randomUUID()
         const arn = yield* ask(client.start({ functionName, executionName, payload: text, tenantId: undefined }))
         started.add(arn)

@@ -175,7 +175,9 @@ export const make = (
     history,
     (events) => events.filter(({ EventType }) => EventType === "InvocationCompleted").length
   )
-  const end = Effect.flatMap(driver.end(arn), (end) => readEnd(definition, end))
+  const end = Effect.flatMap(driver.end(arn), (end) => readEnd(definition, end)).pipe(
+    Effect.tapCause((cause) => Effect.sync(() => driver.restore?.(arn, cause)))
+  )
   const attempts = (name: string) =>
     Effect.map(
       history,
@@ -221,11 +223,13 @@ export const make = (
   const differences = (expected: Expected<unknown, unknown>) =>
     Effect.gen(function* () {
       const found: Array<readonly [what: string, expected: string, got: string]> = []
+      let cause: unknown
       const compare = (what: string, expected: unknown, got: unknown) => {
         if (!isEqual(expected, got)) found.push([what, show(expected), show(got)])
       }
       if ("result" in expected || "error" in expected) {
         const exit = yield* ended
+        if (typeof exit !== "string" && Exit.isFailure(exit)) cause = Cause.squash(exit.cause)
         if (typeof exit === "string") {
           if ("result" in expected) found.push(["result", show(expected.result), exit])
           else found.push(["error", show(expected.error), exit])
@@ -233,7 +237,7 @@ export const make = (
           if (!Exit.isSuccess(exit) || !isEqual(exit.value, expected.result)) {
             found.push(["result", show(expected.result), `${Exit.isSuccess(exit) ? "" : "failure "}${showExit(exit)}`])
           }
-        } else if (Exit.isSuccess(exit) || !isEqual(Cause.squash(exit.cause), expected.error)) {
+        } else if (Exit.isSuccess(exit) || !isEqual(cause, expected.error)) {
           found.push(["error", show(expected.error), `${Exit.isSuccess(exit) ? "result " : ""}${showExit(exit)}`])
         }
       }
@@ -251,12 +255,12 @@ export const make = (
       for (const [name, count] of Object.entries(expected.runs ?? {})) {
         compare(`runs of "${name}"`, count, yield* runs(name))
       }
-      return found
+      return { found, cause }
     })
 
   const expect = (expected: Expected<unknown, unknown>): Effect.Effect<void, never, any> =>
     Effect.gen(function* () {
-      const found = yield* differences(expected)
+      const { cause, found } = yield* differences(expected)
       if (found.length === 0) return
       const message = [
         `${definition.name} is not as expected:`,
@@ -265,9 +269,9 @@ export const make = (
         yield* timeline
       ].join("\n")
       const pick = (index: 1 | 2) => Object.fromEntries(found.map((row) => [row[0], row[index]]))
-      return yield* Effect.die(
-        new assert.AssertionError({ message, expected: pick(1), actual: pick(2), operator: "expect" })
-      )
+      const error = new assert.AssertionError({ message, expected: pick(1), actual: pick(2), operator: "expect" })
+      if (cause !== undefined) error.cause = cause
+      return yield* Effect.die(error)
     })
 
   const explain = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -18,10 +18,11 @@ import * as DurableLogger from "../DurableLogger.ts"
 import * as Engine from "../engine/Engine.ts"
 import { parseReference } from "../engine/functions.ts"
 import type * as Protocol from "../Protocol.ts"
-import { encodeInput, payloadCodec } from "../Serdes.ts"
-import { writeError, writeFailed, writeValue, type Written } from "./answers.ts"
+import { payloadCodec } from "../Serdes.ts"
+import { writeError, writeFailed, writeInput, writeValue, type Written } from "./answers.ts"
 import type { Driver, End, OpenCallback, Options, Target } from "./Driver.ts"
 import { instrument, type Watch } from "./instrument.ts"
+import * as Traces from "./traces.ts"
 import { makeParty, type Party, type VirtualTimers } from "./VirtualTimers.ts"
 
 /** How the executions of a driver are run. */
@@ -84,6 +85,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
   const parties = new Map<string, Party>()
   /** How often steps were run, by execution and name. */
   const runs = new Map<string, Map<string, number>>()
+  const traces = Traces.make()
   const answers = new Map<string, (callback: OpenCallback) => Effect.Effect<Written>>()
   /** Callbacks that an answer of the test is on its way to, or that the test was given. */
   const taken = new Set<string>()
@@ -118,6 +120,9 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
 
   // ---- functions
 
+  const noting = <A, E, R>(arn: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.tapCause(effect, (cause) => Effect.sync(() => traces.note(arn, cause)))
+
   const counted: Watch = (attempt, one) => {
     const { executionArn } = attempt.invocation
     const { name } = attempt.op.spec
@@ -127,17 +132,22 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
       const counts = runs.get(executionArn) ?? new Map<string, number>()
       runs.set(executionArn, counts)
       counts.set(name, (counts.get(name) ?? 0) + 1)
-      return found.effect
+      return noting(executionArn, found.effect)
     })
     return { ...found, effect: parties.get(executionArn)?.run(effect) ?? effect }
   }
   const kit = instrument(counted)
 
   const executor =
-    (definition: DurableFunction.Any, body: DurableHandler.AnyBody<any>, options: Options): Engine.Executor<any> =>
+    (definition: DurableFunction.Any, own: DurableHandler.AnyBody<any>, options: Options): Engine.Executor<any> =>
     (event, lambda) =>
       Effect.suspend(() => {
         invoking++
+        const body: DurableHandler.AnyBody<any> = (payload) =>
+          noting(
+            arnOf(event),
+            Effect.suspend(() => own(payload))
+          )
         if (virtual !== undefined) parties.set(arnOf(event), makeParty(virtual))
         // the engine stamps each request later than the one before, so no request needs to wait for its order
         const run = { ...options, pace: 0, plugins: [kit, ...(options.plugins ?? [])] }
@@ -372,7 +382,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
     start: Effect.fnUntraced(function* (definition, body, payload, options) {
       const name = functionName(definition, body, options)
       const own = yield* register(name, definition, body, options)
-      const text = yield* Effect.orDie(encodeInput(definition.payload, payload))
+      const text = yield* writeInput(definition, payload)
       const arn = yield* Effect.orDie(
         engine.start({
           functionName: `${name}:$LATEST`,
@@ -392,6 +402,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
         )
       ),
     standstill,
+    restore: traces.restore,
     status: (arn) => Effect.map(Effect.orDie(engine.describe(arn)), ({ Status }) => Status),
     operations: (arn) => Effect.orDie(engine.operations(arn)),
     history: (arn) => Effect.orDie(engine.history(arn)),

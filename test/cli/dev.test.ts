@@ -81,3 +81,30 @@ describe("dev", () => {
       assert.strictEqual(await server.end(), 0)
     }))
 })
+
+describe("dev, of what functions log", () => {
+  it("shows what is thrown, and where in one's own files", { timeout: 60_000 }, () =>
+    inFolder(async (cwd) => {
+      const file = path.join(cwd, "bill.ts")
+      fs.writeFileSync(
+        file,
+        `
+import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import { Effect, Schema } from "effect"
+const price = (order: { readonly cents: number } | undefined): number => order!.cents
+const Bill = DurableFunction.make("bill", { payload: Schema.Void, success: Schema.Number })
+export const bill = DurableHandler.make(Bill, () => Durable.step("price", Effect.sync(() => price(undefined))))
+`
+      )
+      const server = await kit.dev([file, "--memory", "--port", "0"], { cwd })
+      const { code, stdout } = await kit.run(["start", "bill", "--wait"], { cwd })
+      assert.strictEqual(code, 1, stdout)
+      const [, frames = ""] = await server.said(
+        /bill \| ERROR A defect in STEP "price" \(\S+\): TypeError: Cannot read properties of undefined \(reading 'cents'\)\n((?: {18}at .*\n)+)/
+      )
+      assert.match(frames, /^ +at price \(.*bill\.ts:4:\d+\)\n +at .*bill\.ts:6:\d+\n/)
+      assert.notMatch(frames, /node_modules|node:/)
+      assert.strictEqual(await server.end(), 0)
+    })
+  )
+})

@@ -441,7 +441,12 @@ describe("Functions: a configuration that is wrong", () => {
     Effect.gen(function* () {
       const folder = yield* runtime.folder
       const files = {
-        "empty.mjs": "export const x = 1; export class Order {}",
+        "empty.mjs": `
+          import { Schema } from "${import.meta.resolve("effect")}"
+          export const x = 1
+          export class Order {}
+          export const Receipt = Schema.Struct({ id: Schema.String })
+          export class CardDeclined extends Schema.TaggedError()("CardDeclined", {}) {}`,
         "syntax.mjs": "export const handler = (",
         "throws.mjs": "throw new RangeError('at import')",
         "missing.mjs": "import './nothing-such.mjs'",

@@ -53,6 +53,42 @@ const roundTrip = (failure: unknown, codec: FailureCodec) =>
 
 const bytes = (error: Protocol.ErrorObject) => Buffer.byteLength(JSON.stringify(error))
 
+describe("failure: what its causes say", () => {
+  it.effect("a failure that only wraps another says what that one says", () =>
+    Effect.gen(function* () {
+      const refused = new TypeError("fetch failed", { cause: new Error("connect ECONNREFUSED 127.0.0.1:1") })
+      const wrapped = yield* Effect.flip(Effect.tryPromise(() => Promise.reject(refused)))
+      const { error, exit } = yield* across(Cause.fail(wrapped), step)
+      const message = "An error occurred in Effect.tryPromise: fetch failed: connect ECONNREFUSED 127.0.0.1:1"
+      assert.strictEqual(error.ErrorMessage, message)
+      assert.deepStrictEqual(exit, Exit.fail(new StepFailed({ operation: "s", type: "UnknownError", message })))
+
+      class Down extends Data.TaggedError("Down")<{ readonly cause: unknown }> {}
+      const said = (cause: unknown) =>
+        Effect.map(roundTrip(new Down({ cause }), step), (error) => (error as StepFailed).message)
+      assert.strictEqual(yield* said(refused), "fetch failed: connect ECONNREFUSED 127.0.0.1:1")
+      assert.strictEqual(yield* said("a text"), "a text")
+      assert.strictEqual(yield* said({ code: 1 }), "")
+      const repeated = new Error("no: fetch failed", { cause: refused })
+      assert.strictEqual(yield* said(repeated), "no: fetch failed: connect ECONNREFUSED 127.0.0.1:1")
+      const circular = new Error("round")
+      circular.cause = circular
+      assert.strictEqual(yield* said(circular), "round")
+    })
+  )
+
+  it.effect("a defect keeps its message, and has no stack of ours", () =>
+    Effect.gen(function* () {
+      const defect = new TypeError("fetch failed", { cause: new Error("ECONNREFUSED") })
+      const { error, exit } = yield* across(Cause.die(defect), step)
+      assert.strictEqual(error.ErrorMessage, "fetch failed: ECONNREFUSED")
+      const read = Exit.isFailure(exit) ? (Cause.squash(exit.cause) as Error) : undefined
+      assert.strictEqual(read?.message, "fetch failed")
+      assert.strictEqual(read?.stack, "TypeError: fetch failed")
+    })
+  )
+})
+
 describe("failure: round trips", () => {
   it.effect.prop("what a schema covers is what it was", [Schema.Union([Declined, Other])], ([failure]) =>
     Effect.gen(function* () {

@@ -387,6 +387,86 @@ const defectOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return defect
   })
 
+describe("failures of a test", () => {
+  const price = (order: { readonly cents: number } | undefined) => order!.cents
+  const thrown = Effect.sync(() => String(price(undefined)))
+  /** The first line of a stack below the message. */
+  const firstFrame = (error: unknown) => (error as Error).stack?.split("\n").find((line) => line.startsWith("    at "))
+
+  it.effect("what is thrown in a step or in the body has the stack of where it was thrown", () =>
+    Effect.gen(function* () {
+      for (const body of [
+        () => Durable.step("price", thrown),
+        () => Effect.andThen(Durable.wait("w", "1 day"), thrown),
+        () => Durable.childContext("c", Durable.step("price", thrown))
+      ]) {
+        const defect = yield* TestRunner.run(Remind, body, "Ada").pipe(
+          Effect.sandbox,
+          Effect.flip,
+          Effect.map(Cause.squash)
+        )
+        assert.strictEqual((defect as Error).name, "TypeError")
+        assert.match(String(firstFrame(defect)), /at price .*TestRunner\.test\.ts/)
+        assert.match((defect as Error).stack!, /^TypeError: Cannot read properties of undefined \(reading 'cents'\)\n/)
+      }
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("so has what a step fails with, covered or not", () =>
+    Effect.gen(function* () {
+      const decline = () => new CardDeclined({ reason: "limit" })
+      const covered = yield* Effect.flip(
+        TestRunner.run(
+          Remind,
+          () => Durable.step("s", Effect.suspend(decline), { error: CardDeclined, retry: Durable.noRetry }),
+          "Ada"
+        )
+      )
+      assert.instanceOf(covered, CardDeclined)
+      assert.match(String(firstFrame(covered)), /at decline .*TestRunner\.test\.ts/)
+      const call = () => price(undefined)
+      const failed = yield* Effect.flip(
+        TestRunner.run(
+          Remind,
+          () =>
+            Effect.as(
+              Durable.step("s", Effect.try({ try: call, catch: (e) => e as Error }), { retry: Durable.noRetry }),
+              ""
+            ),
+          "Ada"
+        )
+      )
+      assert.match((failed as Error).stack!, /^StepFailed: Cannot read/)
+      assert.match(String(firstFrame(failed)), /at price .*TestRunner\.test\.ts/)
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("an expectation that failed because the execution did has that as its cause", () =>
+    Effect.gen(function* () {
+      const execution = yield* TestRunner.start(Remind, () => Durable.step("price", thrown), "Ada")
+      const error = yield* execution
+        .expect({ result: "Hello" })
+        .pipe(Effect.sandbox, Effect.flip, Effect.map(Cause.squash))
+      assert.match(String(firstFrame((error as Error).cause)), /at price /)
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+
+  it.effect("a payload that does not fit says so", () =>
+    Effect.gen(function* () {
+      const five = 5 as unknown as string
+      const error = yield* TestRunner.run(Remind, remind, five).pipe(
+        Effect.sandbox,
+        Effect.flip,
+        Effect.map(Cause.squash)
+      )
+      assert.match(
+        (error as Error).message,
+        /^The payload of "remind" is not what its definition declares: Expected string/
+      )
+    }).pipe(Effect.provide(TestRunner.layerMemory))
+  )
+})
+
 describe("assertions", () => {
   it.effect("hold", () =>
     Effect.gen(function* () {

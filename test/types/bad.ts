@@ -1,4 +1,4 @@
-// @effect-diagnostics floatingEffect:off globalDateInEffect:off
+// @effect-diagnostics floatingEffect:off globalDateInEffect:off promiseInEffectSuccess:off lazyPromiseInEffectSync:off
 /**
  * Misuses that must not compile. Every directive is needed, or tsc says so; what the compiler says is in
  * messages.test.ts.
@@ -41,6 +41,22 @@ Durable.waitForCallback("c", () => Durable.wait("w", "1 day"))
 // prettier-ignore
 // @ts-expect-error in a check
 Durable.waitForCondition("c", (n) => Effect.as(Durable.wait("w", "1 day"), n), { initial: 1, state: Schema.Number, until: () => true })
+
+// @ts-expect-error a promise
+Durable.step("p", Promise.resolve(1))
+
+// @ts-expect-error an async function
+Durable.step("p", async () => 1)
+
+// @ts-expect-error a function that gives an Effect
+Durable.step("p", () => Effect.succeed(1))
+
+// prettier-ignore
+// @ts-expect-error a promise as a value
+Durable.step("p", Effect.sync(() => Promise.resolve(1)))
+
+// @ts-expect-error an Effect as a value
+Durable.step("p", Effect.succeed(Effect.succeed(1)))
 
 // ---- values without a codec ------------------------------------------------------------------------------
 
@@ -212,6 +228,17 @@ DurableHandler.make(DurableFunction.make("f", { payload: Schema.String, success:
 // prettier-ignore
 // @ts-expect-error a result where none is declared
 DurableHandler.make(Fn, () => Durable.step("a", Effect.succeed(1)))
+
+// @ts-expect-error an async function
+DurableHandler.make(Fn, async () => {})
+
+// prettier-ignore
+// @ts-expect-error a handler
+TestRunner.start(Fn, DurableHandler.make(Fn, () => Effect.void), "x")
+
+// prettier-ignore
+// @ts-expect-error an Effect as the value
+DurableHandler.make(DurableFunction.make("f", { payload: Schema.String, success: Schema.String }), () => Effect.sync(() => Durable.step("a", Effect.succeed("1"))))
 
 // prettier-ignore
 // @ts-expect-error a payload of another type

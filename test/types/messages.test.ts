@@ -13,6 +13,7 @@ const folder = path.join(root, ".tmp/types")
 /** What all snippets can use. */
 const PRELUDE = `
 import { Durable, DurableClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
+import { TestRunner } from "effect-durable-lambda/testing"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -26,11 +27,16 @@ class Payments extends Context.Service<Payments, {
 class Mail extends Context.Service<Mail, { readonly send: Effect.Effect<void> }>()("app/Mail") {}
 const Fn = DurableFunction.make("f", { payload: Schema.String })
 const charge = Payments.use((payments) => payments.charge)
-export { Context, Durable, DurableClient, DurableFunction, DurableHandler, Effect, Layer, Schema, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
+export { Context, Durable, DurableClient, DurableFunction, DurableHandler, Effect, Layer, Schema, TestRunner, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
 `
 
 const IN_STEP =
   '"A durable operation cannot run inside a step. Move it out of the step, or use Durable.childContext instead of Durable.step."'
+const NO_EFFECT =
+  '"A step takes an Effect. Make one of a promise with Effect.tryPromise, of a function with Effect.sync, of a generator with Effect.gen."'
+const NO_BODY =
+  '"The body must return an Effect: write it with Effect.fnUntraced or Effect.gen. An async function, a generator, or a handler is no body."'
+const NO_LAYER = '"A step needs `app/Payments`: give the handler `{ layer }`, a layer that provides it."'
 const NOT_PLAIN = (fault: string) =>
   `"The value of this step is not plain JSON: ${fault}. Give the step a \`success\` schema."`
 
@@ -42,6 +48,31 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
     IN_STEP
   ],
   "a durable operation in a step, pipeable": [`Durable.step("b", Effect.succeed(1)).pipe(Durable.step("a"))`, IN_STEP],
+  "a promise as a step": [`Durable.step("a", Promise.resolve(1))`, NO_EFFECT],
+  "an async function as a step, as with AWS's SDK": [`Durable.step("a", async () => 1)`, NO_EFFECT],
+  "a function that returns an Effect as a step": [`Durable.step("a", () => Effect.succeed(1))`, NO_EFFECT],
+  "a generator as a step": [`Durable.step("a", function*() { return yield* Effect.succeed(1) })`, NO_EFFECT],
+  "a promise as a value": [
+    `Durable.step("a", Effect.sync(() => Promise.resolve(1)))`,
+    '"The value of this step is a Promise. Use Effect.promise or Effect.tryPromise instead of Effect.sync."'
+  ],
+  "an Effect as a value": [
+    `Durable.step("a", Effect.sync(() => charge))`,
+    '"The value of this step is itself an Effect, which has not run. Use `yield*` or Effect.flatMap."'
+  ],
+  "an async body": [`DurableHandler.make(Fn, async (to: string) => { to.at(0) })`, NO_BODY],
+  "a generator as a body": [`DurableHandler.make(Fn, function*() { yield* Durable.wait("w", "1 day") })`, NO_BODY],
+  "a body that returns no Effect": [`DurableHandler.make(Fn, () => {}, {})`, NO_BODY],
+  "a handler in the place of a body": [`TestRunner.run(Fn, DurableHandler.make(Fn, () => Effect.void), "x")`, NO_BODY],
+  "a forgotten yield*": [
+    `DurableHandler.make(DurableFunction.make("g", { payload: Schema.String, success: Schema.String }), Effect.fnUntraced(function*(to: string) { yield* Durable.wait("w", "1 day"); return Durable.step("a", Effect.succeed(to)) }))`,
+    '"The body\'s value is itself an Effect, which has not run: write `return yield*`."'
+  ],
+  "no layer": [`DurableHandler.make(Fn, () => Effect.asVoid(Durable.step("a", charge)))`, NO_LAYER],
+  "a layer around the body": [
+    `DurableHandler.make(Fn, () => Durable.step("a", charge).pipe(Effect.asVoid, Effect.provide(Layer.mock(Payments, {}))))`,
+    NO_LAYER
+  ],
   "a Date deep in a value": [
     `Durable.step("a", Effect.succeed({ order: { createdAt: new Date(0) } }))`,
     NOT_PLAIN("`order.createdAt` is a Date")

@@ -12,6 +12,7 @@ import { type Fatal, NonDeterministic, SerdesFailed } from "../../DurableError.t
 import type * as Protocol from "../../Protocol.ts"
 import { plainJsonFault, readPlainJson, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
+import { logDefects } from "../warn.ts"
 import { Limits } from "../wire.ts"
 import type { Core } from "./Core.ts"
 import {
@@ -170,6 +171,7 @@ const closeAny = (
 ): Effect.Effect<ContextClosing, Fatal, any> =>
   Effect.gen(function* () {
     if (Exit.isFailure(exit)) {
+      yield* logDefects(op, exit.cause)
       if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
       const error = yield* failures.encodeFailure(exit.cause, codec.failure, op)
       const recorded = codec.unrecorded === true ? error : yield* transformError("encode", core, op, error)

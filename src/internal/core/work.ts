@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { type Fatal, InvalidOperation, NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
+import { logDefects } from "../warn.ts"
 import * as explain from "./explain.ts"
 import type { Host } from "./host.ts"
 import { type Closing, type Ending, isFrozen, type Op, type World } from "./world.ts"
@@ -158,11 +159,15 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       if ("Action" in end) return ended(op, end)
       follow(op, host.fork(end), (exit) => (Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit))))
     }
+    const finished = (exit: Exit.Exit<unknown, unknown>): void => {
+      if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) host.fork(logDefects(op, exit.cause), context)
+      finish(exit)
+    }
     const fiber = host.fork(effect, context)
     if (fiber.pollUnsafe() === undefined) {
       attempts.set(op, { number, since: host.clock.currentTimeMillisUnsafe(), finish })
     }
-    follow(op, fiber, finish)
+    follow(op, fiber, finished)
   }
 
   const track: Work["track"] = (op, fiber, done) => {
