@@ -16,7 +16,7 @@ import { operationId } from "./internal/operationId.ts"
 import { boundOf, ENVELOPE_BYTES, jsonBoundOf, recordedBytes, SMALL_BYTES } from "./internal/requestSize.ts"
 import { warn } from "./internal/warn.ts"
 import type * as Protocol from "./Protocol.ts"
-import { Limits } from "./internal/wire.ts"
+import { jsonBytes, Limits } from "./internal/wire.ts"
 
 // ---- options ---------------------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ const WARN_FROM = 0.8
 /** UTF-8 bytes of its JSON; of a small one, what they are at most. */
 const bytesOf = (update: Protocol.OperationUpdate): number => {
   const bound = boundOf(update)
-  return bound <= SMALL_BYTES ? bound : Buffer.byteLength(JSON.stringify(update))
+  return bound <= SMALL_BYTES ? bound : jsonBytes(update)
 }
 
 const describe = (update: Protocol.OperationUpdate) => `${update.Type} "${update.Name ?? update.Id}" (${update.Id})`

@@ -12,6 +12,7 @@
 import * as Data from "effect/Data"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as OperationError from "./internal/operationError.ts"
 
 // ---- operation errors ------------------------------------------------------------------------------
 
@@ -44,14 +45,16 @@ export interface Uncovered {
  * ```
  * @see [Troubleshooting](../docs/troubleshooting.md#stepfailed)
  */
-export class StepFailed extends /*#__PURE__*/ Data.TaggedError("StepFailed")<Uncovered> {}
+export class StepFailed extends /*#__PURE__*/ OperationError.TaggedError("StepFailed")<Uncovered> {}
 
 /**
  * An at-most-once step was found started by an earlier invocation that died: whether its effect happened
  * is unknown. It is an input of the step's retry schedule like any failure.
  * @see [Troubleshooting](../docs/troubleshooting.md#stepinterrupted)
  */
-export class StepInterrupted extends /*#__PURE__*/ Data.TaggedError("StepInterrupted")<{ readonly operation: string }> {
+export class StepInterrupted
+  extends /*#__PURE__*/ OperationError.TaggedError("StepInterrupted")<{ readonly operation: string }>
+{
   override get message() {
     return `Step "${this.operation}" was interrupted: an earlier invocation ended while it ran, and it runs at most once per attempt.`
   }
@@ -62,7 +65,7 @@ export class StepInterrupted extends /*#__PURE__*/ Data.TaggedError("StepInterru
  * @see [Troubleshooting](../docs/troubleshooting.md#steptimedout)
  */
 export class StepTimedOut
-  extends /*#__PURE__*/ Data.TaggedError("StepTimedOut")<{
+  extends /*#__PURE__*/ OperationError.TaggedError("StepTimedOut")<{
     readonly operation: string
     readonly timeoutMillis: number
   }>
@@ -96,7 +99,7 @@ export class StepTimedOut
  * @see [Troubleshooting](../docs/troubleshooting.md#deadlineexceeded)
  */
 export class DeadlineExceeded
-  extends /*#__PURE__*/ Data.TaggedError("DeadlineExceeded")<{
+  extends /*#__PURE__*/ OperationError.TaggedError("DeadlineExceeded")<{
     readonly operation: string
     readonly operationId: string
     /** The attempt that was cut off, from 1. */
@@ -117,7 +120,7 @@ export class DeadlineExceeded
  * The body of a child context failed with an error that its `error` schema does not cover.
  * @see [Troubleshooting](../docs/troubleshooting.md#childcontextfailed)
  */
-export class ChildContextFailed extends /*#__PURE__*/ Data.TaggedError("ChildContextFailed")<Uncovered> {}
+export class ChildContextFailed extends /*#__PURE__*/ OperationError.TaggedError("ChildContextFailed")<Uncovered> {}
 
 /**
  * The outside reported a failure of a callback that its `error` schema does not cover (or it has none), or
@@ -126,14 +129,14 @@ export class ChildContextFailed extends /*#__PURE__*/ Data.TaggedError("ChildCon
  * `type`, `message` and `data` are what the outside sent; `data` is its ErrorData, parsed where it is JSON.
  * @see [Troubleshooting](../docs/troubleshooting.md#callbackfailed)
  */
-export class CallbackFailed extends /*#__PURE__*/ Data.TaggedError("CallbackFailed")<Uncovered> {}
+export class CallbackFailed extends /*#__PURE__*/ OperationError.TaggedError("CallbackFailed")<Uncovered> {}
 
 /**
  * A callback was not completed within its `timeout`, or went without a heartbeat for its `heartbeatTimeout`.
  * @see [Troubleshooting](../docs/troubleshooting.md#callbacktimedout)
  */
 export class CallbackTimedOut
-  extends /*#__PURE__*/ Data.TaggedError("CallbackTimedOut")<{
+  extends /*#__PURE__*/ OperationError.TaggedError("CallbackTimedOut")<{
     readonly operation: string
     readonly kind: "timeout" | "heartbeat"
   }>
@@ -147,20 +150,20 @@ export class CallbackTimedOut
  * The submitter of a `waitForCallback` failed for good: nobody was asked, and the callback stays open.
  * @see [Troubleshooting](../docs/troubleshooting.md#callbacksubmitfailed)
  */
-export class CallbackSubmitFailed extends /*#__PURE__*/ Data.TaggedError("CallbackSubmitFailed")<Uncovered> {}
+export class CallbackSubmitFailed extends /*#__PURE__*/ OperationError.TaggedError("CallbackSubmitFailed")<Uncovered> {}
 
 /**
  * The check of a `waitForCondition` failed with an error that its `error` schema does not cover.
  * @see [Troubleshooting](../docs/troubleshooting.md#conditionfailed)
  */
-export class ConditionFailed extends /*#__PURE__*/ Data.TaggedError("ConditionFailed")<Uncovered> {}
+export class ConditionFailed extends /*#__PURE__*/ OperationError.TaggedError("ConditionFailed")<Uncovered> {}
 
 /**
  * The schedule of a `waitForCondition` ended before its condition was met.
  * @see [Troubleshooting](../docs/troubleshooting.md#conditionexhausted)
  */
 export class ConditionExhausted
-  extends /*#__PURE__*/ Data.TaggedError("ConditionExhausted")<{
+  extends /*#__PURE__*/ OperationError.TaggedError("ConditionExhausted")<{
     readonly operation: string
     /** How often it was checked. */
     readonly attempts: number
@@ -182,7 +185,7 @@ export class ConditionExhausted
  * @see [Troubleshooting](../docs/troubleshooting.md#invokefailed)
  */
 export class InvokeFailed
-  extends /*#__PURE__*/ Data.TaggedError("InvokeFailed")<
+  extends /*#__PURE__*/ OperationError.TaggedError("InvokeFailed")<
     Uncovered & { readonly status: "SUCCEEDED" | "FAILED" | "TIMED_OUT" | "STOPPED" | "CANCELLED" }
   > {}
 
@@ -199,6 +202,24 @@ export type Operation =
   | ConditionFailed
   | ConditionExhausted
   | InvokeFailed
+
+/**
+ * Whether this is a failure of a durable operation of this library, whichever: not one of yours.
+ *
+ * **Example** (One answer to all of them)
+ *
+ * ```ts
+ * import { Durable, DurableError } from "effect-durable-lambda"
+ * import { Effect } from "effect"
+ *
+ * declare const charge: Effect.Effect<{ readonly id: string }, Error>
+ *
+ * const program = Durable.step("charge", charge).pipe(
+ *   Effect.catchIf(DurableError.isOperation, (error) => Effect.succeed({ id: error.operation }))
+ * )
+ * ```
+ */
+export const isOperation = (failure: unknown): failure is Operation => OperationError.is(failure)
 
 // ---- how an execution ends ---------------------------------------------------------------------------
 
@@ -423,15 +444,15 @@ export class SerdesFailed
 export const isRepairable = ({ problem = "corrupt" }: { readonly problem?: PayloadProblem | undefined }): boolean =>
   problem !== "corrupt"
 
-/** What a codec or a layer says, as the error of an operation. */
+/** What a codec or a layer says, as the error of an operation, which is put into words only when it is needed. */
 export const serdesFailed =
-  (operation: string, action: "encode" | "decode") =>
+  (of: { readonly toString: () => string }, action: "encode" | "decode") =>
   (failed: string | PayloadFailed): SerdesFailed =>
-    new SerdesFailed(
-      typeof failed === "string"
-        ? { operation, action, reason: failed }
-        : { operation, action, reason: failed.reason, problem: failed.problem }
-    )
+    new SerdesFailed({
+      operation: of.toString(),
+      action,
+      ...(typeof failed === "string" ? { reason: failed } : { reason: failed.reason, problem: failed.problem })
+    })
 
 /**
  * A payload is larger than the service records. Nothing of the update was sent.

@@ -29,7 +29,7 @@ import { fromEnvironment } from "./internal/pluginModules.ts"
 import { logDefects } from "./internal/warn.ts"
 import type { CurrentStep } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
-import { Limits } from "./internal/wire.ts"
+import { jsonBytes, Limits } from "./internal/wire.ts"
 import * as Serdes from "./Serdes.ts"
 import type { First, GivesEffect, StepServices, StepServicesIn } from "./StepServices.ts"
 
@@ -359,7 +359,7 @@ const succeeded = (
 
 /** Drops the data of an error that no answer could carry; type and message always fit. */
 const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
-  if (Buffer.byteLength(JSON.stringify(error)) <= Limits.payloadBytes) return error
+  if (jsonBytes(error) <= Limits.payloadBytes) return error
   const { ErrorData: _, ...rest } = error
   return { ...rest, ErrorMessage: `${rest.ErrorMessage ?? ""} (its data is larger than the service records)` }
 }

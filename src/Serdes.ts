@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import { PayloadFailed } from "./DurableError.ts"
 import { ENVELOPE } from "./internal/envelope.ts"
+import { clip } from "./internal/wire.ts"
 
 // ---- the layer --------------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ const stringify = (value: unknown): string => {
 
 const isNothing = (payload: string | undefined) => payload === undefined || payload === "" || payload === "null"
 
-const notJson = (payload: string) => `it is not JSON: ${payload.length > 60 ? `${payload.slice(0, 60)}…` : payload}`
+const notJson = (payload: string) => `it is not JSON: ${clip(payload)}`
 
 const fromSchema = (
   schema: Schema.Constraint

@@ -13,17 +13,22 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
 
 /**
  * KB = 1,000 bytes. What a user's smallest handler may weigh, Effect included, AWS's client not. The design asks for
- * 130 and 42: Effect and its Schema alone are 95 and 32 of it. This holds what was reached, so that it can only shrink;
- * who must raise it says in the commit what the bytes are for. What is used by some handlers only (batches, contexts,
- * cleanup, plugins, Serdes layers, observers) comes along with its first use.
+ * 130 and 42, which is not to be had: Effect has 92 and 29 of it, and 78 and 26 of that are in every program that reads and
+ * writes a string as JSON by a schema. This holds what was reached, so that it can only shrink. docs/deployment.md says
+ * what it consists of. No single thing in it is large: the explanation of code that does not fit what is on record is 0.7 KB
+ * of gzip, the logger and Lambda's deadline 0.6 each, plugins by name and layers 0.4 each, schedules 0.2. What contexts,
+ * batches, cleanup, plugins and Serdes layers need comes along with their first use.
  */
-const budget = { minified: 155.1, gzip: 55.3 }
+const budget = { minified: 155.2, gzip: 55.5 }
+
+/** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly (globals.ts). */
+const budgetAsDeployed = { minified: 145.6, gzip: 52.7 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition
  * `aws-in-bundle`, and 119 KB more with all ways to find credentials.
  */
-const budgetWithClient = { minified: 398, gzip: 133 }
+const budgetWithClient = { minified: 388.3, gzip: 130 }
 
 const sizesOf = (code: Buffer) => ({ minified: code.length / 1000, gzip: gzipSync(code, { level: 9 }).length / 1000 })
 
@@ -41,9 +46,6 @@ const contributors = (metafile: Metafile): string => {
     .map(([name, size]) => `  ${(size / 1000).toFixed(1).padStart(6)} KB  ${name}`)
     .join("\n")
 }
-
-/** Beyond the budget: to log thrown errors with their stacks, which no record has, and to say what a failure's causes say. */
-const logged = { minified: 0.8, gzip: 0.3 }
 
 describe("the bundle of a handler with one step", () => {
   let metafile: Metafile
@@ -75,9 +77,40 @@ describe("the bundle of a handler with one step", () => {
     const { gzip, minified } = sizesOf(code)
     const sizes = `${minified.toFixed(1)} KB minified (at most ${budget.minified}), ${gzip.toFixed(1)} KB gzip (at most ${budget.gzip})`
     assert.isTrue(
-      minified <= budget.minified + logged.minified && gzip <= budget.gzip + logged.gzip,
+      minified <= budget.minified && gzip <= budget.gzip,
       `${sizes}; the biggest contributors:\n${contributors(metafile)}\n`
     )
+  })
+
+  it("stays within its budget as examples/deploy bundles it", async () => {
+    const file = await bundle({ entry, external: true, outdir: path.join(root, ".tmp/bundle/deployed") })
+    const { gzip, minified } = sizesOf(fs.readFileSync(file))
+    assert.isAtMost(minified, budgetAsDeployed.minified)
+    assert.isAtMost(gzip, budgetAsDeployed.gzip)
+  })
+
+  it("what examples/deploy puts in place of globals is these globals", async () => {
+    const source = path.join(root, ".tmp/bundle/schemas.ts")
+    fs.writeFileSync(
+      source,
+      `import * as Schema from "effect/Schema"
+      const through = (schema, value) => Schema.decodeSync(Schema.toCodecJson(schema))(
+        JSON.parse(JSON.stringify(Schema.encodeSync(Schema.toCodecJson(schema))(value)))
+      )
+      export const values = [
+        through(Schema.RegExp, /x/g), through(Schema.URL, new URL("http://x/y")), through(Schema.Uint8Array, new Uint8Array([1, 2])),
+        through(Schema.URLSearchParams, new URLSearchParams("a=b")), Schema.is(Schema.File)(new File([], "x"))
+      ]`
+    )
+    const file = await bundle({ entry: source, external: true, outdir: path.join(root, ".tmp/bundle/schemas") })
+    const { values } = (await import(file)) as { readonly values: ReadonlyArray<unknown> }
+    assert.deepStrictEqual(values, [
+      /x/g,
+      new URL("http://x/y"),
+      new Uint8Array([1, 2]),
+      new URLSearchParams("a=b"),
+      true
+    ])
   })
 
   it("stays within its budget with AWS's client in it", async () => {

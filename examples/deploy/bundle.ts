@@ -41,6 +41,15 @@ export const bundle = async (options: Options = {}): Promise<string> => {
     external: options.external === true ? ["@aws-sdk/*"] : [],
     // A function's credentials are in its environment: all other ways to find some are a fifth of the bundle.
     alias: { "@aws-sdk/credential-provider-node": path.join(here, "credentials.ts") },
+    // Effect's Schema reads some globals in a way that keeps schemas that nobody uses: 5 to 10 KB, see globals.ts.
+    inject: [path.join(here, "globals.ts")],
+    define: {
+      "globalThis.File": "globalFile",
+      "globalThis.RegExp": "globalRegExp",
+      "globalThis.URL": "globalURL",
+      "globalThis.URLSearchParams": "globalURLSearchParams",
+      "globalThis.Uint8Array": "globalUint8Array"
+    },
     // Parts of AWS's client require Node's modules, which a module can only by a function of its own.
     banner: {
       js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);"

@@ -5,7 +5,7 @@
  */
 import * as Result from "effect/Result"
 import type * as Protocol from "../Protocol.ts"
-import { OPERATION_STATUSES, OPERATION_TYPES, parseTimestamp } from "./wire.ts"
+import { clip, OPERATION_STATUSES, OPERATION_TYPES, parseTimestamp } from "./wire.ts"
 
 type Raw = Readonly<Record<string, unknown>>
 
@@ -85,7 +85,7 @@ const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefin
 const show = (value: unknown): string => {
   const text =
     value === undefined ? "missing" : typeof value === "bigint" ? `${value}n` : (JSON.stringify(value) ?? typeof value)
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+  return clip(text)
 }
 
 const wrong = (path: string, value: unknown) => Result.fail(`${path} is ${show(value)}`)

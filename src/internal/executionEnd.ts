@@ -73,7 +73,7 @@ const readFailure = (
     failures.decodeFailure(error, {
       operation: definition.name,
       schema: definition.error,
-      Wrapper: DurableError.ChildContextFailed,
+      ...failures.CONTEXTS,
       otherwise: () => otherwise()
     }),
     {

@@ -22,9 +22,9 @@ import {
   ConditionFailed,
   DeadlineExceeded,
   InvokeFailed,
+  isOperation,
   isRepairable,
   type Operation,
-  type PayloadFailed,
   type SerdesFailed,
   serdesFailed,
   StepFailed,
@@ -35,6 +35,7 @@ import {
 } from "../DurableError.ts"
 import type * as Protocol from "../Protocol.ts"
 import * as Serdes from "../Serdes.ts"
+import { jsonBytes } from "./wire.ts"
 
 /**
  * Bytes of JSON that a message, and a wrapper's data, may take. The service accepts errors of 32 KB: the message
@@ -44,8 +45,6 @@ const MESSAGE_BYTES = 4 * 1024
 const DATA_BYTES = 16 * 1024
 /** Causes of a defect that are recorded. */
 const MAX_CAUSES = 4
-
-const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
 
 const cut = (text: string): string => {
   if (text.length * 6 <= MESSAGE_BYTES || (text.length <= MESSAGE_BYTES && jsonBytes(text) <= MESSAGE_BYTES))
@@ -59,22 +58,25 @@ const cut = (text: string): string => {
 const first = (text: string, length: number): string =>
   text.length <= length ? text : text.slice(0, length).replace(/[\ud800-\udbff]$/, "")
 
-/** How an operation writes and reads its failures. */
+/** How an operation writes its failures. */
 export interface FailureCodec {
   /** Name of the operation. */
   readonly operation: string
   readonly schema: Schema.Constraint | undefined
   /** Stands for failures that nothing covers. */
   readonly Wrapper: typeof StepFailed | typeof ChildContextFailed | typeof ConditionFailed
+}
+
+/** How an operation reads the failures that it has written. */
+export interface FailureReader extends FailureCodec {
+  /** The failures of operations that can be among them, by tag. */
+  readonly operations: Operations
   /** What a failure without data of ours becomes. Default: the wrapper. */
   readonly otherwise?: ((type: string, message: string) => unknown) | undefined
 }
 
 /** What errors call the operation. It is put into words only when it is needed. */
 type Named = { readonly toString: () => string }
-
-const failedFor = (of: Named, action: "encode" | "decode") => (fault: string | PayloadFailed) =>
-  serdesFailed(of.toString(), action)(fault)
 
 // ---- what a failure is called -----------------------------------------------------------------------
 
@@ -145,37 +147,38 @@ const dataOf = (failure: unknown): { readonly data?: Schema.Json } => {
 
 // ---- writing -------------------------------------------------------------------------------------------
 
-/** The library's own failures, by tag. */
-const OPERATIONS = {
-  StepFailed,
-  StepInterrupted,
-  StepTimedOut,
-  DeadlineExceeded,
-  ChildContextFailed,
-  CallbackFailed,
-  CallbackTimedOut,
-  CallbackSubmitFailed,
-  ConditionFailed,
-  ConditionExhausted,
-  InvokeFailed
-}
-
 // any: the fields of each class are those it was written with
-const classOf = (tag: unknown): (new (fields: any) => Operation) | undefined =>
-  typeof tag === "string" && Object.hasOwn(OPERATIONS, tag) ? OPERATIONS[tag as keyof typeof OPERATIONS] : undefined
+type Operations = Readonly<Record<string, new (fields: any) => Operation>>
+
+/** How a step writes and reads the failures that its schema does not cover. */
+export const STEPS = { Wrapper: StepFailed, operations: { StepFailed, StepInterrupted, StepTimedOut } }
+
+/** The same for a condition. */
+export const CONDITIONS = { Wrapper: ConditionFailed, operations: { ConditionFailed, ConditionExhausted } }
+
+/** The same for a context: any operation can be what it fails with. */
+export const CONTEXTS = {
+  Wrapper: ChildContextFailed,
+  operations: {
+    StepFailed,
+    StepInterrupted,
+    StepTimedOut,
+    DeadlineExceeded,
+    ChildContextFailed,
+    CallbackFailed,
+    CallbackTimedOut,
+    CallbackSubmitFailed,
+    ConditionFailed,
+    ConditionExhausted,
+    InvokeFailed
+  }
+}
 
 /** Whether an operation lets a failure through as it is: a context does so with all of ours, others with their own. */
-const keeps = ({ Wrapper }: FailureCodec, failure: unknown): failure is Operation => {
-  const tag = property(failure, "_tag")
-  const Class = classOf(tag)
-  return (
-    Class !== undefined &&
-    failure instanceof Class &&
-    (Wrapper === ChildContextFailed || (Wrapper === StepFailed ? STEP.test(String(tag)) : Class === ConditionExhausted))
-  )
-}
-
-const STEP = /^Step/
+const keeps = ({ Wrapper }: FailureCodec, failure: unknown): failure is Operation =>
+  isOperation(failure) &&
+  (Wrapper === ChildContextFailed ||
+    (Wrapper === StepFailed ? Object.hasOwn(STEPS.operations, failure._tag) : failure._tag === "ConditionExhausted"))
 
 const predicates = new WeakMap<object, (failure: unknown) => boolean>()
 
@@ -215,7 +218,7 @@ export const encodeFailure = (
   of: Named = codec.operation
 ): Effect.Effect<Protocol.ErrorObject, SerdesFailed, any> => {
   const reason = reasonOf(cause)
-  const failed = failedFor(of, "encode")
+  const failed = serdesFailed(of, "encode")
   if (reason === undefined) {
     return Effect.succeed({
       ErrorType: "Interrupted",
@@ -257,9 +260,14 @@ const named = (failure: unknown) => ({ ErrorType: typeOf(failure), ErrorMessage:
 
 // ---- reading -------------------------------------------------------------------------------------------
 
+const classOf = (operations: Operations, data: unknown) => {
+  const tag = property(data, "_tag")
+  return typeof tag === "string" && Object.hasOwn(operations, tag) ? operations[tag] : undefined
+}
+
 /** One of our own errors, with the fields that were written. */
-const readOperation = (data: unknown): Operation | undefined => {
-  const Class = classOf(property(data, "_tag"))
+const readOperation = (operations: Operations, data: unknown): Operation | undefined => {
+  const Class = classOf(operations, data)
   if (Class === undefined) return undefined
   const { _tag, ...fields } = data as { readonly _tag: string }
   return new Class(fields)
@@ -272,7 +280,8 @@ const reread = new WeakSet<object>()
 export const hasStack = (defect: unknown): boolean => defect instanceof Error && !reread.has(defect)
 
 const readDefect = (data: unknown): unknown => {
-  if (property(data, "_tag") === "DeadlineExceeded") return readOperation(data)
+  const deadline = readOperation({ DeadlineExceeded }, data)
+  if (deadline !== undefined) return deadline
   const message = property(data, "message")
   if (typeof message !== "string") return data
   const cause = property(data, "cause")
@@ -287,18 +296,18 @@ const readDefect = (data: unknown): unknown => {
 /** What an error object stands for. Fails when the `error` schema cannot read what it once wrote. */
 export const decodeFailure = (
   error: Protocol.ErrorObject | undefined,
-  codec: FailureCodec,
+  codec: FailureReader,
   of: Named = codec.operation
 ): Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed, any> => {
   const text = error?.ErrorData
   const data = Result.getOrUndefined(Serdes.readPlainJson(text))
-  const failed = failedFor(of, "decode")
+  const failed = serdesFailed(of, "decode")
   if (property(data, "~interrupted") === true) return Effect.succeed(Exit.interrupt())
   const defect = property(data, "~defect")
   if (defect !== undefined) {
     return Effect.succeed(Exit.die(readDefect(defect)))
   }
-  const ours = readOperation(data)
+  const ours = readOperation(codec.operations, data)
   if (ours !== undefined) return Effect.succeed(Exit.fail(ours))
   if (codec.schema !== undefined && text !== undefined) {
     return Effect.mapError(Effect.map(Serdes.payloadCodec(codec.schema).decode(text), Exit.fail), failed)
@@ -364,7 +373,7 @@ export const decodeForeign = (
     schema.ast._tag === "Never" ||
     text === undefined ||
     // failures of operations of ours, and defects: no schema of a user's errors is meant for them
-    classOf(property(data, "_tag")) !== undefined ||
+    classOf(CONTEXTS.operations, data) !== undefined ||
     property(data, "~defect") !== undefined ||
     property(data, "~interrupted") !== undefined
   return uncovered

@@ -17,7 +17,7 @@ export const OPERATION_STATUSES = [
   "STOPPED"
 ] as const
 
-const TERMINAL: ReadonlySet<string> = new Set(["SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT", "STOPPED"])
+const TERMINAL: ReadonlySet<string> = /*#__PURE__*/ new Set(OPERATION_STATUSES.slice(3)) // from SUCCEEDED on
 
 /** Whether an operation in this status never changes again. All five terminal statuses are final everywhere. */
 export const isTerminal = (status: (typeof OPERATION_STATUSES)[number]): boolean => TERMINAL.has(status)
@@ -56,6 +56,14 @@ export const Limits = {
   /** Operations asked for per page of state. */
   pageItems: 1_000
 } as const
+
+// ---- texts -----------------------------------------------------------------------------------------
+
+/** Bytes of a value as JSON. */
+export const jsonBytes = (value: unknown): number => Buffer.byteLength(JSON.stringify(value))
+
+/** The beginning of a text, for messages. */
+export const clip = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text)
 
 // ---- timestamps ---------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import { type BatchItem, type BatchResult, type CompletionReason, make as makeResult } from "../BatchResult.ts"
 import type { DurableContext } from "../DurableContext.ts"
-import { ChildContextFailed, type Fatal, InvalidOperation, NonDeterministic, SerdesFailed } from "../DurableError.ts"
+import { type Fatal, InvalidOperation, NonDeterministic, SerdesFailed } from "../DurableError.ts"
 import * as completions from "../internal/completion.ts"
 import * as payloads from "../internal/core/batchPayload.ts"
 import * as contexts from "../internal/core/contexts.ts"
@@ -74,14 +74,14 @@ const nameOf = ({ kind, names }: Program, index: number): string => names?.[inde
 
 const codecOf = ({ program }: Batch, index: number, unrecorded = false): contexts.ContextCodec => ({
   success: program.success(index),
-  failure: { operation: nameOf(program, index), schema: program.error(index), Wrapper: ChildContextFailed },
+  failure: { operation: nameOf(program, index), schema: program.error(index), ...failures.CONTEXTS },
   unrecorded
 })
 
 /** The codec that the user gave for the whole result. The batch itself does not fail. */
 const wholeCodec = ({ op, options }: Batch): contexts.ContextCodec => ({
   success: options.result,
-  failure: { operation: op.spec.name, schema: undefined, Wrapper: ChildContextFailed }
+  failure: { operation: op.spec.name, schema: undefined, ...failures.CONTEXTS }
 })
 
 const changed = (reason: string) =>

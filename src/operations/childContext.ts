@@ -1,11 +1,12 @@
 import * as Effect from "effect/Effect"
 import type { DurableContext } from "../DurableContext.ts"
-import { ChildContextFailed, type Operation } from "../DurableError.ts"
+import type { ChildContextFailed, Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
 import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
 import { leaving } from "../internal/core/losing.ts"
 import { isAdded, mustRun, type Op, Place } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
+import * as failures from "../internal/failure.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
@@ -134,7 +135,7 @@ export const contextHere = (
   const { core } = here
   const codec: contexts.ContextCodec = {
     success: options.success,
-    failure: { operation: name, schema: options.error, Wrapper: ChildContextFailed },
+    failure: { operation: name, schema: options.error, ...failures.CONTEXTS },
     summary: options.summary
   }
   return park(core, op, "ended", contexts.decoder(here, codec), () => {

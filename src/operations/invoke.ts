@@ -140,7 +140,7 @@ const start = (
   { functionName, tenantId }: InvokeOptions
 ): Effect.Effect<Partial<Protocol.OperationUpdate>, SerdesFailed, any> =>
   Effect.mapBoth(encodeInput(schema, payload), {
-    onFailure: serdesFailed(op.toString(), "encode"),
+    onFailure: serdesFailed(op, "encode"),
     onSuccess: (text) => {
       const trace = process.env._X_AMZN_TRACE_ID
       return {

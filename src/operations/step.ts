@@ -10,7 +10,7 @@ import * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type { CurrentExecution } from "../CurrentExecution.ts"
 import type { DurableContext } from "../DurableContext.ts"
-import { DeadlineExceeded, type Fatal, StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
+import { DeadlineExceeded, type Fatal, type StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
 import {
   decoder,
@@ -247,7 +247,7 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
     const outside = outsideAt(here)
     const codec: OutcomeCodec = {
       success: options.success,
-      failure: { operation: name, schema: options.error, Wrapper: StepFailed }
+      failure: { operation: name, schema: options.error, ...failures.STEPS }
     }
     op.atMostOnce = options.semantics === "AtMostOncePerRetry"
     op.run = (attempt) => attemptOf(core, op, outside, effect, timeout, options, codec, attempt)

@@ -10,7 +10,7 @@ import type { CurrentExecution } from "../CurrentExecution.ts"
 import type { DurableContext } from "../DurableContext.ts"
 import {
   ConditionExhausted,
-  ConditionFailed,
+  type ConditionFailed,
   DeadlineExceeded,
   type Fatal,
   type SerdesFailed
@@ -32,6 +32,7 @@ import {
 } from "../internal/core/operation.ts"
 import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
 import { defaultPolling } from "../internal/retries.ts"
+import * as failures from "../internal/failure.ts"
 import * as retries from "../internal/retry.ts"
 import type {
   CodecServices,
@@ -125,7 +126,7 @@ const run = (name: string, check: Check, options: AnyOptions): Effect.Effect<unk
     const outside = outsideAt(here)
     const codec: OutcomeCodec = {
       success: options.state,
-      failure: { operation: name, schema: options.error, Wrapper: ConditionFailed }
+      failure: { operation: name, schema: options.error, ...failures.CONDITIONS }
     }
     op.carriesState = true
     op.run = (attempt) => checkOf(core, op, outside.context, check, options, codec, attempt)

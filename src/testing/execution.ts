@@ -120,7 +120,7 @@ export const readEnd = (
         .decodeFailure(error, {
           operation: definition.name,
           schema: definition.error,
-          Wrapper: DurableError.ChildContextFailed,
+          ...failures.CONTEXTS,
           otherwise: (type, message) => new DurableError.ExecutionFailed({ executionArn, type, message })
         })
         .pipe(

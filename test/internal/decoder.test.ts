@@ -4,11 +4,11 @@ import * as Exit from "effect/Exit"
 import type { Core } from "../../src/internal/core/Core.ts"
 import { decoder, encodePlain, type OutcomeCodec } from "../../src/internal/core/operation.ts"
 import { Op, World } from "../../src/internal/core/world.ts"
-import { ChildContextFailed } from "../../src/DurableError.ts"
+import { CONTEXTS } from "../../src/internal/failure.ts"
 
 const codec: OutcomeCodec = {
   success: undefined,
-  failure: { operation: "s", schema: undefined, Wrapper: ChildContextFailed }
+  failure: { operation: "s", schema: undefined, ...CONTEXTS }
 }
 
 describe("decoder: a text that this invocation has written need not be read back", () => {

@@ -21,11 +21,14 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import {
+  CONDITIONS,
+  CONTEXTS,
   decodeFailure,
   decodeForeign,
   encodeFailure,
-  type FailureCodec,
+  type FailureReader,
   messageOf,
+  STEPS,
   typeOf
 } from "../../src/internal/failure.ts"
 
@@ -36,19 +39,20 @@ class Declined extends Schema.TaggedError<Declined>()("Declined", {
 }) {}
 class Other extends Schema.TaggedError<Other>()("Other", { n: Schema.Int }) {}
 
-const step: FailureCodec = { operation: "s", schema: undefined, Wrapper: StepFailed }
-const context: FailureCodec = { operation: "c", schema: undefined, Wrapper: ChildContextFailed }
-const covering = (codec: FailureCodec): FailureCodec => ({ ...codec, schema: Schema.Union([Declined, Other]) })
+const step: FailureReader = { operation: "s", schema: undefined, ...STEPS }
+const context: FailureReader = { operation: "c", schema: undefined, ...CONTEXTS }
+const condition: FailureReader = { operation: "c", schema: undefined, ...CONDITIONS }
+const covering = (codec: FailureReader): FailureReader => ({ ...codec, schema: Schema.Union([Declined, Other]) })
 
 /** Across the wire and back, as JSON. */
-const across = (cause: Cause.Cause<unknown>, codec: FailureCodec) =>
+const across = (cause: Cause.Cause<unknown>, codec: FailureReader) =>
   Effect.gen(function* () {
     const error = yield* encodeFailure(cause, codec)
     const wire = JSON.parse(JSON.stringify(error)) as Protocol.ErrorObject
     return { error, exit: yield* decodeFailure(wire, codec) }
   })
 
-const roundTrip = (failure: unknown, codec: FailureCodec) =>
+const roundTrip = (failure: unknown, codec: FailureReader) =>
   Effect.flatMap(across(Cause.fail(failure), codec), ({ exit }) => Effect.flip(exit))
 
 const bytes = (error: Protocol.ErrorObject) => Buffer.byteLength(JSON.stringify(error))
@@ -96,6 +100,17 @@ describe("failure: round trips", () => {
         const back = yield* roundTrip(failure, codec)
         assert.strictEqual(Object.getPrototypeOf(back), Object.getPrototypeOf(failure))
         assert.strictEqual(JSON.stringify(back), JSON.stringify(failure)) // -0 is 0 in JSON
+      }
+    })
+  )
+
+  it.effect("an error of the user's that is called like one of ours", () =>
+    Effect.gen(function* () {
+      class Mine extends Schema.TaggedError<Mine>()("InvokeFailed", { reason: Schema.String }) {}
+      for (const codec of [step, condition]) {
+        const back = yield* roundTrip(new Mine({ reason: "busy" }), { ...codec, schema: Mine })
+        assert.instanceOf(back, Mine)
+        assert.strictEqual(back.reason, "busy")
       }
     })
   )
@@ -175,7 +190,6 @@ describe("failure: round trips", () => {
 
   it.effect("a condition lets its own end through, and nothing else", () =>
     Effect.gen(function* () {
-      const condition: FailureCodec = { operation: "c", schema: undefined, Wrapper: ConditionFailed }
       const exhausted = new ConditionExhausted({ operation: "c", attempts: 3 })
       assert.deepStrictEqual(yield* roundTrip(exhausted, condition), exhausted)
       const wrapped = yield* roundTrip(new StepInterrupted({ operation: "x" }), condition)

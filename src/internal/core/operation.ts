@@ -14,15 +14,9 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import { DurableContext } from "../../DurableContext.ts"
-import {
-  type Fatal,
-  InvalidOperation,
-  type PayloadFailed,
-  type SerdesFailed,
-  serdesFailed
-} from "../../DurableError.ts"
+import { type Fatal, InvalidOperation, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { isTerminal, Limits } from "../wire.ts"
+import { clip, isTerminal, Limits } from "../wire.ts"
 import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, writePlainJson } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { SeededRandom } from "../random.ts"
@@ -85,7 +79,7 @@ const NAME = /^[\x20-\x7E]+$/
 /** What is wrong with a name, after "the name". */
 export const nameFault = (name: string): string | undefined => {
   if (typeof name === "string" && name.length <= Limits.nameLength && NAME.test(name)) return undefined
-  const shown = typeof name === "string" ? `"${name.slice(0, 60)}${name.length > 60 ? "…" : ""}"` : String(name)
+  const shown = typeof name === "string" ? `"${clip(name)}"` : String(name)
   return (
     `${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} printable ASCII characters; ` +
     `this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
@@ -152,10 +146,6 @@ export const isTerminated = (record: Protocol.Operation): boolean =>
 
 // ---- payload transforms --------------------------------------------------------------------------------
 
-/** What a codec or a layer says of this operation. The operation is put into words only when it is needed. */
-const failedFor = (op: Op, action: "encode" | "decode") => (fault: string | PayloadFailed) =>
-  serdesFailed(op.toString(), action)(fault)
-
 /** Applies the `Serdes` layer, if there is one, to a payload of this operation. */
 export const transform = (
   action: "encode" | "decode",
@@ -168,7 +158,7 @@ export const transform = (
     ? Effect.succeed(text)
     : Effect.withFiber((fiber) => {
         const layer = fiber.getRef(Serdes)
-        const failed = failedFor(op, action)
+        const failed = serdesFailed(op, action)
         if (layer === undefined) {
           const fault = unlayered(text)
           return fault === undefined
@@ -366,7 +356,7 @@ export const waitHere = (
 /** How an operation writes and reads its value and its failures. */
 export interface OutcomeCodec {
   readonly success: Schema.Constraint | undefined
-  readonly failure: failures.FailureCodec
+  readonly failure: failures.FailureReader
 }
 
 /** The text of a value, before the `Serdes` layer. */
@@ -375,7 +365,7 @@ export const encodeValue = (
   codec: OutcomeCodec,
   value: unknown
 ): Effect.Effect<string | undefined, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).encode(value), failedFor(op, "encode"))
+  Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op, "encode"))
 
 /** The value of a text, after the `Serdes` layer. */
 export const decodeValue = (
@@ -383,7 +373,7 @@ export const decodeValue = (
   codec: OutcomeCodec,
   text: string | undefined
 ): Effect.Effect<unknown, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).decode(text), failedFor(op, "decode"))
+  Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op, "decode"))
 
 /** The error object of a failure, as it is recorded. */
 export const encodeError = (
@@ -410,7 +400,7 @@ export const decoder =
       const fault = unlayered(result)
       const value = readPlainJson(result)
       if (Result.isSuccess(value) && fault === undefined) return Exit.succeed(value.success)
-      const failure = failedFor(op, "decode")(fault ?? (value as Result.Failure<unknown, string>).failure)
+      const failure = serdesFailed(op, "decode")(fault ?? (value as Result.Failure<unknown, string>).failure)
       // suspended, because a bare Effect.fail is an Exit, which would be given to the body
       return Effect.suspend(() => Effect.fail(failure))
     }
@@ -433,7 +423,7 @@ export const encodePlain = (
 ): Result.Result<string | undefined, SerdesFailed> | undefined => {
   if (codec.success !== undefined || transforms) return undefined
   const text = writePlainJson(value)
-  if (Result.isFailure(text)) return Result.fail(failedFor(op, "encode")(text.failure))
+  if (Result.isFailure(text)) return Result.fail(serdesFailed(op, "encode")(text.failure))
   // what cannot change need not be read back (but -0 is written as 0)
   if (typeof value !== "object" && !Object.is(value, -0)) op.written = { text: text.success, value }
   return text as Result.Result<string | undefined, never>
