@@ -44,7 +44,9 @@ const tree = (spans: ReadonlyArray<ReadableSpan>): ReadonlyArray<string> => {
   const show = (span: ReadableSpan, indent: string): ReadonlyArray<string> => [
     [
       `${indent}${span.name} ${STATUSES[span.status.code]}`,
-      ...span.events.map(({ attributes }) => `!${attributes?.["exception.message"]}`),
+      ...span.events.map(
+        ({ attributes, name }) => `!${attributes?.["exception.message"] ?? name.replace(/ \(.*\)$/, "")}`
+      ),
       ...span.links.map(({ context }) => `-> ${spans.find((one) => idOf(one) === context.spanId)?.name}`)
     ].join(" "),
     ...spans.flatMap((one) => (one.parentSpanContext?.spanId === idOf(span) ? show(one, `${indent}  `) : []))
@@ -58,7 +60,7 @@ describe("with @effect/opentelemetry", () => {
     Effect.gen(function* () {
       const spans = yield* exported({}, { idGenerator: DurableTracer.idGenerator })
       assert.deepStrictEqual(tree(spans), [
-        "Workflow OK",
+        'Workflow OK !A defect in STEP "dead"', // a log line is an event of the span around it
         "  charge OK -> Invocation",
         "    charge attempt 1 OK -> Invocation",
         "      POST /charges OK",
@@ -87,7 +89,7 @@ describe("with @effect/opentelemetry", () => {
         "        POST /charges OK",
         "    fulfil UNSET",
         "      truck UNSET -> Workflow",
-        "  Invocation OK",
+        '  Invocation OK !A defect in STEP "dead"',
         "    fulfil OK",
         "      truck OK -> Workflow",
         "      child OK -> Workflow",

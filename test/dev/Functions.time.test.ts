@@ -19,7 +19,7 @@ const live = (name: string, test: () => Test, engine: Engine.Options = {}) =>
 describe("Functions: their time", () => {
   live("loading its code is not on a plain function's, either", () =>
     Effect.gen(function* () {
-      const { call } = yield* runtime.serve([{ file: runtime.fixture("slow.mjs"), durable: false, timeoutSeconds: 1 }])
+      const { call } = yield* runtime.serve([{ file: runtime.fixture("slow.mjs"), durable: false, timeoutSeconds: 3 }])
       assert.deepStrictEqual(yield* call("slow"), { Status: "SUCCEEDED", Result: "true" })
     })
   )
