@@ -17,20 +17,22 @@ const isAbsent = (input: unknown): input is null | undefined => input === undefi
 
 /** What a key holds; an unreadable timestamp counts as absent: no operation may be lost for it. */
 type Kind = "string" | "number" | "boolean" | "timestamp" | "strings" | Shape
-/** A map, so that no key of the wire finds something that no one put there. */
-type Shape = ReadonlyMap<string, Kind>
+type Shape = ReadonlyArray<readonly [key: string, kind: Kind]>
 
-const shape = (keys: Readonly<Record<string, Kind>>): Shape => new Map(Object.entries(keys))
+const shape = (keys: Readonly<Record<string, Kind>>): Shape => Object.entries(keys)
 
 const isStrings = (value: unknown) => Array.isArray(value) && value.every((line) => typeof line === "string")
 
-/** Copies the keys that are known and have a value; `undefined` when one has a value of another kind. */
+/**
+ * Copies the keys that are known and have a value; `undefined` when one has a value of another kind. In an order of its
+ * own, so that operations have few shapes: all that follows reads them faster then.
+ */
 const copy = (from: Raw, known: Shape, fail: Fail): Record<string, unknown> | undefined => {
   const to: Record<string, unknown> = {}
-  for (const key in from) {
+  for (let i = 0; i < known.length; i++) {
+    const [key, kind] = known[i]!
     const value = from[key]
-    const kind = known.get(key)
-    if (kind === undefined || value === undefined || value === null) continue
+    if (isAbsent(value)) continue
     if (kind === "timestamp") {
       const millis = parseTimestamp(value)
       if (millis !== undefined) to[key] = millis

@@ -17,10 +17,9 @@ export const OPERATION_STATUSES = [
   "STOPPED"
 ] as const
 
-const TERMINAL: ReadonlySet<string> = /*#__PURE__*/ new Set(OPERATION_STATUSES.slice(3)) // from SUCCEEDED on
-
 /** Whether an operation in this status never changes again. All five terminal statuses are final everywhere. */
-export const isTerminal = (status: (typeof OPERATION_STATUSES)[number]): boolean => TERMINAL.has(status)
+export const isTerminal = (status: (typeof OPERATION_STATUSES)[number]): boolean =>
+  status !== "STARTED" && status !== "PENDING" && status !== "READY"
 
 // ---- limits --------------------------------------------------------------------------------------
 

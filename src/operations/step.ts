@@ -275,6 +275,9 @@ export class StepAttempt implements StepService {
   }
 }
 
+/** What the scope of an attempt begins as: a copy, since to make one takes as long as all the rest of an attempt. */
+const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
+
 /** One attempt: what to run, and what to record of how it ends. */
 const attemptOf = (
   core: Core,
@@ -300,7 +303,7 @@ const attemptOf = (
   const provided = <A, E>(effect: Effect.Effect<A, E, any>) =>
     Effect.provideContext(effect, context as Context.Context<any>)
   // as Effect.scoped does it, but for a fiber that begins with its scope
-  const scope = Scope.makeUnsafe()
+  const scope: Scope.Closeable = Object.create(NEW_SCOPE)
   return {
     effect: Effect.onExitPrimitive(limited, (exit) => Scope.closeUnsafe(scope, exit)),
     context: Context.addUnsafe(context, Scope.Scope.key, scope),

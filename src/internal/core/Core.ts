@@ -5,6 +5,7 @@
  * moves only because the core *delivers* one completion; then every fiber runs until all of them are parked
  * and the microtask queue is empty, and only then the next completion is picked. The pick depends on nothing
  * but what the service has recorded, so every replay makes the same picks and the body the same moves.
+ * (Contexts see nothing of each other, so each of them is given one before all come to rest together.)
  * Nothing is delivered before the service has recorded it. Side effects (steps, requests) happen only when
  * nothing known is left to deliver.
  *
@@ -104,6 +105,8 @@ export const make = (
   let delivery = 0
   /** Nothing has moved since the microtask queue was last seen empty. */
   let settled = false
+  /** One world after the other is given what comes next in it, and then all of them come to rest together. */
+  let turning = false
   let pumpSoon = false
   /** The body moved by itself while nothing durable was in flight, so any of its worlds may move. */
   let unguarded = true
@@ -113,6 +116,7 @@ export const make = (
   const isClosed = () => closed
   const fail = (error: Fatal): void => end({ _tag: "Fatal", error })
 
+  /** What is on record of those that the body has not asked for yet; what it has asked for, `opened` knows. */
   const records = new Map<string, Protocol.Operation>()
   const past = Past.make(new Set(options.updated), () => delivery)
   const gate = Gate.make(options.order, execution.startTimestamp, {
@@ -123,6 +127,7 @@ export const make = (
     }
   })
   const { opened, parked } = gate
+  const recordOf = (id: string) => opened.get(id)?.record ?? records.get(id)
   const visits = Visits.make(records, options.unvisited, { gate, fail, warn: host.warn })
   const work = Work.make(options.startDelay, {
     host,
@@ -140,8 +145,8 @@ export const make = (
     work,
     closed: isClosed,
     delivery: () => delivery,
-    enter: (...args) => {
-      const world = new World(...args)
+    enter: (op, path, id, parent, time, rebuilding) => {
+      const world = new World(op, path, id, parent, time, rebuilding)
       world.movedAt = delivery
       past.enter(world)
       visits.enter(world)
@@ -161,7 +166,7 @@ export const make = (
     arn: execution.arn,
     fail,
     offer: (update) => exchange.offer(update),
-    recordOf: (id) => records.get(id),
+    recordOf,
     ringAt: (at) => alarm.set("deadline", at),
     inFlight: checkpoints.inFlight,
     bodies: () => (body === undefined ? [] : [body, ...bodies])
@@ -234,22 +239,25 @@ export const make = (
       scheduler.drain()
       if (closed) return
       if (bodyExit !== undefined) return completed(bodyExit)
-      if (!settled) {
-        scheduler.phase = "waiting" // promise chains of the body belong to the same instant
-        return host.settle(() => {
-          scheduler.phase = "idle"
-          settled = scheduler.idle && bodyExit === undefined
-          pump()
-        })
-      }
-      worlds?.settleEnded()
-      const waiter = gate.next()
+      if (settled) worlds?.settleEnded()
+      const waiter = settled ? gate.next() : turning ? gate.next(delivery) : undefined
       if (waiter === undefined) {
+        if (!settled) {
+          scheduler.phase = "waiting" // promise chains of the body belong to the same instant
+          return host.settle(() => {
+            scheduler.phase = "idle"
+            settled = scheduler.idle && bodyExit === undefined
+            turning = false
+            pump()
+          })
+        }
         if (!atRest.some((move) => move())) break
         settled = false
         continue
       }
+      if (settled) delivery++
       settled = false
+      turning = true
       deliver(waiter)
       if (scheduler.phase !== "running") return
     }
@@ -260,7 +268,7 @@ export const make = (
     const { op, world } = waiter
     if (world.parked > 1) choice()
     gate.forget(waiter)
-    world.movedAt = ++delivery
+    world.movedAt = delivery
     world.deliveries++
     unguarded = false
     past.deliver(waiter)
@@ -310,7 +318,7 @@ export const make = (
     if (!visits.complete([root], exit)) return
     worlds?.settleEnded()
     work.wrapUp()
-    for (const op of opened.values()) op.cancel?.()
+    opened.forEach(cancel)
     if (closed) return
     scheduler.phase = "idle"
     if (checkpoints.queued() === 0 && !checkpoints.inFlight()) return end({ _tag: "Completed", exit })
@@ -389,7 +397,7 @@ export const make = (
     closed = true
     scheduler.phase = "idle"
     alarm.stop()
-    for (const op of opened.values()) op.cancel?.()
+    opened.forEach(cancel)
     const done = report
     // not within the call that failed: its fiber is running
     if (outcome._tag === "Fatal") host.settle(() => done?.(outcome))
@@ -440,7 +448,7 @@ export const make = (
     retire: visits.retire,
     open,
     openItem,
-    recordOf: (id) => records.get(id),
+    recordOf,
     park: gate.park,
     unpark,
     start,
@@ -449,3 +457,5 @@ export const make = (
     release
   }
 }
+
+const cancel = (op: Op): void => op.cancel?.()

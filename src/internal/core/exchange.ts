@@ -45,7 +45,7 @@ export interface Surroundings {
 
 const LAZY = { lazy: true } as const
 
-/** `records` is kept up to date with what the service says. */
+/** `records` is kept up to date with what the service says, but for those of operations that were asked for. */
 export const make = (
   { order, pace, startDelay }: Options,
   checkpoints: Checkpoints,
@@ -118,10 +118,9 @@ export const make = (
   }
 
   const merge = (record: Protocol.Operation): void => {
-    records.set(record.Id, record)
     gate.see(record)
     const op = gate.opened.get(record.Id)
-    if (op === undefined) return
+    if (op === undefined) return void records.set(record.Id, record)
     gate.update(op, record)
     if (record.Status === "READY") work.plan({ op, act: "attempt" })
   }

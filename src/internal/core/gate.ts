@@ -50,8 +50,11 @@ export interface Gate {
   readonly settle: (op: Op) => void
   /** The service has answered; everything up to and including this instant is known. */
   readonly advance: (complete: number) => void
-  /** The completion that comes next in some world. Between worlds any order will do. */
-  readonly next: () => Waiter | undefined
+  /**
+   * The completion that comes next in some world. Between worlds any order will do, so they take turns; one that
+   * `turn`, the delivery that is under way, has moved must come to rest before it is given more.
+   */
+  readonly next: (turn?: number) => Waiter | undefined
 }
 
 export const make = (
@@ -186,9 +189,10 @@ export const make = (
     }
   }
 
-  const next = (): Waiter | undefined => {
+  const next = (turn?: number): Waiter | undefined => {
     while (ready.length > 0) {
       const world = ready[0]!
+      if (world.movedAt === turn) return undefined
       const chosen = Order.next(world, horizon)
       if (chosen instanceof NonDeterministic) {
         fail(chosen)
@@ -197,6 +201,8 @@ export const make = (
       if (chosen !== "hold") held.delete(world)
       if (chosen !== undefined && chosen !== "hold") {
         if (world.unrecorded.length > 0) unwritten.add(world)
+        ready.shift()
+        ready.push(world)
         return chosen
       }
       if (chosen === "hold") {

@@ -250,7 +250,9 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       someLost = true
     },
     perform: (waits) => {
-      for (const item of take()) {
+      const items = take()
+      for (let i = 0; i < items.length; i++) {
+        const item = items[i]!
         if (waits(item.op) || isFrozen(item.op.place.world)) planned.push(item)
         else act(item)
         if (closed()) return

@@ -193,9 +193,9 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
     gate.unwritten.delete(world)
     gate.held.delete(world)
     // (its parts without a record of their own, too)
-    for (const part of gate.unwritten) {
+    gate.unwritten.forEach((part) => {
       if (part.parent === world && isPart(part)) gate.unwritten.delete(part)
-    }
+    })
   }
 
   const end = (world: World): void => {
