@@ -324,6 +324,7 @@ const makeQueue = (
   const fail = (error: CheckpointFailed): void => {
     failure = error
     queue = []
+    lazies.clear()
     eager = 0
     for (const done of waits.values()) Deferred.doneUnsafe(done, Exit.fail(error))
     waits.clear()

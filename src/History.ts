@@ -1,7 +1,10 @@
 /**
  * The history of an execution, as `GetDurableExecutionHistory` returns it: one event per thing that
  * happened, numbered from 1. The local engine writes it, tests and tools read it.
+ *
+ * Who reads it must not break when AWS adds types of events: they are kept as they are (`decodeEvents`).
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { readable } from "./internal/envelope.ts"
 import * as Protocol from "./Protocol.ts"
@@ -67,6 +70,9 @@ type Details = typeof details
 export type EventType = keyof Details
 export const EventType = Schema.Literals(Object.keys(details) as Array<EventType>)
 
+/** The type of an event, as the service says it: one that AWS has added since is any other text. */
+export type AnyEventType = EventType | (string & {}) // `string` alone would swallow the others
+
 /** The types of events, with what each carries under `<EventType>Details`. */
 type DetailFields = { readonly [K in EventType as `${K}Details`]: Schema.optionalKey<Details[K]> }
 
@@ -76,7 +82,7 @@ const detailFields = Object.fromEntries(
 
 /** One event of the history. */
 export const Event = Schema.Struct({
-  EventType,
+  EventType: Schema.String as Schema.Codec<AnyEventType, string>,
   EventId: Schema.Number,
   EventTimestamp: Protocol.Timestamp,
   Id: key(Schema.String),
@@ -86,6 +92,88 @@ export const Event = Schema.Struct({
   ...detailFields
 })
 export interface Event extends Schema.Schema.Type<typeof Event> {}
+
+/** An event of one of the 24 types. */
+export interface KnownEvent extends Event {
+  readonly EventType: EventType
+}
+
+const TYPES: ReadonlySet<string> = new Set(EventType.literals)
+
+/** Whether this version knows the type of an event: of another one it knows only what all events have. */
+export const isKnown = (event: Event): event is KnownEvent => TYPES.has(event.EventType)
+
+/** What an event carries under `<EventType>Details`, also one of a type that is not known here; `undefined`: nothing. */
+export const detailsOf = (event: Event): unknown => Reflect.get(event, `${event.EventType}Details`)
+
+// ---- reading -------------------------------------------------------------------------------------------
+
+type Members = Readonly<Record<string, unknown>>
+
+const isMembers = (value: unknown): value is Members =>
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date)
+
+/** Without the members that are null: some clients and emulators write what is absent so. */
+const withoutNulls = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withoutNulls)
+  if (!isMembers(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, member]) => (member === null ? [] : [[key, withoutNulls(member)]]))
+  )
+}
+
+/** What the details of an event must have, and what AWS's own emulator leaves out. */
+const REQUIRED: ReadonlyArray<readonly [type: RegExp, member: string]> = [
+  [/^ExecutionStarted$/, "Input"],
+  [/Succeeded$/, "Result"],
+  [/Failed$|^ExecutionStopped$|^ChainedInvoke(?:TimedOut|Stopped)$|^CallbackTimedOut$/, "Error"],
+  [/^Step(?:Succeeded|Failed)$/, "RetryDetails"]
+]
+
+const completed = (event: Members): Members => {
+  const { EventType: type } = event
+  const key = `${String(type)}Details`
+  const details = event[key]
+  if (typeof type !== "string" || !TYPES.has(type) || !isMembers(details) || type === "WaitSucceeded") return event
+  const missing = REQUIRED.flatMap(([of, member]) => (of.test(type) && details[member] === undefined ? [member] : []))
+  return missing.length === 0
+    ? event
+    : { ...event, [key]: { ...details, ...Object.fromEntries(missing.map((member) => [member, {}])) } }
+}
+
+const decode = Schema.decodeUnknownEffect(Schema.Array(Event))
+
+/**
+ * Reads events as the service gives them, of a page or of several. Those of types that are not known here are kept with
+ * all of their fields: `isKnown` tells them apart, `detailsOf` gives what they carry. Timestamps become epoch
+ * milliseconds (but for what those carry), members that are null are left out.
+ *
+ * Fails with a `SchemaError` where something is no list of events, or an event has no number, or lacks what its type must
+ * have.
+ *
+ * **Example** (What this version does not know)
+ *
+ * ```ts
+ * import { History } from "effect-durable-lambda"
+ * import { Effect } from "effect"
+ *
+ * const news = (answer: { readonly Events: unknown }) =>
+ *   Effect.map(History.decodeEvents(answer.Events), (events) =>
+ *     events.filter((event) => !History.isKnown(event)).map((event) => [event.EventType, History.detailsOf(event)])
+ *   )
+ * ```
+ */
+export const decodeEvents = (events: unknown): Effect.Effect<ReadonlyArray<Event>, Schema.SchemaError> => {
+  const given = withoutNulls(events)
+  const whole = Array.isArray(given) ? given.map((event) => (isMembers(event) ? completed(event) : event)) : given
+  return Effect.map(decode(whole), (decoded) =>
+    decoded.map((event, index) => {
+      if (isKnown(event)) return event
+      const { EventTimestamp: _, ...fields } = (whole as ReadonlyArray<Members>)[index]!
+      return { ...fields, ...event }
+    })
+  )
+}
 
 // ---- in words ------------------------------------------------------------------------------------------
 
@@ -102,6 +190,7 @@ const failed = (error: typeof EventError.Type | undefined) =>
 
 /** What an event adds to its type and name. */
 export const outcome = (event: Event): string => {
+  if (!isKnown(event)) return shorten(JSON.stringify(detailsOf(event)))
   const { StepFailedDetails: stepFailed } = event
   if (stepFailed !== undefined) {
     const delay = stepFailed.RetryDetails.NextAttemptDelaySeconds

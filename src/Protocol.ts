@@ -55,6 +55,9 @@ export type OperationStatus = typeof OperationStatus.Type
 export const ExecutionStatus = Schema.Literals(["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"])
 export type ExecutionStatus = typeof ExecutionStatus.Type
 
+/** Where an execution stands, as the service says it: a status that AWS has added since is any other text. */
+export type AnyExecutionStatus = ExecutionStatus | (string & {}) // `string` alone would swallow the others
+
 /** An error as the wire carries it. `ErrorType` is a tag, `ErrorData` the encoded error. */
 export const ErrorObject = Schema.Struct({
   ErrorMessage: optional(Schema.String),

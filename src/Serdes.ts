@@ -5,6 +5,7 @@
  * is then the payload verbatim. Without a schema a value must be plain JSON. "No value" is an absent
  * payload; absent, `""` and `null` all read as no value.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -109,43 +110,38 @@ const fromSchema = (
   readonly encode: (value: unknown) => Effect.Effect<string | undefined, string, any>
   readonly decode: (payload: string | undefined) => Effect.Effect<unknown, string, any>
 } => {
-  const codec = schema as Schema.Codec<unknown, any, any, any>
+  const isVerbatim = isText(schema)
+  const given = schema as Schema.Codec<unknown, any, any, any>
+  const codec = isVerbatim ? given : Schema.toCodecJson(given)
   const explain = (error: Schema.SchemaError) => error.message
-  if (isText(schema)) {
-    const encode = Schema.encodeEffect(codec)
-    const decode = Schema.decodeUnknownEffect(codec)
-    return {
-      encode: (value) => Effect.mapError(encode(value), explain),
-      decode: (payload) => Effect.mapError(decode(payload ?? ""), explain)
-    }
-  }
-  const json = Schema.toCodecJson(codec)
-  const encode = Schema.encodeEffect(json)
-  const decode = Schema.decodeUnknownEffect(json)
-  return {
-    // a void schema would write `null`: AWS's SDKs leave the payload out
-    encode: (value) =>
-      value === undefined
-        ? Effect.as(Effect.mapError(encode(value), explain), undefined)
-        : Effect.map(Effect.mapError(encode(value), explain), stringify),
-    decode: (payload) =>
-      isNothing(payload)
-        ? Effect.mapError(
-            Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error))),
-            explain
-          )
-        : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), (value) => Effect.mapError(decode(value), explain))
-  }
+  const write = Schema.encodeEffect(codec)
+  const read = Schema.decodeUnknownEffect(codec)
+  const encode = (value: unknown) => Effect.mapError(write(value), explain)
+  const decode = (value: unknown) => Effect.mapError(read(value), explain)
+  return isVerbatim
+    ? { encode, decode: (payload) => decode(payload ?? "") }
+    : {
+        // a void schema would write `null`: AWS's SDKs leave the payload out
+        encode: (value) =>
+          value === undefined ? Effect.as(encode(value), undefined) : Effect.map(encode(value), stringify),
+        decode: (payload) =>
+          isNothing(payload)
+            ? Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error)))
+            : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), decode)
+      }
 }
 
 /**
- * A schema that throws has failed: thrown on, the invocation would be repeated for ever. One that dies of a
- * `PayloadFailed` says so in the only way that leads past the issues of schemas.
+ * A schema that throws or interrupts itself has failed: thrown on, the invocation would be repeated for ever. One that dies
+ * of a `PayloadFailed` says so in the only way that leads past the issues of schemas.
  */
 const total = <A, R>(run: () => Effect.Effect<A, string, R>): Effect.Effect<A, Fault, R> =>
-  Effect.catchDefect(Effect.suspend(run), (defect) =>
-    Effect.fail(defect instanceof PayloadFailed ? defect : `its schema died: ${String(defect)}`)
-  )
+  Effect.catchCause(Effect.suspend(run), (cause) => {
+    const failed = Cause.squash(cause)
+    return Effect.fail(
+      typeof failed === "string" || failed instanceof PayloadFailed ? failed : `its schema died: ${String(failed)}`
+    )
+  })
 
 const codecs = new WeakMap<object, PayloadCodec>()
 

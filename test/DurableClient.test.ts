@@ -9,7 +9,8 @@ import {
   DurableError,
   DurableExecutionClient,
   DurableFunction,
-  DurableHandler
+  DurableHandler,
+  History
 } from "effect-durable-lambda"
 import { Server } from "effect-durable-lambda/dev"
 import { Engine } from "effect-durable-lambda/engine"
@@ -545,6 +546,88 @@ describe("failures of the service", () => {
         [undefined, "a"]
       )
     }).pipe(Effect.provide(layer))
+  })
+
+  describe("what AWS has added since", () => {
+    const until = new Date(2e12)
+    const expired = described({ Status: "EXPIRED", EndTimestamp: new Date(1e12) })
+    const news = {
+      EventType: "MailboxOpened",
+      EventId: 2,
+      EventTimestamp: new Date(1e12),
+      Id: "m",
+      Name: "letters",
+      MailboxOpenedDetails: { Capacity: 7, Until: until, Owner: null }
+    }
+    const event = (EventId: number, EventType: string) => ({ EventType, EventId, EventTimestamp: new Date(1e12) })
+
+    it.effect("an event of a new type is kept with all that it has, and so is the rest", () => {
+      const { layer } = fake({ Events: [event(1, "StepStarted"), news, event(3, "StepPaused")] })
+      return Effect.gen(function* () {
+        const events = yield* Stream.runCollect(DurableClient.history(arn))
+        assert.deepStrictEqual(
+          events.map(({ EventId, EventType }) => [EventId, EventType]),
+          [
+            [1, "StepStarted"],
+            [2, "MailboxOpened"],
+            [3, "StepPaused"]
+          ]
+        )
+        assert.deepStrictEqual(events.map(History.isKnown), [true, false, false])
+        const opened = events[1]!
+        assert.strictEqual(opened.EventTimestamp, 1e12)
+        assert.deepStrictEqual(History.detailsOf(opened), { Capacity: 7, Until: until })
+        assert.strictEqual(
+          History.describe(opened),
+          'MailboxOpened "letters" {"Capacity":7,"Until":"2033-05-18T03:33:20.000Z"}'
+        )
+        assert.include(History.toJson(opened), '"MailboxOpenedDetails":{"Capacity":7')
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.effect("what all events must have is asked of new ones, too", () => {
+      const { layer } = fake({ Events: [event(1, "StepStarted"), { ...news, EventId: "2" }] })
+      return Effect.gen(function* () {
+        const error = yield* Effect.flip(Stream.runCollect(DurableClient.history(arn)))
+        assert.deepInclude(error, { _tag: "ClientFailed", errorName: "UnreadableResponse", transient: false })
+        assert.match(error.message, /\[1\]\["EventId"\]/)
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.effect("an execution with a new status is listed and described, and so are the others", () => {
+      const { layer } = fake({ DurableExecutions: [described({ Status: "PAUSED" }), described({})] })
+      return Effect.gen(function* () {
+        const found = yield* Stream.runCollect(DurableClient.list("process"))
+        assert.deepStrictEqual(
+          found.map(({ Status }) => Status),
+          ["PAUSED", "RUNNING"]
+        )
+        const one = yield* Effect.provide(DurableClient.get(arn), fake(described({ Status: "PAUSED" })).layer)
+        assert.strictEqual(one.Status, "PAUSED")
+      }).pipe(Effect.provide(layer))
+    })
+
+    it.effect("a new status is waited through until it has an end, which is then said", () =>
+      Effect.gen(function* () {
+        const waited = (...answers: ReadonlyArray<unknown>) =>
+          Effect.gen(function* () {
+            const fiber = yield* Effect.forkChild(Effect.exit(DurableClient.result(execution)))
+            yield* TestClock.adjust("1 minute")
+            return yield* Fiber.join(fiber)
+          }).pipe(Effect.provide(fake(...answers).layer))
+        const paused = yield* waited(described({ Status: "PAUSED" }), succeeded)
+        assert.deepStrictEqual(paused, Exit.succeed({ id: "7", at }))
+        const bare = yield* Effect.flip(Effect.flatten(Effect.succeed(yield* waited(expired))))
+        assert.deepInclude(bare, {
+          _tag: "ExecutionFailed",
+          type: "EXPIRED",
+          message: "It has ended with the status EXPIRED, which this version does not know."
+        })
+        const error = { ErrorType: "Expired", ErrorMessage: "after 90 days" }
+        const told = yield* Effect.flip(Effect.flatten(Effect.succeed(yield* waited({ ...expired, Error: error }))))
+        assert.deepInclude(told, { _tag: "ExecutionFailed", type: "Expired", message: "after 90 days" })
+      })
+    )
   })
 
   it.live("a server that is not there, by AWS's own client: worth asking again; one that nobody can ask is not", () =>

@@ -63,7 +63,7 @@ const shapes = [
   same<Protocol.CheckpointResponse, aws.CheckpointDurableExecutionResponse>("same"),
   same<Protocol.ExecutionStateRequest, aws.GetDurableExecutionStateRequest>("same"),
   same<Protocol.ExecutionStateResponse, aws.GetDurableExecutionStateResponse>("same"),
-  same<History.Event, aws.Event>("same"),
+  same<History.KnownEvent, aws.Event>("same"),
   same<Protocol.OperationType, aws.OperationType>("same"),
   same<Protocol.OperationAction, aws.OperationAction>("same"),
   same<Protocol.OperationStatus, aws.OperationStatus>("same"),

@@ -234,6 +234,11 @@ describe("Serdes: codecs", () => {
         id: Schema.String.pipe(Schema.withConstructorDefault(Effect.die(new Error("no id today"))))
       })
       assert.strictEqual(yield* Effect.flip(Serdes.encodeInput(dying, {})), "its schema died: Error: no id today")
+      const interrupted = Schema.Struct({ id: Schema.String.pipe(Schema.withConstructorDefault(Effect.interrupt)) })
+      assert.strictEqual(
+        yield* Effect.flip(Serdes.encodeInput(interrupted, {})),
+        "its schema died: Error: All fibers interrupted without error"
+      )
     })
   )
 

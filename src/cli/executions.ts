@@ -17,7 +17,7 @@ import * as DurableClient from "../DurableClient.ts"
 import { renderHistory } from "../dev/renderHistory.ts"
 import { uuid } from "../engine/functions.ts"
 import * as History from "../History.ts"
-import { awaitEnd } from "../internal/executionEnd.ts"
+import { awaitEnd, hasEnded } from "../internal/executionEnd.ts"
 import type * as Protocol from "../Protocol.ts"
 import { badUsage, CommandFailed, EXIT } from "./failures.ts"
 import * as find from "./find.ts"
@@ -32,7 +32,15 @@ const optionalText = (name: string, metavar: string, description: string) =>
 
 // ---- what is shown of an execution ---------------------------------------------------------------
 
-const COLORS = { RUNNING: "blue", SUCCEEDED: "green", FAILED: "red", TIMED_OUT: "red", STOPPED: "yellow" } as const
+// a map: AWS may call a status anything
+const COLORS: ReadonlyMap<string, Parameters<Paint>[0]> = new Map([
+  ["RUNNING", "blue"],
+  ["SUCCEEDED", "green"],
+  ["FAILED", "red"],
+  ["TIMED_OUT", "red"],
+  ["STOPPED", "yellow"]
+])
+const paintStatus = (paint: Paint, status: string) => paint(COLORS.get(status) ?? "dim", safe(status))
 
 const errorText = (error: Protocol.ErrorObject | undefined) =>
   error === undefined
@@ -42,7 +50,7 @@ const errorText = (error: Protocol.ErrorObject | undefined) =>
 const describe = (execution: DurableClient.ExecutionDescription, now: number) => (paint: Paint) => {
   const { EndTimestamp: to, StartTimestamp: from, Status: status } = execution
   const rows: ReadonlyArray<readonly [string, string | undefined]> = [
-    ["status", paint(COLORS[status], status)],
+    ["status", paintStatus(paint, status)],
     ["started", from === undefined ? undefined : moment(from)],
     [to === undefined ? "running" : "took", from === undefined ? undefined : duration((to ?? now) - from)],
     ["input", execution.InputPayload === undefined ? undefined : safe(execution.InputPayload)],
@@ -73,7 +81,7 @@ const waitFor = Effect.fnUntraced(function* (arn: string, timeout: Option.Option
   let known: History.Event | undefined
   const ask = Effect.gen(function* () {
     const execution = yield* DurableClient.get(arn)
-    if (execution.Status !== "RUNNING") return execution
+    if (hasEnded(execution)) return execution
     const last = yield* lastEvent(arn, false, ({ EventType }) => EventType !== "InvocationCompleted")
     // a page of all that went before is large with its data, so it is read only for an error, and once
     if (Option.isSome(last) && last.value.EventId !== known?.EventId) {
@@ -279,13 +287,13 @@ const list = Command.make(
           if (found.length === 0) return ""
           const text = table(
             found.map(({ DurableExecutionName, EndTimestamp: to, FunctionArn, StartTimestamp: from, Status }) => [
-              Status,
+              safe(Status),
               from === undefined ? "" : moment(from),
               from === undefined ? "" : duration((to ?? now) - from),
               safe(`${find.functionName(FunctionArn)}/${DurableExecutionName}`)
             ])
           )
-          return text.replace(/^[A-Z_]+/gm, (status) => paint(COLORS[status as keyof typeof COLORS], status))
+          return text.replace(/^[A-Z_]+/gm, (status) => paintStatus(paint, status))
         })
       })
     )
@@ -425,9 +433,9 @@ const stop = Command.make(
           ...(Option.isSome(options.type) ? { ErrorType: options.type.value } : undefined),
           ...(Option.isSome(options.message) ? { ErrorMessage: options.message.value } : undefined)
         })
-        if (before.Status !== "RUNNING") yield* note(`It had ended before: ${before.Status}.`)
+        if (hasEnded(before)) yield* note(`It had ended before: ${before.Status}.`)
         yield* print({ DurableExecutionArn: arn, StopTimestamp: at }, () =>
-          before.Status === "RUNNING" ? `stopped ${safe(arn)}` : ""
+          hasEnded(before) ? "" : `stopped ${safe(arn)}`
         )
       })
     )

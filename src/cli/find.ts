@@ -59,7 +59,7 @@ const Listing = Schema.fromJsonString(
         DurableExecutionArn: Schema.String,
         DurableExecutionName: Schema.String,
         FunctionArn: Schema.String,
-        Status: Protocol.ExecutionStatus,
+        Status: Schema.String as Schema.Codec<Protocol.AnyExecutionStatus, string>,
         StartTimestamp: Protocol.Timestamp,
         EndTimestamp: Protocol.Timestamp
       })

@@ -41,6 +41,10 @@ const outcome = (event: History.Event): string =>
 
 /** One event, without its time: `✓ step charge "charge-7"`. The execution is called by its function, if that is given. */
 export const describe = (event: History.Event, paint: Paint, functionName?: string): string => {
+  if (!History.isKnown(event)) {
+    const name = event.Name === undefined ? "" : ` ${safe(event.Name)}`
+    return `${paint("dim", `– ${safe(event.EventType)}`)}${name}${outcome(event)}`
+  }
   const [, family = "", what = ""] = FAMILY.exec(event.EventType) ?? []
   const invocation = event.InvocationCompletedDetails
   if (invocation !== undefined) {

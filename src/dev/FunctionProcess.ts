@@ -235,16 +235,20 @@ export const make = Effect.fnUntraced(function* (
     signal(child, "SIGKILL")
   })
 
-  const kill = Effect.suspend(() => {
+  /** Another process may have the number of one that is over. */
+  const ask = (name: "SIGTERM" | "SIGKILL") => {
     isAlive = false
-    signal(child, "SIGKILL")
+    if (!isOver) signal(child, name)
+  }
+
+  const kill = Effect.suspend(() => {
+    ask("SIGKILL")
     return Effect.asVoid(Deferred.await(ended))
   })
 
   const terminate = Effect.suspend(() => {
-    isAlive = false
     isAsked = true
-    signal(child, "SIGTERM")
+    ask("SIGTERM")
     return Effect.timeoutOption(Deferred.await(ended), "500 millis")
   }).pipe(Effect.andThen(kill), inRealTime)
 

@@ -15,7 +15,7 @@ import * as Stream from "effect/Stream"
 import type * as Engine from "../engine/Engine.ts"
 import * as functions from "../engine/functions.ts"
 import * as validate from "../engine/validate.ts"
-import type * as History from "../History.ts"
+import * as History from "../History.ts"
 import * as Protocol from "../Protocol.ts"
 import * as assets from "./assets.ts"
 import type { Reply, Request, Route } from "./Route.ts"
@@ -150,8 +150,7 @@ const cutPayload = <A extends Details[string] | undefined>(value: A): A => {
 
 /** An event with its payloads cut to what a glance takes. */
 const cut = (event: History.Event): History.Event => {
-  const key = `${event.EventType}Details` as const
-  const details = event[key] as Details | undefined
+  const details = History.detailsOf(event) as Details | undefined
   if (details === undefined || !("Input" in details || "Result" in details || "Error" in details)) return event
   const shown = Object.fromEntries(
     Object.entries(details).map(([name, value]) => [
@@ -159,7 +158,7 @@ const cut = (event: History.Event): History.Event => {
       name === "Input" || name === "Result" || name === "Error" ? cutPayload(value) : value
     ])
   )
-  return { ...event, [key]: shown }
+  return { ...event, [`${event.EventType}Details`]: shown }
 }
 
 const arnOf = (request: Request) => request.path.arn ?? ""

@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Engine from "../engine/Engine.ts"
 import * as functions from "../engine/functions.ts"
 import * as validate from "../engine/validate.ts"
-import type * as History from "../History.ts"
+import * as History from "../History.ts"
 import * as Protocol from "../Protocol.ts"
 import type { Request, Route } from "./Route.ts"
 import * as wire from "./wire.ts"
@@ -133,8 +133,7 @@ const HIDDEN = { Truncated: true }
 
 /** An event without what went in and came out. */
 const withoutData = (event: History.Event): History.Event => {
-  const key = `${event.EventType}Details` as const
-  const details: Readonly<Record<string, unknown>> | undefined = event[key]
+  const details = History.detailsOf(event) as Readonly<Record<string, unknown>> | undefined // of one of the engine's own
   if (details === undefined) return event
   const hidden = Object.fromEntries(
     Object.entries(details).map(([name, value]) => [
@@ -142,7 +141,7 @@ const withoutData = (event: History.Event): History.Event => {
       name === "Input" || name === "Result" || name === "Error" ? HIDDEN : value
     ])
   )
-  return { ...event, [key]: hidden }
+  return { ...event, [`${event.EventType}Details`]: hidden }
 }
 
 const history = (engine: Service): Route => ({

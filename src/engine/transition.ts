@@ -21,7 +21,7 @@ export interface Instant {
 }
 
 /** An event before it has its number and its time. */
-export type EventBody = Omit<History.Event, "EventId" | "EventTimestamp">
+export type EventBody = Omit<History.KnownEvent, "EventId" | "EventTimestamp">
 
 /** How an execution, a callback or a chained invoke ended. */
 export interface Outcome {

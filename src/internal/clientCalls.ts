@@ -26,7 +26,7 @@ const Summary = /*#__PURE__*/ Schema.Struct({
   DurableExecutionArn: Schema.String,
   DurableExecutionName: Schema.String,
   FunctionArn: Schema.String,
-  Status: Protocol.ExecutionStatus,
+  Status: Schema.String as Schema.Codec<Protocol.AnyExecutionStatus, string>,
   StartTimestamp: Protocol.Timestamp,
   EndTimestamp: Protocol.Timestamp
 })
@@ -190,7 +190,7 @@ export const callbackFailure = (
 const readStarted = /*#__PURE__*/ Schema.decodeUnknownEffect(Schema.Struct({ DurableExecutionArn: text }))
 const readDescription = /*#__PURE__*/ Schema.decodeUnknownEffect(Description)
 const readHistory = /*#__PURE__*/ Schema.decodeUnknownEffect(
-  Schema.Struct({ Events: Schema.Array(History.Event), NextMarker: text })
+  Schema.Struct({ Events: Schema.Unknown, NextMarker: text })
 )
 const readList = /*#__PURE__*/ Schema.decodeUnknownEffect(
   Schema.Struct({
@@ -308,11 +308,11 @@ export const make = (sender: (aws: Aws) => CommandSender): Calls => {
             MaxItems: PAGE_ITEMS,
             Marker: marker
           }),
-        readHistory
-      ).pipe(
-        Effect.map(({ Events, NextMarker }) => page(Events, NextMarker)),
-        noExecution(executionArn)
-      ),
+        (response) =>
+          Effect.flatMap(readHistory(response), ({ Events, NextMarker }) =>
+            Effect.map(History.decodeEvents(Events), (events) => page(events, NextMarker))
+          )
+      ).pipe(noExecution(executionArn)),
     list: ({ executionName, functionName, marker, reverse, startedAfter, startedBefore, status }) =>
       send(
         "ListDurableExecutionsByFunction",

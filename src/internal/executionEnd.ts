@@ -10,7 +10,7 @@ import type * as Schema from "effect/Schema"
 import * as DurableError from "../DurableError.ts"
 import type * as Protocol from "../Protocol.ts"
 import { payloadCodec } from "../Serdes.ts"
-import type { ExecutionDescription } from "./clientCalls.ts"
+import type { ExecutionDescription, ExecutionSummary } from "./clientCalls.ts"
 import * as failures from "./failure.ts"
 
 /** What of a definition is needed to read a result. */
@@ -22,6 +22,21 @@ export interface Definition {
 
 /** Failures in a row that waiting takes: throttling, or a network that is gone for a while. */
 const PATIENCE = 10
+
+const ENDED: ReadonlySet<string> = new Set(["SUCCEEDED", "FAILED", "TIMED_OUT", "STOPPED"])
+
+/** Whether an execution has ended. Of a status that is not known here its end time tells. */
+export const hasEnded = ({ EndTimestamp, Status }: Pick<ExecutionSummary, "EndTimestamp" | "Status">): boolean =>
+  ENDED.has(Status) || (Status !== "RUNNING" && EndTimestamp !== undefined)
+
+/** The error that an execution has ended with; of a status that is not known here, that. */
+export const errorOf = ({
+  Error: error,
+  Status
+}: Pick<ExecutionDescription, "Error" | "Status">): Protocol.ErrorObject | undefined =>
+  error !== undefined || ENDED.has(Status)
+    ? error
+    : { ErrorType: Status, ErrorMessage: `It has ended with the status ${Status}, which this version does not know.` }
 
 /** Asks by the schedule until the execution has ended. */
 export const awaitEnd = <E, R>(
@@ -41,9 +56,9 @@ export const awaitEnd = <E, R>(
       )
     )
     return Effect.flatMap(
-      Effect.repeat(ask, { schedule, until: (asked) => Option.isSome(asked) && asked.value.Status !== "RUNNING" }),
+      Effect.repeat(ask, { schedule, until: (asked) => Option.isSome(asked) && hasEnded(asked.value) }),
       (asked) =>
-        Option.isSome(asked) && asked.value.Status !== "RUNNING"
+        Option.isSome(asked) && hasEnded(asked.value)
           ? Effect.succeed(asked.value)
           : Effect.fail(new DurableError.ExecutionStillRunning({ executionArn }))
     )
@@ -89,10 +104,8 @@ const readFailure = (
 }
 
 /** The result of an execution that has ended, or what it failed with. */
-export const readEnd = (
-  definition: Definition,
-  { DurableExecutionArn: executionArn, Error: error, Result: result, Status }: ExecutionDescription
-): Effect.Effect<unknown, unknown, any> => {
+export const readEnd = (definition: Definition, end: ExecutionDescription): Effect.Effect<unknown, unknown, any> => {
+  const { DurableExecutionArn: executionArn, Error: error, Result: result, Status } = end
   switch (Status) {
     case "SUCCEEDED":
       return Effect.mapError(
@@ -111,6 +124,6 @@ export const readEnd = (
         })
       )
     default:
-      return readFailure(definition, executionArn, error)
+      return readFailure(definition, executionArn, errorOf(end))
   }
 }

@@ -81,15 +81,18 @@ export const toDelaySeconds = (delay: Duration.Duration): number =>
   Math.min(Math.max(1, Math.ceil(Duration.toMillis(delay) / 1000)), Limits.durationSeconds)
 
 /** User callbacks of a schedule see the time that is being replayed. */
-const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => ({
-  currentTimeMillisUnsafe: () => millis,
-  currentTimeMillis: Effect.succeed(millis),
-  currentTimeNanosUnsafe: () => BigInt(Math.trunc(millis)) * BigInt(1_000_000),
-  currentTimeNanos: Effect.succeed(BigInt(Math.trunc(millis)) * BigInt(1_000_000)),
-  monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-  monotonicTimeNanos: clock.monotonicTimeNanos,
-  sleep: (duration) => clock.sleep(duration)
-})
+const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => {
+  const nanos = BigInt(Math.trunc(millis)) * BigInt(1_000_000)
+  return {
+    currentTimeMillisUnsafe: () => millis,
+    currentTimeMillis: Effect.succeed(millis),
+    currentTimeNanosUnsafe: () => nanos,
+    currentTimeNanos: Effect.succeed(nanos),
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+    monotonicTimeNanos: clock.monotonicTimeNanos,
+    sleep: (duration) => clock.sleep(duration)
+  }
+}
 
 /** Asks a policy once, when an attempt has failed: retry after how many seconds, or give up? Absent = the default. */
 export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect<Decision, never, any> =
@@ -101,16 +104,12 @@ export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect
         const random = yield* Effect.map(Random.Random, (random) => random.nextDoubleUnsafe())
         return Math.max(1, Math.ceil(defaultDelay(attempt) * random))
       }
-      if (typeof policy === "function")
-        return yield* replay(
-          policy((schedule) => schedule),
-          input
-        )
-      if (isSchedule(policy)) return yield* replay(policy, input)
-      if (policy.times !== undefined && !(attempt <= policy.times)) return undefined // (NaN is no number of times)
-      if (policy.while !== undefined && !(yield* holds(policy.while, error))) return undefined
-      if (policy.until !== undefined && (yield* holds(policy.until, error))) return undefined
-      return policy.schedule === undefined ? 1 : yield* replay(policy.schedule, input)
+      const given = typeof policy === "function" ? policy((schedule) => schedule) : policy
+      if (isSchedule(given)) return yield* replay(given, input)
+      if (given.times !== undefined && !(attempt <= given.times)) return undefined // (NaN is no number of times)
+      if (given.while !== undefined && !(yield* holds(given.while, error))) return undefined
+      if (given.until !== undefined && (yield* holds(given.until, error))) return undefined
+      return given.schedule === undefined ? 1 : yield* replay(given.schedule, input)
     },
     (effect, _policy, input) =>
       Effect.provideService(effect, Random.Random, new SeededRandom(() => `${input.seed}#${input.attempt}`))

@@ -36,7 +36,7 @@ export interface OpenCallback {
 /** How an execution has ended. */
 export interface End {
   readonly DurableExecutionArn: string
-  readonly Status: Protocol.ExecutionStatus
+  readonly Status: Protocol.AnyExecutionStatus
   readonly Result?: string | undefined
   readonly Error?: Protocol.ErrorObject | undefined
 }
@@ -59,7 +59,7 @@ export interface Driver {
   readonly standstill: (forMillis?: number) => Effect.Effect<void>
   /** Gives failures that were read from records the stacks of their originals; absent where those are not known. */
   readonly restore?: ((arn: string, cause: Cause.Cause<unknown>) => void) | undefined
-  readonly status: (arn: string) => Effect.Effect<Protocol.ExecutionStatus>
+  readonly status: (arn: string) => Effect.Effect<Protocol.AnyExecutionStatus>
   readonly operations: (arn: string) => Effect.Effect<ReadonlyArray<Protocol.Operation>>
   readonly history: (arn: string) => Effect.Effect<ReadonlyArray<History.Event>>
   /** How often a step of this name was run, on record or not; absent where only the history tells. */

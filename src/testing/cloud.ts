@@ -15,7 +15,7 @@ import * as DurableClient from "../DurableClient.ts"
 import * as DurableError from "../DurableError.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import type * as History from "../History.ts"
-import { awaitEnd } from "../internal/executionEnd.ts"
+import { awaitEnd, hasEnded } from "../internal/executionEnd.ts"
 import type * as Protocol from "../Protocol.ts"
 import { writeInput, type Written } from "./answers.ts"
 import type { Driver, OpenCallback } from "./Driver.ts"
@@ -115,7 +115,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
 
   // ---- answers that a test has declared
 
-  const status = (arn: string) => Effect.map(ask(client.get(arn)), ({ Status }) => Status)
+  const isOver = (arn: string) => Effect.map(ask(client.get(arn)), hasEnded)
 
   /** Answers what is open now. */
   const answerOpen = (arn: string): Effect.Effect<void> =>
@@ -146,7 +146,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
     watched.add(arn)
     run(
       Effect.gen(function* () {
-        while ((yield* status(arn)) === "RUNNING") {
+        while (!(yield* isOver(arn))) {
           yield* answerOpen(arn)
           yield* real.sleep(interval)
         }
@@ -160,7 +160,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
   const openOf = (arn: string, name: string): Effect.Effect<OpenCallback> =>
     Effect.gen(function* () {
       for (;;) {
-        const ended = (yield* status(arn)) !== "RUNNING"
+        const ended = yield* isOver(arn)
         const all = yield* operations(arn)
         const found = callbacksOf(all, name).find(isOpen)
         if (found !== undefined && !ended) {
@@ -188,7 +188,7 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
     end: (arn) =>
       Effect.raceFirst(call(awaitEnd(ask(client.get(arn)), arn, Schedule.spaced(interval))), Deferred.await(mistaken)),
     standstill: () => Effect.never,
-    status,
+    status: (arn) => Effect.map(ask(client.get(arn)), ({ Status }) => Status),
     operations,
     history,
     runs: undefined,

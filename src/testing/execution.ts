@@ -11,6 +11,7 @@ import * as util from "node:util"
 import * as DurableError from "../DurableError.ts"
 import type * as DurableFunction from "../DurableFunction.ts"
 import * as History from "../History.ts"
+import { errorOf } from "../internal/executionEnd.ts"
 import * as failures from "../internal/failure.ts"
 import type * as Protocol from "../Protocol.ts"
 import { payloadCodec } from "../Serdes.ts"
@@ -62,7 +63,7 @@ export interface TestExecution<A, E, R = never> {
    */
   readonly result: Effect.Effect<A, E | ExecutionError, R>
   /** The execution's status now. */
-  readonly status: Effect.Effect<Protocol.ExecutionStatus>
+  readonly status: Effect.Effect<Protocol.AnyExecutionStatus>
   /** All operations, in the order of starting. */
   readonly operations: Effect.Effect<ReadonlyArray<Protocol.Operation>>
   /** The first operation of this name; dies with the names there are, and the timeline, when there is none. */
@@ -105,8 +106,10 @@ export interface TestExecution<A, E, R = never> {
 /** What an execution ended with, as the definition's types have it. */
 export const readEnd = (
   definition: Pick<DurableFunction.Any, "name" | "success" | "error">,
-  { DurableExecutionArn: executionArn, Error: error, Result, Status }: End
+  end: End
 ): Effect.Effect<unknown, unknown, any> => {
+  const { DurableExecutionArn: executionArn, Result, Status } = end
+  const error = errorOf(end)
   const message = error?.ErrorMessage ?? ""
   switch (Status) {
     case "SUCCEEDED":

@@ -37,46 +37,14 @@ export interface Rebuilt {
     | undefined
 }
 
-const isEvents = Schema.decodeUnknownEffect(Schema.Array(History.Event))
-
-type Members = Readonly<Record<string, unknown>>
-
-const isMembers = (value: unknown): value is Members =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date)
-
-/** Without the members that are null: some clients and emulators write what is absent so. */
-const withoutNulls = (value: unknown): unknown => {
-  if (Array.isArray(value)) return value.map(withoutNulls)
-  if (!isMembers(value)) return value
-  return Object.fromEntries(
-    Object.entries(value).flatMap(([key, member]) => (member === null ? [] : [[key, withoutNulls(member)]]))
-  )
-}
-
-/** What the details of an event must have, and what AWS's own emulator leaves out. */
-const REQUIRED: ReadonlyArray<readonly [type: RegExp, member: string]> = [
-  [/^ExecutionStarted$/, "Input"],
-  [/Succeeded$/, "Result"],
-  [/Failed$|^ExecutionStopped$|^ChainedInvoke(?:TimedOut|Stopped)$|^CallbackTimedOut$/, "Error"],
-  [/^Step(?:Succeeded|Failed)$/, "RetryDetails"]
-]
-
-const completed = (event: Members): Members => {
-  const { EventType: type } = event
-  const key = `${String(type)}Details`
-  const details = event[key]
-  if (typeof type !== "string" || !isMembers(details) || type === "WaitSucceeded") return event
-  const missing = REQUIRED.flatMap(([of, member]) => (of.test(type) && details[member] === undefined ? [member] : []))
-  return missing.length === 0
-    ? event
-    : { ...event, [key]: { ...details, ...Object.fromEntries(missing.map((member) => [member, {}])) } }
-}
+const isMembers = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
 
 /** The events of a page, or of several; of those that go on, why they cannot be read. */
 const eventsOf = (history: unknown): Effect.Effect<ReadonlyArray<unknown>, HistoryUnreadable> => {
   const pages = Array.isArray(history) && history.every((page) => isMembers(page) && Array.isArray(page["Events"]))
   if (pages && history.length > 0) {
-    const all = history as ReadonlyArray<Members>
+    const all = history as ReadonlyArray<Readonly<Record<string, unknown>>>
     const { NextMarker } = all.at(-1)!
     return eventsOf({ Events: all.flatMap(({ Events }) => Events), NextMarker })
   }
@@ -91,22 +59,14 @@ const eventsOf = (history: unknown): Effect.Effect<ReadonlyArray<unknown>, Histo
     : Effect.fail(new HistoryUnreadable({ reason: "it is neither a list of events nor has it one (Events)" }))
 }
 
-const TYPES_OF_EVENTS: ReadonlySet<unknown> = new Set(History.EventType.literals)
-
 /**
  * The events in what `GetDurableExecutionHistory` returns, in a list of its pages, or a list of them. Types of events that
  * are not known here are left out: they are nothing of what is replayed.
  */
-export const readEvents = (history: unknown): Effect.Effect<ReadonlyArray<History.Event>, HistoryUnreadable> =>
+export const readEvents = (history: unknown): Effect.Effect<ReadonlyArray<History.KnownEvent>, HistoryUnreadable> =>
   Effect.gen(function* () {
-    const given = (withoutNulls(yield* eventsOf(history)) as ReadonlyArray<unknown>).map((event) =>
-      isMembers(event) ? completed(event) : event
-    )
-    const isOther = (event: unknown) =>
-      isMembers(event) && typeof event["EventType"] === "string" && !TYPES_OF_EVENTS.has(event["EventType"])
-    const others = new Set(given.flatMap((event) => (isOther(event) ? [(event as Members)["EventId"]] : [])))
     const events = yield* Effect.mapError(
-      isEvents(given.filter((event) => !isOther(event))),
+      History.decodeEvents(yield* eventsOf(history)),
       ({ message }) => new HistoryUnreadable({ reason: message })
     )
     const byId = new Map<number, History.Event>()
@@ -120,13 +80,14 @@ export const readEvents = (history: unknown): Effect.Effect<ReadonlyArray<Histor
       byId.set(event.EventId, event)
     }
     const ordered = [...byId.values()].sort((left, right) => left.EventId - right.EventId)
-    if (ordered[0]?.EventType !== "ExecutionStarted") {
+    const known = ordered.filter(History.isKnown)
+    if (known[0]?.EventType !== "ExecutionStarted") {
       return yield* new HistoryUnreadable({ reason: "it does not begin with ExecutionStarted" })
     }
     for (let id = 1; id <= ordered.at(-1)!.EventId; id++) {
-      if (!byId.has(id) && !others.has(id)) return yield* new HistoryUnreadable({ reason: `event ${id} is missing` })
+      if (!byId.has(id)) return yield* new HistoryUnreadable({ reason: `event ${id} is missing` })
     }
-    return ordered
+    return known
   })
 
 interface Held {
@@ -135,10 +96,8 @@ interface Held {
 }
 
 /** What an event says of an outcome. */
-const outcomeOf = (event: History.Event): { readonly Result?: Held; readonly Error?: Held } =>
-  (event as unknown as Readonly<Record<string, { readonly Result?: Held; readonly Error?: Held } | undefined>>)[
-    `${event.EventType}Details`
-  ] ?? {}
+const outcomeOf = (event: History.KnownEvent): { readonly Result?: Held; readonly Error?: Held } =>
+  History.detailsOf(event) ?? {}
 
 const TYPES = {
   Step: "STEP",
@@ -163,8 +122,9 @@ const DETAILS = {
   CHAINED_INVOKE: "ChainedInvokeDetails"
 } as const
 
-/** Rebuilds the state at the end of the history. */
-export const rebuild = (events: ReadonlyArray<History.Event>): Rebuilt => {
+/** Rebuilds the state at the end of the history. Events of types that are not known here are nothing of what is replayed. */
+export const rebuild = (history: ReadonlyArray<History.Event>): Rebuilt => {
+  const events = history.filter(History.isKnown)
   const operations = new Map<string, Protocol.Operation>()
   const unknown = new Set<string>()
   let end: Rebuilt["end"]

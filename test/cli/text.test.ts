@@ -121,6 +121,40 @@ describe("timeline", () => {
   })
 })
 
+describe("what AWS has added since", () => {
+  const news = [
+    ...history([events[0]!, events[1]!]),
+    { EventType: "StepPaused", EventId: 3, EventTimestamp: START, Id: "a", Name: "charge" },
+    {
+      EventType: "Mailbox\u001b[31mOpened",
+      EventId: 4,
+      Id: "m",
+      Name: "letters",
+      "Mailbox\u001b[31mOpenedDetails": { Size: 7 }
+    },
+    { EventType: "ExecutionPaused", EventId: 5 }
+  ]
+
+  it("stands in the history as it is called, with what it carries", () => {
+    assert.deepStrictEqual(news.map((event) => timeline.describe(event, terminal.plain)).slice(2), [
+      "– StepPaused charge",
+      '– Mailbox\\u001b[31mOpened letters {"Size":7}',
+      "– ExecutionPaused"
+    ])
+  })
+
+  it("has ended nothing in the tree", () => {
+    const { root } = tree.read(news)
+    assert.deepStrictEqual(
+      [root, ...root.children].map(({ name, status, tone }) => [name, status, tone]),
+      [
+        ["execution", "RUNNING", "running"],
+        ["charge", "STARTED", "running"]
+      ]
+    )
+  })
+})
+
 describe("text", () => {
   it("durations", () => {
     assert.deepStrictEqual([0, 999, 1000, 59_940, 60_000, 61_000, 3_600_000, 90_061_000].map(duration), [

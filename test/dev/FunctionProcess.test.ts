@@ -1,9 +1,11 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as fs from "node:fs"
 import * as path from "node:path"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as FunctionProcess from "../../src/dev/FunctionProcess.ts"
 import type * as Server from "../../src/dev/Server.ts"
 import type * as Engine from "../../src/engine/Engine.ts"
 import * as kit from "./kit.ts"
@@ -216,6 +218,36 @@ describe("FunctionProcess: one for each invocation", () => {
       assert.deepStrictEqual([pids[0], pids[2]], [reused.pid, reused.pid])
       assert.notStrictEqual(pids[1], pids[0])
       assert.lengthOf(events.all("ProcessStarted"), 2)
+    })
+  )
+})
+
+describe("FunctionProcess: one that is over", () => {
+  it.live("is not signalled any more: its number may be another's", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { ended, pid } = yield* Scope.provide(
+        FunctionProcess.make({
+          functionName: "gone",
+          file: path.join(import.meta.dirname, "fixtures/nowhere.ts"),
+          exported: "handler",
+          region: "us-east-1",
+          memoryMegabytes: 128,
+          env: runtime.env,
+          line: () => {},
+          loaded: () => {},
+          failed: () => {},
+          ended: () => {}
+        }),
+        scope
+      )
+      yield* ended
+      const kill = vi.spyOn(process, "kill")
+      yield* Scope.close(scope, Exit.void)
+      const signalled = kill.mock.calls.filter(([to]) => Math.abs(to) === pid)
+      kill.mockRestore()
+      assert.isAbove(pid, 0)
+      assert.deepStrictEqual(signalled, [])
     })
   )
 })

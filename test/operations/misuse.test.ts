@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Durable, DurableError } from "effect-durable-lambda"
+import { Durable, DurableError, DurableFunction } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as kit from "./kit.ts"
 
 const { layerMemory } = TestRunner
@@ -234,6 +235,74 @@ describe("misuse: UntrackedAsync", () => {
         return value
       })
       yield* kit.sees(body, Exit.succeed("x"))
+    }).pipe(Effect.provide(layerMemory))
+  )
+})
+
+describe("misuse: schemas that interrupt themselves", () => {
+  const through = (how: { readonly encode?: boolean; readonly decode?: boolean }) => {
+    const getter = (interrupts = false) =>
+      SchemaGetter.transformEffect((text: string) => (interrupts ? Effect.interrupt : Effect.succeed(text)))
+    return Schema.String.pipe(
+      Schema.decodeTo(Schema.String, { decode: getter(how.decode), encode: getter(how.encode) })
+    )
+  }
+
+  for (const action of ["encode", "decode"] as const) {
+    const schema = through({ [action]: true })
+    const bodies: ReadonlyArray<readonly [operation: string, body: kit.Body]> = [
+      ['STEP "s"', Durable.step("s", Effect.succeed("x"), { success: schema })],
+      ['CONTEXT "c"', Durable.childContext("c", Effect.succeed("x"), { success: schema })],
+      ['STEP "p"', Durable.waitForCondition("p", Effect.succeed, { initial: "x", state: schema, until: () => true })]
+    ]
+    for (const [operation, body] of bodies) {
+      it.effect(`${operation} that cannot ${action}: it is the schema's doing, and is said to be`, () =>
+        Effect.gen(function* () {
+          const fault = yield* kit.faultOf(body)
+          assert.strictEqual(fault.type, "SerdesFailed")
+          assert.match(
+            fault.message,
+            new RegExp(
+              `^${operation} \\([\\w-]{22}\\): cannot ${action} its payload: its schema died: Error: All fibers interrupted`
+            )
+          )
+        }).pipe(Effect.provide(layerMemory))
+      )
+    }
+  }
+
+  it.effect("that of a definition's payload", () =>
+    Effect.gen(function* () {
+      const Odd = DurableFunction.make("odd", { payload: through({ decode: true }) })
+      const execution = yield* TestRunner.start(Odd, () => Effect.void, "x")
+      const error = yield* Effect.flip(execution.result)
+      assert.deepInclude(error, { _tag: "ExecutionFailed", type: "InvalidPayload" })
+      assert.match(
+        error.message,
+        /^The payload of "odd" is not what .* declares: its schema died: Error: All fibers interrupted/
+      )
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("an interruption from outside stays one", () =>
+    Effect.gen(function* () {
+      let interrupted = false
+      const slow = Schema.String.pipe(
+        Schema.decodeTo(Schema.String, {
+          decode: SchemaGetter.passthrough<string>(),
+          encode: SchemaGetter.transformEffect((text: string) =>
+            Effect.onInterrupt(Effect.as(timer(1000), text), () => Effect.sync(() => (interrupted = true)))
+          )
+        })
+      )
+      yield* kit.sees(
+        Effect.timeoutOrElse(Durable.step("slow", Effect.succeed("x"), { success: slow }), {
+          duration: "1 second",
+          orElse: () => Effect.succeed("too slow")
+        }),
+        Exit.succeed("too slow")
+      )
+      assert.isTrue(interrupted)
     }).pipe(Effect.provide(layerMemory))
   )
 })

@@ -224,6 +224,43 @@ describe("layerCloud", () => {
     }).pipe(Effect.provide(engine, { local: true }))
   )
 
+  it.live("goes on where AWS has added events and statuses since", () =>
+    Effect.gen(function* () {
+      const { client } = yield* deployed
+      const real = Context.get(yield* Layer.build(client), DurableClient.DurableClient)
+      const news = { EventType: "ExecutionResumed", EventId: 1_000_000 }
+      const newer = DurableClient.DurableClient.of({
+        ...real,
+        get: (arn) =>
+          Effect.map(real.get(arn), (described) =>
+            described.Status === "RUNNING" ? { ...described, Status: "RESUMING" } : described
+          ),
+        history: (arn, options) => Effect.map(real.history(arn, options), ({ items }) => ({ items: [...items, news] }))
+      })
+      yield* Effect.gen(function* () {
+        yield* TestRunner.onCallback("approval", Effect.succeed({ by: "Ada" }), Approval)
+        const execution = yield* TestRunner.start(Order, order, "tea")
+        assert.strictEqual(yield* execution.status, "RESUMING")
+        assert.match(yield* execution.result, /approved by Ada/)
+        yield* execution.expect({ status: "SUCCEEDED", attempts: { pay: 3 } })
+        assert.strictEqual((yield* execution.history).at(-1)?.EventType, "ExecutionResumed")
+        assert.match(yield* execution.timeline, /ExecutionResumed/)
+      }).pipe(
+        Effect.provide([
+          Layer.provide(
+            TestRunner.layerCloud({
+              functions: { order: "order-function:live" },
+              pollInterval: "20 millis",
+              timeScale
+            }),
+            Layer.succeed(DurableClient.DurableClient, newer)
+          ),
+          services
+        ])
+      )
+    }).pipe(Effect.provide(engine, { local: true }))
+  )
+
   it.live("says which function is missing", () =>
     Effect.gen(function* () {
       const Other = DurableFunction.make("other", { payload: Schema.String })

@@ -178,7 +178,7 @@ const applyStep = (operation, what, event, at, cutOff) => {
  * @param {number} at
  */
 const end = (operation, what, data, at) => {
-  const status = STATUSES[/** @type {keyof typeof STATUSES} */ (what)] ?? "FAILED"
+  const status = STATUSES[/** @type {keyof typeof STATUSES} */ (what)]
   operation.status = status
   operation.tone = TONES[status] ?? "ended"
   operation.endedAt = at
@@ -264,8 +264,11 @@ export const readTimeline = (events, running) => {
     }
     const kind = KINDS[family]
     if (kind === undefined) continue
+    // of a type that is not known here: it need not have ended anything
+    const isNew = what !== "Started" && !Object.hasOwn(STATUSES, what)
     if (kind === "execution") {
       root.events += 1
+      if (isNew) continue
       if (what === "Started") {
         const input = dataOf(event, details)
         if (input !== undefined) root.input = input
@@ -295,6 +298,7 @@ export const readTimeline = (events, running) => {
       operations.set(id, operation)
     }
     operation.events += 1
+    if (isNew) continue
     if (kind === "step") {
       applyStep(operation, what, event, at, left.get(operation) ?? at)
       left.delete(operation)
