@@ -141,8 +141,9 @@ const makeQueue = (
   let batches = 0
 
   let queue: Array<Protocol.OperationUpdate> = []
-  /** Those of them that may wait for another reason to send, and those that someone waits for. */
-  const lazies = new Set<Protocol.OperationUpdate>()
+  /** Which of them may wait for another reason to send. */
+  let lazy: Array<boolean> = []
+  /** Those that someone waits for. */
   const waits = new Map<Protocol.OperationUpdate, Done>()
   let eager = 0
   /** How many of them, at the head, were queued to go first. */
@@ -215,11 +216,16 @@ const makeQueue = (
     }
     const refused = update.Type === "EXECUTION" ? undefined : refuse(update)
     if (refused !== undefined) return refused
-    if (options?.lazy === true) lazies.add(update)
-    else eager++
+    const isLazy = options?.lazy === true
+    if (!isLazy) eager++
     if (done !== undefined) waits.set(update, done)
-    if (options?.first === true) queue.splice(firsts++, 0, update)
-    else queue.push(update)
+    if (options?.first === true) {
+      queue.splice(firsts, 0, update)
+      lazy.splice(firsts++, 0, isLazy)
+    } else {
+      queue.push(update)
+      lazy.push(isLazy)
+    }
     return undefined
   }
 
@@ -276,7 +282,7 @@ const makeQueue = (
     // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
     const last = queue[n - 1]
     if (n > 1 && last?.Action === "START" && last.Id === queue[n]?.Id) n--
-    for (let i = 0; i < n; i++) if (!lazies.delete(queue[i]!)) eager--
+    for (const isLazy of lazy.splice(0, n)) if (!isLazy) eager--
     firsts = Math.max(0, firsts - n)
     return queue.splice(0, n)
   }
@@ -324,7 +330,7 @@ const makeQueue = (
   const fail = (error: CheckpointFailed): void => {
     failure = error
     queue = []
-    lazies.clear()
+    lazy = []
     eager = 0
     for (const done of waits.values()) Deferred.doneUnsafe(done, Exit.fail(error))
     waits.clear()

@@ -49,8 +49,8 @@ const copy = (from: Raw, known: Shape, fail: Fail): Record<string, unknown> | un
   return to
 }
 
-const TYPES: ReadonlySet<unknown> = /*#__PURE__*/ new Set(OPERATION_TYPES)
-const STATUSES: ReadonlySet<unknown> = /*#__PURE__*/ new Set(OPERATION_STATUSES)
+const TYPES: ReadonlyArray<unknown> = OPERATION_TYPES
+const STATUSES: ReadonlyArray<unknown> = OPERATION_STATUSES
 const ERROR = /*#__PURE__*/ shape({
   ErrorMessage: "string",
   ErrorType: "string",
@@ -79,8 +79,8 @@ const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefin
   if (!isRaw(input)) return fail("", input)
   const { Id, Status, Type } = input
   if (typeof Id !== "string") return fail("Id", Id)
-  if (!TYPES.has(Type)) return fail("Type", Type)
-  if (!STATUSES.has(Status)) return fail("Status", Status)
+  if (!TYPES.includes(Type)) return fail("Type", Type)
+  if (!STATUSES.includes(Status)) return fail("Status", Status)
   return copy(input, OPERATION, fail) as Protocol.Operation | undefined
 }
 

@@ -137,7 +137,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   const worlds = Worlds.of(core)
   const world = worlds.batch(op)
   const items: Array<Item> = []
-  const running = new Set<Item>()
+  let running = 0
   /** Bodies of items that are no part of the result. */
   const begun: Array<contexts.Running> = []
   /** Worlds of items that ended and have no record to keep their order. */
@@ -161,14 +161,18 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     items.push(item)
     if (skipped) return
     if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
-    running.add(item)
+    running++
     item.running = run(index, own, (inner, { ending, outcome, plain }) => {
-      running.delete(item)
-      item.running = undefined
+      stopped(item)
       if (flat && inner.unrecorded.length > 0) parts.push(inner)
       settled(item, ending.Action === "SUCCEED", { outcome, plain })
       advance()
     })
+  }
+
+  const stopped = (item: Item): void => {
+    if (item.running !== undefined) running--
+    item.running = undefined
   }
 
   const run = (
@@ -256,23 +260,20 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     })
   }
 
-  const bodies = (): ReadonlyArray<contexts.Running> => [
-    ...begun,
-    ...[...running].flatMap((item) => item.running ?? [])
-  ]
+  const bodies = (): ReadonlyArray<contexts.Running> => [...begun, ...items.flatMap((item) => item.running ?? [])]
 
   /** Those that have not ended stay started on record, and send nothing more. */
   const loseRunning = (): void => {
     for (const body of bodies()) body.lose()
-    running.clear()
+    items.forEach(stopped)
   }
 
   const advance = (): void => {
     if (starting) return
     starting = true
-    while (!ended && !core.closed && running.size < limit && items.length < last) start()
+    while (!ended && !core.closed && running < limit && items.length < last) start()
     starting = false
-    if (recorded !== undefined && items.length === last && running.size === 0) {
+    if (recorded !== undefined && items.length === last && running === 0) {
       endWith((recorded as payloads.Recorded).completionReason)
     }
   }

@@ -50,11 +50,10 @@ export const createHandlers = ({ client, hooks }: System) => {
     })
   )
   const one = Durable.step("s", Effect.succeed(1))
-  const nested = (depth: number): Effect.Effect<number, any, Durable.Requires> =>
-    Effect.gen(function* () {
-      const r = yield* one
-      return depth === 1 ? r : r + (yield* Durable.childContext("n", nested(depth - 1)))
-    })
+  const nested: (depth: number) => Effect.Effect<number, any, Durable.Requires> = Effect.fnUntraced(function* (depth) {
+    const r = yield* one
+    return depth === 1 ? r : r + (yield* Durable.childContext("n", nested(depth - 1)))
+  })
   const item = (i: number) => Effect.succeed({ i, ok: true })
 
   return {
@@ -90,13 +89,12 @@ export const createHandlers = ({ client, hooks }: System) => {
     ),
     parallelSWS: wrap((input: { n: number; stagger?: boolean }) =>
       Effect.gen(function* () {
-        const branch = (i: number) =>
-          Effect.gen(function* () {
-            const a = yield* Durable.step("a", Effect.succeed(1))
-            yield* Durable.wait("w", `${3600 + (input.stagger ? i * 10 : 0)} seconds`)
-            const b = yield* Durable.step("b", Effect.succeed(1))
-            return a * b
-          })
+        const branch = Effect.fnUntraced(function* (i: number) {
+          const a = yield* Durable.step("a", Effect.succeed(1))
+          yield* Durable.wait("w", `${3600 + (input.stagger ? i * 10 : 0)} seconds`)
+          const b = yield* Durable.step("b", Effect.succeed(1))
+          return a * b
+        })
         const values = yield* Durable.parallel(
           "p",
           Array.from({ length: input.n }, (_, i) => branch(i))

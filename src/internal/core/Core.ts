@@ -211,7 +211,7 @@ export const make = (
 
   const enter = (id: string, place: Place, spec: Spec): Op | undefined => {
     const { world } = place
-    const record = records.get(id)
+    const record = records.size === 0 ? undefined : records.get(id)
     visits.visit(world, id)
     const op = gate.enter(id, place, spec, record)
     if (record !== undefined && (record.Type !== spec.type || record.Name !== spec.name)) {

@@ -198,18 +198,18 @@ export const make = (
         fail(chosen)
         return undefined
       }
-      if (chosen !== "hold") held.delete(world)
-      if (chosen !== undefined && chosen !== "hold") {
-        if (world.unrecorded.length > 0) unwritten.add(world)
-        ready.shift()
-        ready.push(world)
-        return chosen
-      }
+      ready.shift()
       if (chosen === "hold") {
         held.add(world)
         hold()
+      } else {
+        held.delete(world)
+        if (chosen !== undefined) {
+          if (world.unrecorded.length > 0) unwritten.add(world)
+          ready.push(world)
+          return chosen
+        }
       }
-      ready.shift()
       world.queued = false
     }
     return undefined

@@ -90,16 +90,11 @@ export const nameFault = (name: string): string | undefined => {
 export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op | undefined => {
   const { name } = spec
   const fault = nameFault(name)
-  if (fault !== undefined) {
-    core.fail(new InvalidOperation({ message: `Durable.${call}: the name ${fault}` }))
-    return undefined
-  }
   const contradiction = place.changes?.fault(spec)
-  if (contradiction !== undefined) {
-    core.fail(new InvalidOperation({ message: `Durable.${call}("${name}"): ${contradiction}` }))
-    return undefined
-  }
-  return core.open(place, spec, fiber)
+  if (fault !== undefined) invalid(core, `Durable.${call}: the name ${fault}`)
+  else if (contradiction !== undefined) invalid(core, `Durable.${call}("${name}"): ${contradiction}`)
+  else return core.open(place, spec, fiber)
+  return undefined
 }
 
 /**

@@ -45,7 +45,7 @@ export const make = (
   { fail, gate: { opened, parked }, warn }: Surroundings
 ): Visits => {
   const expected = new Map<string | undefined, Set<string>>()
-  /** Those whose bodies run. */
+  /** Those whose bodies run, and of which something is on record. */
   const worlds = new Set<World>()
   /** Operations that wait, and of which that was said. */
   const told = new Set<Op>()
@@ -120,14 +120,15 @@ export const make = (
         missingCount -= before - (world.unvisited?.size ?? 0)
         return
       }
-      worlds.add(world)
       world.unvisited = expected.get(world.place.parentId)
       if (world.unvisited === undefined) return // nothing of it is on record, no marker either
+      worlds.add(world)
       Order.readMarkers(world, records)
       missingCount += world.unvisited.size
     },
     leave: (world) => {
-      if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0
+      if (world.unvisited === undefined) return
+      if (worlds.delete(world)) missingCount -= world.unvisited.size
       world.unvisited = undefined
     },
     missing: () => missingCount,
