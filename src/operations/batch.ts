@@ -17,7 +17,6 @@ import {
   halt,
   type Here,
   invalid,
-  leave,
   open,
   park,
   succeeded,
@@ -291,7 +290,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
       stop()
       worlds.lose(world)
       loseRunning()
-      core.release(leave, world)
+      core.release(world)
     }
   }
 }

@@ -101,7 +101,13 @@ interface Spot {
 
 /** Where something may come: not where it would come several times in one context. */
 const spots = (node: Node, path: string, body: string, several: boolean, once: boolean): ReadonlyArray<Spot> => {
-  const again = several || node.t === "each" || node.t === "retry" || node.t === "repeat" || node.t === "queue"
+  const again =
+    several ||
+    node.t === "each" ||
+    node.t === "retry" ||
+    node.t === "repeat" ||
+    node.t === "queue" ||
+    (node.t === "fork" && node.loop === true)
   const inner = keyed(node).flatMap(([key, part]) =>
     node.t === "fin" && key === "f" // (finalizers in contexts may do nothing durable)
       ? []

@@ -65,6 +65,23 @@ export type Completion =
     }
   | { readonly by: "function"; readonly ok: number; readonly bad: number }
 
+/**
+ * A fiber beside what follows, and what becomes of it: it is joined, awaited, interrupted, or left. One that loops does
+ * its part over and over, and is never joined.
+ */
+export interface Fork {
+  readonly t: "fork"
+  readonly a: Node
+  readonly b: Node
+  readonly join: boolean
+  /** Whose it is: the fiber's that forks it, nobody's, a scope's around it, or a scope's of the whole body. */
+  readonly how?: "detach" | "scoped" | "in" | undefined
+  /** It begins at once. */
+  readonly now?: boolean
+  readonly end?: "await" | "interrupt" | undefined
+  readonly loop?: boolean
+}
+
 /** What `map` and `parallel` share. */
 export interface Batch {
   readonly k: number
@@ -97,7 +114,9 @@ export type Node =
   | { readonly t: "retry"; readonly times: number; readonly s: number; readonly b: Node }
   | { readonly t: "repeat"; readonly times: number; readonly b: Node }
   | { readonly t: "catch"; readonly b: Node; readonly h: Node }
-  | { readonly t: "fork"; readonly a: Node; readonly b: Node; readonly join: boolean }
+  | Fork
+  // detached fibers beside b, each begun when the one before it has ended, however
+  | { readonly t: "relay"; readonly c: ReadonlyArray<Node>; readonly b: Node; readonly join: boolean }
   | { readonly t: "child"; readonly k: number; readonly keep: Keep; readonly typed: boolean; readonly b: Node }
   | { readonly t: "map"; readonly items: number; readonly b: Node } & Batch
   | { readonly t: "par"; readonly struct: boolean; readonly c: ReadonlyArray<Node> } & Batch
@@ -197,11 +216,13 @@ const drawBatch = (r: Rng, size: number): Batch => {
   }
 }
 
+const HOWS = [undefined, "detach", "detach", "scoped", "in"] as const
+
 /**
  * `hard`: mostly races, timeouts, child contexts, finalizers and masks, nested in each other. `cleanup`: with durable
- * cleanup everywhere.
+ * cleanup everywhere. `fibers`: with fibers of every kind everywhere.
  */
-export const generate = (r: Rng, size: number, hard = false, cleanup = false): Node => {
+export const generate = (r: Rng, size: number, hard = false, cleanup = false, fibers = false): Node => {
   let k = 0
   /**
    * In an uninterruptible part of a context: what waits there for memory goes on when the context is lost, and
@@ -312,8 +333,22 @@ export const generate = (r: Rng, size: number, hard = false, cleanup = false): N
     const one: Node = { t: x < 0.8 ? "undo" : "acquire", k: name, b: x < 0.8 ? b : within(true, () => leaf()), f }
     return r() < 0.2 ? one : { t: "seq", c: [one, gen(size >> 1, inChild)] }
   }
+  const forked = (size: number, inChild: boolean): Fork => {
+    const loop = r() < 0.2
+    const x = r()
+    const join = !loop && x < 0.25
+    const end = join || x > 0.5 ? undefined : loop || x > 0.35 ? "interrupt" : "await"
+    const how = HOWS[int(r, HOWS.length)]
+    const [a, b] = list(2, size, inChild) as [Node, Node]
+    return { t: "fork", a, b, join, how, now: r() < 0.3, end, loop }
+  }
   const gen = (size: number, inChild: boolean): Node => {
     if (size <= 1) return leaf()
+    if (fibers && r() < 0.3) {
+      const rest = size - 1
+      if (r() < 0.8) return forked(rest, inChild)
+      return { t: "relay", c: list(2 + int(r, 2), rest, inChild), b: gen(rest >> 1, inChild), join: r() < 0.4 }
+    }
     if (cleanup && r() < 0.3) return cleaning(size - 1, inChild)
     const x = r()
     const n = 2 + int(r, 3)
@@ -389,7 +424,7 @@ export const mapParts = (node: Node, f: (part: Node, key: string) => Node): Node
 export const count = (node: Node): number => parts(node).reduce((n, part) => n + count(part), 1)
 
 // prettier-ignore
-const CONCURRENT: ReadonlySet<Node["t"]> = new Set(["all", "each", "race", "raceFirst", "timeout", "fork", "sem", "handoff", "queue"])
+const CONCURRENT: ReadonlySet<Node["t"]> = new Set(["all", "each", "race", "raceFirst", "timeout", "fork", "sem", "handoff", "queue", "relay"])
 const OUTSIDE: ReadonlySet<Node["t"]> = new Set(["sleep", "cb", "invoke", "timeout", "retry"])
 
 const someHere = (node: Node, f: (node: Node) => boolean): boolean =>
@@ -418,7 +453,7 @@ export const mayChoose = (node: Node, order: string): boolean => {
     node,
     (n) => CONCURRENT.has(n.t) || (n.t === "cb" && (n.wait === "both" || n.wait === "raced"))
   )
-  const outside = order === "log" || someHere(node, (n) => OUTSIDE.has(n.t))
+  const outside = order === "log" || someHere(node, (n) => OUTSIDE.has(n.t) || (n.t === "fork" && n.loop === true))
   return (concurrent && outside) || worldsIn(node).some((world) => mayChoose(world, order))
 }
 
@@ -473,6 +508,15 @@ export function* shrinks(node: Node): Generator<Node> {
     if (node.timeout !== undefined) yield { ...node, timeout: undefined }
     if (node.heartbeat !== undefined) yield { ...node, heartbeat: undefined }
     if (node.typed === true) yield { ...node, typed: false }
+  }
+  if (node.t === "relay" && node.join) yield { ...node, join: false }
+  if (node.t === "fork") {
+    if (node.loop === true) yield { ...node, loop: false }
+    if (node.end === "await") yield { ...node, end: "interrupt" }
+    if (node.end !== undefined || node.join) yield { ...node, end: undefined, join: false }
+    if (node.how === "scoped" || node.how === "in") yield { ...node, how: "detach" }
+    if (node.how !== undefined) yield { ...node, how: undefined }
+    if (node.now === true) yield { ...node, now: false }
   }
   if (node.t === "invoke" && node.slow === true) yield { ...node, slow: false }
   if (node.t === "wfc") for (const submit of shrinks(node.submit)) yield { ...node, submit: submit as Step }

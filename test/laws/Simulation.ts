@@ -105,6 +105,8 @@ interface Invocation {
   readonly began: number
   alive: boolean
   core: Core | undefined
+  /** The workflow's own body has ended. */
+  over: boolean
   checkpoints: CheckpointService.Checkpoints | undefined
   readonly logs: Logs
   readonly worlds: Map<string, World>
@@ -268,6 +270,7 @@ export class Simulation {
       began: this.loop.now,
       alive: true,
       core: undefined,
+      over: false,
       checkpoints: undefined,
       logs: new Map(),
       worlds: new Map(),
@@ -306,6 +309,7 @@ export class Simulation {
     )
     const body = Effect.withFiber<number, string, Durable.Requires>((fiber) => {
       inv.core = Context.get(fiber.context as Context.Context<DurableContext>, DurableContext).core
+      fiber.addObserver(() => (inv.over = true))
       return old ? this.program(env) : change.program(env)
     })
     const options = {
@@ -336,7 +340,7 @@ export class Simulation {
       rand: rng(seed * 31 + inv.n * 7919),
       log: (world, entry) => {
         // what runs in a torn-down body decides nothing any more
-        if (!inv.alive || inv.core?.closed !== false || world.state !== "open") return
+        if (!inv.alive || inv.over || inv.core?.closed !== false || world.state !== "open") return
         const ahead = world.time - BASE - this.loop.now
         if (ahead > profile.skew) this.report(`EARLY: a world is ${ahead.toFixed(2)} ms ahead of the service`)
         const key = keyOf(world)
@@ -361,6 +365,7 @@ export class Simulation {
         if (this.everBegun.has(`${id}:${attempt}`)) this.count("begun again after a crash", operation)
         for (let w: World | undefined = world; w !== undefined; w = w.parent) {
           if (w.state === "lost") this.report(`STEP ${id} began in a context that had been interrupted`)
+          if (w.state === "ended") this.report(`STEP ${id} began in a context that had ended`)
         }
         const key = `${id}:${attempt}`
         if (inv.begun.has(key)) this.report(`STEP attempt ${key} began twice in one invocation`)
@@ -404,9 +409,11 @@ export class Simulation {
         if (inv.core?.closed !== false) this.report(`CLEANUP ${name} at a suspension`)
         this.cleanupOf(inv, world.place.parentId, name).done++
       },
-      cleaned: (world, names) => {
+      cleaned: (world, names, seen) => {
         // of a context that will not run again nothing is left to do
         if (!inv.alive || inv.core?.closed !== false || world.rebuilding) return
+        // what a fiber that outlives its context would clean up, nobody does: it ends with it
+        if (seen.state === "ended" || (seen === inv.core.root && inv.over)) return
         // nor of one that was lost in an invocation before this one, and has come further now
         if (world.state === "lost" && inv.n > 1) return
         for (const name of names) {

@@ -11,16 +11,18 @@ export interface Options {
   readonly hard?: boolean
   /** With durable cleanup. */
   readonly cleanup?: boolean
+  /** With fibers of every kind. */
+  readonly fibers?: boolean
   readonly size?: number | undefined
   /** The code changes under the running execution. */
   readonly edits?: Kind | undefined
   readonly profile?: Partial<Profile>
 }
 
-export const programOf = (seed: number, { cleanup, hard, size }: Options): Node => {
+export const programOf = (seed: number, { cleanup, fibers, hard, size }: Options): Node => {
   const r = rng(seed)
   const drawn = 2 + int(r, 14)
-  return generate(r, size ?? drawn, hard, cleanup)
+  return generate(r, size ?? drawn, hard, cleanup, fibers)
 }
 
 export const runCase = (seed: number, options: Options, program = programOf(seed, options)): Result => {

@@ -13,12 +13,13 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Durable from "../../src/Durable.ts"
 import { DurableContext } from "../../src/DurableContext.ts"
 import type { World } from "../../src/internal/core/world.ts"
 import * as BatchResult from "../../src/BatchResult.ts"
-import type { Completion, Condition, Node, Outside, Step } from "./Program.ts"
+import type { Completion, Condition, Fork, Node, Outside, Step } from "./Program.ts"
 import { BASE } from "./Service.ts"
 import type { Rng } from "./Virtual.ts"
 
@@ -38,8 +39,8 @@ export interface Env {
   readonly asked: (operationId: string, attempt: number) => void
   /** Cleanup that was registered in this world begins. */
   readonly cleans: (world: World, name: string) => void
-  /** A scope of this world has ended, in which this was to be done. */
-  readonly cleaned: (world: World, names: ReadonlyArray<string>) => void
+  /** A scope of this world has ended, in which this was to be done. A fiber sees it that is in `seen` itself. */
+  readonly cleaned: (world: World, names: ReadonlyArray<string>, seen: World) => void
   /** What must hold by itself. */
   readonly claim: (holds: boolean, what: string) => void
   /** For the outcome of steps: not the same in another attempt. */
@@ -62,6 +63,8 @@ interface Here {
   readonly world: World
   readonly ref: { v: number }
   readonly scope: Registered
+  /** Ends with the body. */
+  readonly fibers: Scope.Closeable
 }
 
 /** What a scope must do at its end, as far as this invocation knows. */
@@ -99,7 +102,12 @@ export const interpret =
       const scope = given ?? makeScope()
       env.entered(world)
       Object.assign(scope, makeScope(world))
-      return bodyOf(scope, ev(node, "r", { env, world, ref: { v: 0 }, scope }))
+      const fibers = Scope.makeUnsafe()
+      const body = ev(node, "r", { env, world, ref: { v: 0 }, scope, fibers })
+      return bodyOf(
+        scope,
+        Effect.onExit(body, (exit) => Scope.close(fibers, exit))
+      )
     })
 
 // ---- cleanup -------------------------------------------------------------------------------------------
@@ -120,8 +128,9 @@ const bodyOf = (scope: Registered, effect: Eff): Eff =>
 const ended = (env: Env, scope: Registered, effect: Eff): Eff =>
   Effect.ensuring(
     effect,
-    Effect.sync(() => {
-      if (scope.world !== undefined) env.cleaned(scope.world, scope.due)
+    Effect.withFiber((fiber) => {
+      if (scope.world !== undefined) env.cleaned(scope.world, scope.due, worldOf(fiber))
+      return Effect.void
     })
   )
 
@@ -570,6 +579,56 @@ const batch = (n: Batch, here: Here, log: (what: string) => Effect.Effect<void>)
     })
   })
 
+// ---- fibers ----------------------------------------------------------------------------------------------
+
+/** How often a fiber that loops does its part, at most. */
+const ROUNDS = 6
+
+const forked = (n: Fork, path: string, x: Here, join: (name: string, effect: Eff) => Eff): Eff => {
+  const once = ev(n.a, path + ".a", x)
+  const loop = Effect.forEach(Array.from({ length: ROUNDS }), (_, i) =>
+    Effect.andThen(Effect.sleep(1000), ev(n.a, `${path}.a[${i}]`, x))
+  )
+  const a: Eff = n.loop === true ? Effect.andThen(loop, Effect.never) : once
+  const options = { startImmediately: n.now === true }
+  const fork =
+    n.how === "detach"
+      ? Effect.forkDetach(a, options)
+      : n.how === "scoped"
+        ? Effect.forkScoped(a, options)
+        : n.how === "in"
+          ? Effect.forkIn(a, x.fibers, options)
+          : Effect.forkChild(a, options)
+  const whole = Effect.flatMap(fork, (fiber) =>
+    Effect.flatMap(ev(n.b, path + ".b", x), (b): Eff => {
+      if (n.join) {
+        const joined = Effect.map(Fiber.join(fiber), (a) => a + b)
+        return join("join", joined)
+      }
+      if (n.end === "interrupt") return Effect.as(Fiber.interrupt(fiber), b)
+      if (n.end === "await")
+        return join(
+          "await",
+          Effect.map(Fiber.await(fiber), (exit) => (Exit.isSuccess(exit) ? exit.value + b : b))
+        )
+      return Effect.succeed(b)
+    })
+  )
+  return n.how === "scoped" ? Effect.scoped(whole) : (whole as Eff)
+}
+
+/** Each of these begins when the one before it has ended; `all` when the last one has. */
+const relay = (effects: ReadonlyArray<Eff>) => {
+  let before: Effect.Effect<void> = Effect.void
+  const fibers = effects.map((effect) => {
+    const over = Deferred.makeUnsafe<void>()
+    const fiber = Effect.andThen(before, Effect.ensuring(effect, Deferred.succeed(over, undefined)))
+    before = Deferred.await(over)
+    return Effect.forkDetach(fiber)
+  })
+  return { start: Effect.all(fibers), all: before }
+}
+
 // ---- everything --------------------------------------------------------------------------------------------
 
 const SPIN_MODULUS = 1009
@@ -679,16 +738,13 @@ const ev = (n: Node, path: string, x: Here): Eff => {
     case "catch":
       return Effect.catch(kid(n.b, "b"), (e) => Effect.andThen(log("caught " + e), kid(n.h, "h")))
     case "fork":
-      return Effect.flatMap(Effect.forkChild(kid(n.a, "a")), (fiber) =>
-        Effect.flatMap(kid(n.b, "b"), (b) =>
-          n.join
-            ? logged(
-                "join",
-                Effect.map(Fiber.join(fiber), (a) => a + b)
-              )
-            : Effect.succeed(b)
-        )
-      )
+      return forked(n, path, x, logged)
+    case "relay":
+      return Effect.suspend(() => {
+        const { all, start } = relay(kids(n.c))
+        const rest = n.join ? Effect.tap(kid(n.b, "b"), () => all) : kid(n.b, "b")
+        return logged("relay", Effect.andThen(start, rest))
+      })
     case "child":
       return logged("child", child(n, path, x))
     case "map":

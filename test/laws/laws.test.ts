@@ -24,23 +24,28 @@ const seeds = (from: number, n: number, options: Options, program?: Node) => {
     if (error === undefined) continue
     assert.fail(
       `seed ${seed}: ${error}\n${JSON.stringify({ ...options, program: program ?? programOf(seed, options) })}\nRepeat with: ` +
-        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.cleanup ? " --cleanup" : ""}${options.size ? ` --size ${options.size}` : ""}`
+        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.cleanup ? " --cleanup" : ""}${options.fibers ? " --fibers" : ""}${options.size ? ` --size ${options.size}` : ""}`
     )
   }
 }
 
 const random: ReadonlyArray<readonly [n: number, options: Options]> = [
-  [1200, { order: "markers" }],
-  [800, { order: "markers", hard: true }],
+  [1000, { order: "markers" }],
+  [700, { order: "markers", hard: true }],
   [150, { order: "markers", size: 30 }],
-  [500, { order: "timestamps" }],
+  [400, { order: "timestamps" }],
   [300, { order: "timestamps", hard: true }],
-  [500, { order: "log" }],
+  [400, { order: "log" }],
   [300, { order: "log", hard: true }],
-  [500, { order: "markers", cleanup: true }],
+  [400, { order: "markers", cleanup: true }],
   [300, { order: "markers", cleanup: true, hard: true }],
   [200, { order: "timestamps", cleanup: true }],
   [200, { order: "log", cleanup: true }],
+  [250, { order: "markers", fibers: true }],
+  [200, { order: "markers", fibers: true, hard: true }],
+  [200, { order: "markers", fibers: true, cleanup: true }],
+  [100, { order: "timestamps", fibers: true }],
+  [100, { order: "log", fibers: true }],
   [400, { order: "markers", profile: { slow: 20, deadline: 50 } }],
   [200, { order: "markers", hard: true, profile: { slow: 20, deadline: 50 } }],
   [150, { order: "timestamps", profile: { slow: 20, deadline: 50 } }],
@@ -50,11 +55,12 @@ const random: ReadonlyArray<readonly [n: number, options: Options]> = [
 describe("laws: random programs in hostile worlds run as one run", () => {
   for (const [all, options] of random) {
     const n = shareOf(all)
-    const { cleanup, hard, order, profile, size } = options
+    const { cleanup, fibers, hard, order, profile, size } = options
     const words = [
       hard ? "hard" : "",
       size ? `${size} nodes` : "",
       cleanup ? "cleanup" : "",
+      fibers ? "fibers" : "",
       profile ? JSON.stringify(profile) : ""
     ]
     it([`${n} programs`, `order ${order}`, ...words.filter((word) => word !== "")].join(", "), () =>
@@ -388,6 +394,58 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     },
     { order: "markers" },
     200
+  ],
+  [
+    "what a fiber that outlives the body waits for does not go on record after its end",
+    {
+      t: "fork",
+      a: { t: "map", items: 1, b: { t: "sleep", s: 2, named: false }, ...batch() },
+      b: {
+        t: "all",
+        n: 2,
+        c: [
+          { t: "wfc", submit: step(2, { dur: 0 }), k: 1 },
+          { t: "invoke", k: 3 }
+        ]
+      },
+      join: false,
+      how: "detach"
+    },
+    { order: "markers" },
+    600
+  ],
+  [
+    "what is let go of ends its cleanup with the context that waits for it",
+    {
+      t: "seq",
+      c: [
+        {
+          t: "child",
+          k: 0,
+          keep: "plain",
+          typed: false,
+          b: {
+            t: "fork",
+            a: {
+              t: "timeout",
+              s: 1,
+              b: {
+                t: "map",
+                items: 3,
+                b: { t: "acquire", k: 2, b: { t: "cb", k: 1, mid: null, wait: "once" }, f: step(3, { dur: 6 }) },
+                ...batch({ k: 2, n: 1 })
+              }
+            },
+            b: { t: "seq", c: [step(0, { dur: 0 }), { t: "sleep", s: 1, named: true }] },
+            join: false,
+            how: "detach"
+          }
+        },
+        { t: "sleep", s: 30, named: true }
+      ]
+    },
+    { order: "markers" },
+    100
   ]
 ]
 
@@ -538,6 +596,50 @@ describe("laws: hazards of user programs", () => {
     )
   })
 
+  const over = Effect.sync(() => Deferred.makeUnsafe<void>())
+  const movers: ReadonlyArray<readonly [how: string, fork: (first: Eff, then: Eff) => Eff<unknown>]> = [
+    [
+      "a child",
+      (first, then) =>
+        Effect.flatMap(over, (done) =>
+          Effect.andThen(
+            Effect.forkChild(Effect.ensuring(first, Deferred.succeed(done, undefined))),
+            Effect.forkChild(Effect.andThen(Deferred.await(done), then))
+          )
+        )
+    ],
+    [
+      "nobody's",
+      (first, then) =>
+        Effect.flatMap(over, (done) =>
+          Effect.andThen(
+            Effect.forkDetach(Effect.ensuring(first, Deferred.succeed(done, undefined))),
+            Effect.forkDetach(Effect.andThen(Deferred.await(done), then))
+          )
+        )
+    ],
+    ["around a race", (first, then) => Effect.forkDetach(Effect.catchCause(Effect.race(first, first), () => then))]
+  ]
+  for (const [how, fork] of movers) {
+    it(`a fiber that the end of its context moves ends with it: ${how}`, () => {
+      let ran = 0
+      const released: Array<string> = []
+      const then = Durable.step(
+        "then",
+        Effect.sync(() => ++ran)
+      ).pipe(Effect.onInterrupt(() => Effect.sync(() => released.push("then"))))
+      const body = Effect.andThen(fork(slow("first", 50), then), Effect.as(Effect.sleep("2 seconds"), 1))
+      const lost = Effect.raceFirst(Effect.orDie(Durable.childContext("lost", body)), slow("fast", 1))
+      succeeds(simulate(() => Effect.andThen(lost, slow("after", 5)), setting()))
+      const before = released.length
+      assert.isAbove(before, 0) // it does not hang: what it holds is released
+      const ended = Durable.childContext("ended", Effect.andThen(fork(slow("first", 50), then), slow("own", 1)))
+      succeeds(simulate(() => Effect.andThen(Effect.orDie(ended), slow("after", 5)), setting()))
+      assert.isAbove(released.length, before)
+      assert.strictEqual(ran, 0)
+    })
+  }
+
   it("a finalizer around a lost context is durable", () => {
     let ran = 0
     const cleanup = Durable.step(
@@ -622,6 +724,25 @@ describe("laws: hazards of user programs", () => {
       "InvalidOperation",
       "was run inside a step"
     )
+  })
+})
+
+describe("laws: deadlines", () => {
+  it("a body that goes on near its deadline is not one that spins", () => {
+    const cut = step(0, { dur: 6, amo: true })
+    const program: Node = {
+      t: "seq",
+      c: [{ t: "catch", b: cut, h: { t: "spin", n: 3000 } }, step(1, { dur: 0 })]
+    }
+    const profile = { slow: 20, deadline: 50, crash: 0, lost: 0, latency: 0.3 }
+    let cutOff = 0
+    for (let seed = 1; seed <= 60; seed++) {
+      const { error, invocations, reached } = runCase(seed, { order: "markers", profile }, program)
+      assert.isUndefined(error)
+      assert.notProperty(reached, "out of time: new")
+      if (invocations > 2) cutOff++
+    }
+    assert.isAbove(cutOff, 20)
   })
 })
 

@@ -6,7 +6,7 @@
  *   --order  markers | timestamps | log (markers)    --profile  JSON, overrides what the seed draws
  *   --size   nodes per program (2 to 15)             --hard     races, contexts and finalizers in each other
  *   --max    how many failures to make smaller (3)   --program  JSON: this one, under all seeds
- *   --cleanup  with durable cleanup
+ *   --cleanup  with durable cleanup                  --fibers   with fibers of every kind
  *   --edits  calm | partly | declared | undeclared: the code changes under the running execution
  *   --until  stop after so many failures             --counts   which operations the world has met, how often
  */
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     edits: { type: "string" },
     hard: { type: "boolean", default: false },
     cleanup: { type: "boolean", default: false },
+    fibers: { type: "boolean", default: false },
     max: { type: "string", default: "3" },
     until: { type: "string", default: "Infinity" },
     counts: { type: "boolean", default: false },
@@ -39,6 +40,7 @@ const options: Options = {
   order: values.order as Order,
   hard: values.hard,
   cleanup: values.cleanup,
+  fibers: values.fibers,
   size: values.size === undefined ? undefined : Number(values.size),
   edits: values.edits as Options["edits"],
   profile: JSON.parse(values.profile)
@@ -50,6 +52,7 @@ const command = (seed: number, program: Node | undefined) =>
     `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}`,
     ...(options.hard ? ["--hard"] : []),
     ...(options.cleanup ? ["--cleanup"] : []),
+    ...(options.fibers ? ["--fibers"] : []),
     ...(options.size === undefined ? [] : [`--size ${options.size}`]),
     ...(options.edits === undefined ? [] : [`--edits ${options.edits}`]),
     ...(values.profile === "{}" ? [] : [`--profile '${values.profile}'`]),

@@ -42,6 +42,7 @@ const timestamps = ["--order", "timestamps"]
 const late = ["--profile", '{"externalLag":8}']
 const hard = ["--hard"]
 const cleanup = ["--cleanup"]
+const fibers = ["--fibers"]
 /** Steps that take longer than an invocation may. */
 const slow = ["--profile", '{"slow":20,"deadline":50}']
 
@@ -128,9 +129,17 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "the lost race is known to the parent only", directed: "a finalizer of a lost context must not be durable", patches: [[CONTEXTS, "    Worlds.of(this.core).lose(this.world)\n", ""]] },
   { name: "a lost context is closed on the wire", args: hard, patches: [[WORLDS, "() => op.waiters.length === 0,", "() => false,"], [WORLDS, 'act: isAlone ? "record" : "recordIfAwaited"', 'act: "record"']] },
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (someLost && isLost(op.place.world)) return", ""]] },
-  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "    this.core.release(leave, this.world)\n", ""]] },
+  { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "    this.core.release(this.world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
   { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0", "worlds.delete(world)"]] },
+
+  // ---- fibers that outlive their context
+  { name: "fibers of a context that has ended go on", quick: true, args: fibers, patches: [[CONTEXTS, "      if (world.parked > 0) core.release(world) // fibers that would outlive it\n", ""]] },
+  { name: "what they have begun in contexts goes on", args: fibers, patches: [[CORE, "      if (world !== undefined) waiter.op.lose?.()\n", ""]] },
+  { name: "those that nothing had parked go on", args: [...fibers, ...hard], patches: [[OPERATION, "place.world.state === \"open\" && !core.tornDown", "!core.tornDown"]], directed: "a fiber that the end of its context moves ends with it" },
+  { name: "what was let go of goes on with its cleanup", args: [...fibers, ...cleanup], patches: [[LOSING, "    op.lose = loss.lose // should its parent end meanwhile\n", ""]], directed: "what is let go of ends its cleanup with the context that waits for it" },
+  { name: "what fibers that outlive the body wait for goes on record", args: [...fibers, ...cleanup], patches: [[CORE, "    release(root) // fibers that would outlive it\n", ""]], directed: "what a fiber that outlives the body waits for does not go on record after its end" },
+
   // ---- code that changes
   { name: "what was added does not excuse what follows it", quick: true, args: ["--edits", "calm"], patches: [[VISITS, "op.place.world.unvisited === world.unvisited && isAdded(op)", "false"]] },
   { name: "what has gone is missed", args: ["--edits", "calm"], patches: [[VISITS, "if (records.get(id)!.Name === name && unvisited.delete(id)) missingCount--", "void [id, name]"]] },
@@ -171,6 +180,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "attempts begin when it is too late", args: slow, patches: [[WORK, "const tooLate = (): boolean => (left ||= expired)", "const tooLate = (): boolean => false"]] },
   { name: "work is left, and nobody is told", args: slow, patches: [[DEADLINE, "if (!work.left() || rests()) return false", "return false"]] },
   { name: "the rest of an earlier invocation counts as an operation", quick: true, args: slow, patches: [[CORE, " || deadline.isRest(record)", ""]] },
+  { name: "near a deadline, a body that goes on counts as one that spins", args: slow, patches: [[CORE, "< deadline.latest) return", "< deadline.at) return"]], directed: "a body that goes on near its deadline is not one that spins" },
   { name: "rests share an id", args: slow, patches: [[DEADLINE, "count = Math.max(count, n)", "count = 0 * n"]] },
   { name: "at most once: what is cut off is begun again", args: slow, patches: [[DEADLINE, "!atMostOnce && hasEnded", "hasEnded"], [WORK, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
 

@@ -1,6 +1,6 @@
 /**
- * `node test/laws/mutants.ts [--n 10000] [--only text] [--until 20]`: takes one rule at a time out of a copy of
- * src and asks the laws whether they notice. A patch that no longer applies is an error.
+ * `node test/laws/mutants.ts [--n 10000] [--only text] [--until 20] [--jobs 2]`: takes one rule at a time out of a
+ * copy of src and asks the laws whether they notice. A patch that no longer applies is an error.
  */
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -124,6 +124,7 @@ if (import.meta.main) {
       n: { type: "string", default: "10000" },
       only: { type: "string", default: "" },
       until: { type: "string", default: "20" },
+      jobs: { type: "string", default: "2" },
       shrink: { type: "boolean", default: false }
     }
   })
@@ -160,7 +161,7 @@ if (import.meta.main) {
       if (says !== "") console.log(`    ${says.slice(0, 600)}`)
     }
   }
-  await Promise.all([worker(), worker()])
+  await Promise.all(Array.from({ length: Number(values.jobs) }, worker))
   fs.rmSync(base, { recursive: true })
   process.exitCode = unnoticed > 0 ? 1 : 0
 }

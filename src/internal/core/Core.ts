@@ -14,7 +14,6 @@
  * change; timestamps of our own successive requests increase when they are at least `pace` apart.
  */
 import type * as Clock from "effect/Clock"
-import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Random from "effect/Random"
@@ -78,9 +77,9 @@ export interface Core extends Worlds.Owner {
   /** Nobody waits for the outcome any more. */
   readonly abort: () => void
   /** What is left of the body is being torn down (core/run.ts). */
-  tornDown: boolean
+  tornDown?: true
   /** Lets go of the fibers that still wait (detached, or in uninterruptible regions), so that they can end. */
-  readonly release: (effect: Effect.Effect<never>, world?: World) => void
+  readonly release: (world?: World) => void
 }
 
 /** The core of an invocation over its recorded state. Closures, not a class: bundlers shorten their names. */
@@ -316,6 +315,7 @@ export const make = (
    */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
     if (!visits.complete([root], exit)) return
+    release(root) // fibers that would outlive it
     worlds?.settleEnded()
     work.wrapUp()
     opened.forEach(cancel)
@@ -353,7 +353,7 @@ export const make = (
 
   /** A body that never comes to rest keeps the event loop to itself, so no timer goes off: look at the clock. */
   const spins = (): void => {
-    if (closed || host.clock.currentTimeMillisUnsafe() < deadline.at) return
+    if (closed || host.clock.currentTimeMillisUnsafe() < deadline.latest) return
     scheduler.stop()
     deadline.fail()
   }
@@ -404,7 +404,7 @@ export const make = (
     else done?.(outcome)
   }
 
-  const release = (effect: Effect.Effect<never>, world?: World): void => {
+  const release = (world?: World): void => {
     while (closed && atRest.some((move) => move())) continue
     if (world?.parked === 0) return
     for (const waiter of Array.from(parked)) {
@@ -413,7 +413,7 @@ export const make = (
       gate.forget(waiter)
       waiter.op.cancel?.()
       if (world !== undefined) waiter.op.lose?.()
-      waiter.resume(effect)
+      waiter.resume(host.leave)
     }
   }
 
@@ -440,7 +440,6 @@ export const make = (
     get closed() {
       return closed
     },
-    tornDown: false,
     admits,
     isPast: past.has,
     tolerant: options.unvisited === "ignore",

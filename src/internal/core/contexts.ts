@@ -22,7 +22,6 @@ import {
   encodeValue,
   ending,
   type Here,
-  leave,
   type OutcomeCodec,
   outsideAt,
   stepContext,
@@ -67,14 +66,14 @@ export class Running {
       } else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {
         ended(exit) // (a rebuilt body that fails says more than what it has not asked for)
       }
-      if (world.parked > 0) core.release(leave, world) // fibers that would outlive it
+      if (world.parked > 0) core.release(world) // fibers that would outlive it
     })
   }
   /** Its parent lets go of it: nothing of it goes on record any more. */
   lose(): void {
     Worlds.of(this.core).lose(this.world)
     this.fiber?.interruptUnsafe()
-    this.core.release(leave, this.world)
+    this.core.release(this.world)
   }
   /** Its parent lets go of it, but its cleanup is done. `done` is called when it has ended by that. */
   interrupt(done: () => void): void {

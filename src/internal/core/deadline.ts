@@ -18,6 +18,8 @@ import type { Work } from "./work.ts"
 export interface Deadline {
   /** When an invocation is brought to its end, epoch milliseconds. */
   readonly at: number
+  /** When that must be over, epoch milliseconds: a body that has not come to rest by then does not. */
+  readonly latest: number
   readonly isOver: () => boolean
   /** It is time; or, when told again, time to give up on what was still to be recorded. */
   readonly expire: (now: number) => void
@@ -99,6 +101,7 @@ export const make = (
 
   return {
     at,
+    latest: at + margin / 2,
     isOver: () => isOver,
     fail: outOfTime,
     expire: (now) => {

@@ -42,6 +42,8 @@ export interface Host {
   readonly observer: Observer | undefined
   /** The operation that a fiber of the body asked for last, if it was one of the last of its context. For messages. */
   readonly lastAsked: (fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
+  /** Ends the fiber that runs it. */
+  readonly leave: Effect.Effect<never>
   /** Calls `f` when all microtasks have run. */
   readonly settle: (f: () => void) => void
 }

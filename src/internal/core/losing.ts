@@ -115,6 +115,7 @@ const move = (core: Core, { cleanings, losses }: State): boolean => {
     const { name } = loss.op.spec
     const op = core.openItem(parent, cleanupId(loss), { type: "CONTEXT", subType: "Cleanup", name })
     if (op === undefined) return false
+    op.lose = loss.lose // should its parent end meanwhile
     const { world } = loss
     if (world === undefined || hasEnded(op)) loss.lose()
     else {

@@ -57,7 +57,6 @@ export const withHere = <A, E>(
       )
     }
     const { core, inStep, place } = current
-    if (core.tornDown) return leave
     if (inStep) {
       return invalid(
         core,
@@ -65,7 +64,13 @@ export const withHere = <A, E>(
           "operation can work in it. Move it out of the step, or use Durable.childContext instead of Durable.step."
       )
     }
-    return f({ core, place, fiber })
+    const here = { core, place, fiber }
+    if (place.world.state === "open" && !core.tornDown) return f(here)
+    // The end of its context has let go of the fibers that were parked, and one of those has moved it: it ends as they
+    // do. One that is interrupted already is in a finalizer or an uninterruptible region.
+    return Effect.flatMap(Effect.exit(Effect.interruptible(Effect.void)), (exit) =>
+      Exit.isFailure(exit) ? f(here) : leave
+    )
   }) as Effect.Effect<A, E, DurableContext> // what else f needs, its operation declares
 
 /** Ends the execution: the program is wrong, and user code cannot catch it. */

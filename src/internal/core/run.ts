@@ -58,6 +58,7 @@ export const run = <A, E, R>(
           Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
             ?.place.world.lastAsked()
             .findLast((op) => op.fiber === fiber),
+        leave,
         settle: Context.get(context, Settle)
       },
       options,
@@ -103,7 +104,7 @@ const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, g
     const fibers = [...core.working.keys(), ...core.bodies]
     if (root !== undefined) fibers.push(root)
     for (const fiber of fibers) fiber.interruptUnsafe()
-    core.release(leave)
+    core.release()
     core.scheduler.drain()
     const left = fibers.filter((fiber) => fiber.pollUnsafe() === undefined)
     return left.length === 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(allEnded(left), grace))
