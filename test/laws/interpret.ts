@@ -147,7 +147,9 @@ const registering = (n: Extract<Node, { f: Node; k: number }>, { env, scope, wor
     return Effect.withFiber((fiber) => {
       env.cleans(world, name)
       env.claim(at < scope.last || scope.list[at]!.late, `${name} is cleaned up after what was registered before it`)
-      env.claim(n.t !== "undo" || Exit.isFailure(exit), `${name} is undone after a success`)
+      const own = scope.list[at]!.fiber.pollUnsafe()
+      const failed = [scope.exit, own, exit].map((known) => known !== undefined && Exit.isFailure(known))
+      env.claim(n.t !== "undo" || ((failed[0] || failed[1]) && failed[2]), `${name} is undone after a success`)
       scope.last = at
       const why = Exit.isSuccess(exit) ? "success" : causeText(exit.cause)
       env.log(worldOf(fiber), `${name} of ${value} for ${why}`)

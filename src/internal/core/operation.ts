@@ -96,8 +96,8 @@ export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op
   const { name } = spec
   const fault = nameFault(name)
   const contradiction = place.changes?.fault(spec)
-  if (fault !== undefined) invalid(core, `Durable.${call}: the name ${fault}`)
-  else if (contradiction !== undefined) invalid(core, `Durable.${call}("${name}"): ${contradiction}`)
+  if (fault !== undefined) void invalid(core, `Durable.${call}: the name ${fault}`)
+  else if (contradiction !== undefined) void invalid(core, `Durable.${call}("${name}"): ${contradiction}`)
   else return core.open(place, spec, fiber)
   return undefined
 }
