@@ -131,7 +131,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "how far a lost context came goes on record", args: ["--program", chance], patches: [[WORK, "if (someLost && isLost(op.place.world)) return", ""]] },
   { name: "a masked fiber of a lost context goes on", args: hard, patches: [[CONTEXTS, "    this.core.release(this.world)\n", ""]] },
   { name: "unvisited operations are not noticed", directed: "a removed step ends the execution", patches: [[VISITS, "if (missingCount === 0) return true", "return true"]] },
-  { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "if (worlds.delete(world)) missingCount -= world.unvisited?.size ?? 0", "worlds.delete(world)"]] },
+  { name: "what a finished world has not asked for counts as missing", args: hard, patches: [[VISITS, "if (worlds.delete(world)) missingCount -= world.unvisited.size", "worlds.delete(world)"]] },
 
   // ---- fibers that outlive their context
   { name: "fibers of a context that has ended go on", quick: true, args: fibers, patches: [[CONTEXTS, "      if (world.parked > 0) core.release(world) // fibers that would outlive it\n", ""]] },
@@ -198,8 +198,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   // ---- parallel and map
   { name: "a closed batch runs again", patches: [[BATCH, "mustRun(op) ? drive(batch) : {", "mustRun(op) || true ? drive(batch) : {"]] },
   { name: "an item that has ended runs again", patches: [[BATCH, "if (!flat && !mustRun(own)) return", "if (false) return"]] },
-  { name: "items start whatever runs", quick: true, patches: [[BATCH, "running.size < limit", "true"]] },
-  { name: "items start in another order", patches: [[BATCH, "running.size < limit && items.length < last) start()", "running.size < limit && items.length < last) start(last - 1 - items.length)"], [BATCH, "const start = (): void => {\n    const index = items.length", "const start = (index: number): void => {"]] },
+  { name: "items start whatever runs", quick: true, patches: [[BATCH, "running < limit", "true"]] },
+  { name: "items start in another order", patches: [[BATCH, "running < limit && items.length < last) start()", "running < limit && items.length < last) start(last - 1 - items.length)"], [BATCH, "const start = (): void => {\n    const index = items.length", "const start = (index: number): void => {"]] },
   { name: "a batch goes on until all have ended", patches: [[BATCH, "    item.read = read\n    if (recorded === undefined) endWith(decide())", "    item.read = read\n    if (recorded === undefined && tally.success + tally.failure === size) endWith(decide())"]] },
   { name: "a batch tolerates failures of which nothing is said", patches: [[COMPLETION, "return failure > 0", "return false"]] },
   { name: "successes count before failures", patches: [[COMPLETION, '  if (exceeded(rule, tally)) return "FAILURE', '  if (rule.minSuccessful !== undefined && tally.success >= rule.minSuccessful) return "MIN_SUCCESSFUL_REACHED"\n  if (exceeded(rule, tally)) return "FAILURE']] },
