@@ -39,12 +39,7 @@ export class ServiceCallFailed extends Data.TaggedError("ServiceCallFailed")<{
   }
 }
 
-const KMS_ERRORS: ReadonlySet<string> = new Set([
-  "KMSAccessDeniedException",
-  "KMSDisabledException",
-  "KMSInvalidStateException",
-  "KMSNotFoundException"
-])
+const KMS_ERROR = /^KMS(?:AccessDenied|Disabled|InvalidState|NotFound)Exception$/
 
 const field = (value: unknown, key: string): unknown =>
   typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : undefined
@@ -72,8 +67,7 @@ export const classify = (call: ServiceCallFailed["call"], cause: unknown): Servi
   const reason = typeof rawMessage === "string" ? rawMessage : String(cause)
   const refused = status !== undefined && status >= 400 && status < 500
   const stale = refused && reason.toLowerCase().startsWith("invalid checkpoint token")
-  const throttled = status === 429
-  const scope = stale || throttled ? "invocation" : KMS_ERRORS.has(errorName) || refused ? "execution" : "invocation"
+  const scope = (refused || KMS_ERROR.test(errorName)) && !stale && status !== 429 ? "execution" : "invocation"
   return new ServiceCallFailed({
     call,
     scope,

@@ -39,6 +39,11 @@ export type Qualified<F extends string> = F extends `arn:${string}`
 type Unqualified =
   "A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableFunction.QualifiedName."
 
+/** The fields of a struct are no schema yet. */
+type IsSchema<S, Option extends string> = S extends Schema.Constraint
+  ? unknown
+  : `\`${Option}\` takes a Schema: write Schema.Struct({ ... }) around its fields.`
+
 // ---- definitions ---------------------------------------------------------------------------------
 
 /**
@@ -66,16 +71,27 @@ type Unqualified =
  * })
  * ```
  */
-export const make = <
-  P extends Schema.Constraint,
-  SA extends Schema.Constraint = typeof Schema.Void,
-  SE extends Schema.Constraint = typeof Schema.Never
->(
-  name: string,
-  options: { readonly payload: P; readonly success?: SA; readonly error?: SE }
-): DurableFunction<P, SA, SE> => ({
+export const make: {
+  // the compiler explains a call that fits none by the last one
+  <
+    P extends Schema.Constraint,
+    SA extends Schema.Constraint = typeof Schema.Void,
+    SE extends Schema.Constraint = typeof Schema.Never
+  >(
+    name: string,
+    options: { readonly payload: P; readonly success?: SA; readonly error?: SE }
+  ): DurableFunction<P, SA, SE>
+  <P, SA, SE>(
+    name: string,
+    options: {
+      readonly payload: P & IsSchema<P, "payload">
+      readonly success?: SA & IsSchema<SA, "success">
+      readonly error?: SE & IsSchema<SE, "error">
+    }
+  ): never
+} = ((name: string, options: Partial<Any> & Pick<Any, "payload">): Any => ({
   name,
   payload: options.payload,
-  success: (options.success ?? Schema.Void) as SA, // the default of SA
-  error: (options.error ?? Schema.Never) as SE // the default of SE
-})
+  success: options.success ?? Schema.Void,
+  error: options.error ?? Schema.Never
+})) as any // typed by the overloads

@@ -166,6 +166,8 @@ export type AnyBody<R> = (payload: any) => Effect.Effect<unknown, unknown, R>
 
 const MAX_LAMBDA_MILLIS = 900_000
 
+const millisOf = (input: Duration.Input): number => Duration.toMillis(Duration.fromInputUnsafe(input))
+
 const describeExecution = (
   event: Protocol.InvocationEvent,
   operations: ReadonlyArray<Protocol.Operation>,
@@ -186,19 +188,18 @@ const describeExecution = (
 const deadlineOf = (lambda: LambdaContext | undefined, input: Duration.Input | undefined) => {
   const left = lambda?.getRemainingTimeInMillis?.()
   if (left === undefined) return undefined
-  const wanted = input === undefined ? Math.max(left / 20, 500) : Duration.toMillis(Duration.fromInputUnsafe(input))
+  const wanted = millisOf(input ?? Math.max(left / 20, 500))
   return wanted > 0 ? { left, margin: Math.min(wanted, left / 2) } : undefined
 }
 
 /** No input is `{}`, as for AWS's SDKs; a function that declares no payload takes whatever comes. */
 const decodePayload = (definition: DurableFunction.Any, input: string | undefined) => {
   const codec = Serdes.payloadCodec(definition.payload)
-  const decoded =
-    input === undefined || input === "" || input === "null"
-      ? Effect.catch(codec.decode(undefined), () => codec.decode("{}"))
-      : input === "{}"
-        ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
-        : codec.decode(input)
+  const decoded = Serdes.isNothing(input)
+    ? Effect.catch(codec.decode(undefined), () => codec.decode("{}"))
+    : input === "{}"
+      ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
+      : codec.decode(input)
   return Effect.mapError(decoded, (fault) =>
     typeof fault === "string"
       ? new DurableError.InvalidPayload({
@@ -249,16 +250,16 @@ export const invocation = <R>(
           {
             order: options.order ?? "markers",
             pace: options.pace ?? 1,
-            startDelay: Duration.toMillis(Duration.fromInputUnsafe(options.startDelay ?? 50)),
+            startDelay: millisOf(options.startDelay ?? 50),
             unvisited: options.unvisited ?? "fail",
-            finalizerGrace: Duration.toMillis(Duration.fromInputUnsafe(options.finalizerGrace ?? 250)),
+            finalizerGrace: millisOf(options.finalizerGrace ?? 250),
             updated: event.UpdatedOperationIds,
             deadline: deadlineOf(lambda, options.deadlineMargin),
             observer
           }
         )
         return yield* answer(definition, checkpoints, outcome)
-      }).pipe(Effect.catch((error) => answerFatal(error)))
+      }).pipe(Effect.catch(answerFatal))
     const plugins = [...(options.plugins ?? []), ...(yield* Plugins), ...loaded]
     const invocation = plugins[0]?.["~effect-durable-lambda/DurablePlugin"](
       plugins,
@@ -274,10 +275,7 @@ export const invocation = <R>(
       answered
     )
     return yield* Effect.provideService(invocation ?? answered(checkpoints), CurrentExecution, current)
-  }).pipe(
-    Effect.scoped,
-    Effect.catch((error) => answerFatal(error))
-  ) as any // what the body requires beyond R is provided above
+  }).pipe(Effect.scoped, Effect.catch(answerFatal)) as any // what the body requires beyond R is provided above
 
 const malformed = (reason: string) =>
   new DurableError.MalformedEvent({

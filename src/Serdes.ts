@@ -100,61 +100,74 @@ const stringify = (value: unknown): string => {
   return text?.startsWith(ENVELOPE) === true ? ` ${text}` : text!
 }
 
-const isNothing = (payload: string | undefined) => payload === undefined || payload === "" || payload === "null"
+/**
+ * Whether a payload is no value.
+ *
+ * @internal
+ */
+export const isNothing = (payload: string | undefined): payload is "" | "null" | undefined =>
+  payload === undefined || payload === "" || payload === "null"
 
 const notJson = (payload: string) => `it is not JSON: ${clip(payload)}`
 
-const fromSchema = (
-  schema: Schema.Constraint
-): {
-  readonly encode: (value: unknown) => Effect.Effect<string | undefined, string, any>
-  readonly decode: (payload: string | undefined) => Effect.Effect<unknown, string, any>
-} => {
-  const isVerbatim = isText(schema)
-  const given = schema as Schema.Codec<unknown, any, any, any>
-  const codec = isVerbatim ? given : Schema.toCodecJson(given)
-  const explain = (error: Schema.SchemaError) => error.message
-  const write = Schema.encodeEffect(codec)
-  const read = Schema.decodeUnknownEffect(codec)
-  const encode = (value: unknown) => Effect.mapError(write(value), explain)
-  const decode = (value: unknown) => Effect.mapError(read(value), explain)
-  return isVerbatim
-    ? { encode, decode: (payload) => decode(payload ?? "") }
-    : {
-        // a void schema would write `null`: AWS's SDKs leave the payload out
-        encode: (value) =>
-          value === undefined ? Effect.as(encode(value), undefined) : Effect.map(encode(value), stringify),
-        decode: (payload) =>
-          isNothing(payload)
-            ? Effect.catch(decode(null), (error) => Effect.catch(decode(undefined), () => Effect.fail(error)))
-            : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), decode)
-      }
-}
-
 /**
- * A schema that throws or interrupts itself has failed: thrown on, the invocation would be repeated for ever. One that dies
- * of a `PayloadFailed` says so in the only way that leads past the issues of schemas.
+ * What a schema ends with that cannot do its work, in words. One that throws or interrupts itself has failed: thrown on, the
+ * invocation would be repeated for ever. One that dies of a `PayloadFailed` says so in the only way that leads past the
+ * issues of schemas.
  */
-const total = <A, R>(run: () => Effect.Effect<A, string, R>): Effect.Effect<A, Fault, R> =>
+const total = <A, R>(run: () => Effect.Effect<A, Schema.SchemaError | string, R>): Effect.Effect<A, Fault, R> =>
   Effect.catchCause(Effect.suspend(run), (cause) => {
     const failed = Cause.squash(cause)
     return Effect.fail(
-      typeof failed === "string" || failed instanceof PayloadFailed ? failed : `its schema died: ${String(failed)}`
+      typeof failed === "string" || failed instanceof PayloadFailed
+        ? failed
+        : failed instanceof Schema.SchemaError
+          ? failed.message
+          : `its schema died: ${String(failed)}`
     )
   })
+
+const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
+  const isVerbatim = isText(schema)
+  const given = schema as Schema.Codec<unknown, any, any, any>
+  const codec = isVerbatim ? given : Schema.toCodecJson(given)
+  const write = Schema.encodeEffect(codec)
+  const read = Schema.decodeUnknownEffect(codec)
+  const encode = (value: unknown) =>
+    isVerbatim
+      ? write(value)
+      : // a void schema would write `null`: AWS's SDKs leave the payload out
+        Effect.map(write(value), (json) => (value === undefined ? undefined : stringify(json)))
+  const decode = (payload: string | undefined) =>
+    isVerbatim
+      ? read(payload ?? "")
+      : isNothing(payload)
+        ? Effect.catch(read(null), (error) => Effect.catch(read(undefined), () => Effect.fail(error)))
+        : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), read)
+  return {
+    encode: (value) => total(() => encode(value)),
+    decode: (payload) => total(() => decode(payload))
+  }
+}
+
+/**
+ * What is wrong with a schema that is none.
+ *
+ * @internal
+ */
+export const NO_SCHEMA = "is no Schema. Write Schema.Struct({ ... }) around fields."
+
+const refuse = () => Effect.fail(`its schema ${NO_SCHEMA}`)
 
 const codecs = new WeakMap<object, PayloadCodec>()
 
 /** The codec of a schema, built once per schema; without a schema, that of plain JSON. */
 export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCodec => {
   if (schema === undefined) return plainJson
+  if (!(schema as Partial<Schema.Constraint>).ast) return { encode: refuse, decode: refuse }
   const known = codecs.get(schema)
   if (known !== undefined) return known
-  const { decode, encode } = fromSchema(schema)
-  const made: PayloadCodec = {
-    encode: (value) => total(() => encode(value)),
-    decode: (payload) => total(() => decode(payload))
-  }
+  const made = fromSchema(schema)
   codecs.set(schema, made)
   return made
 }

@@ -47,11 +47,10 @@ const DATA_BYTES = 16 * 1024
 const MAX_CAUSES = 4
 
 const cut = (text: string): string => {
-  if (text.length * 6 <= MESSAGE_BYTES || (text.length <= MESSAGE_BYTES && jsonBytes(text) <= MESSAGE_BYTES))
-    return text
-  let end = Math.min(text.length, MESSAGE_BYTES)
+  const { length } = text
+  let end = Math.min(length, MESSAGE_BYTES)
   while (jsonBytes(text.slice(0, end)) > MESSAGE_BYTES) end = Math.floor(end * 0.9)
-  return `${first(text, end)}… (${text.length} characters)`
+  return end === length ? text : `${first(text, end)}… (${length} characters)`
 }
 
 /** So many characters, but no half of one. */
@@ -107,7 +106,7 @@ const nameOf = (failure: unknown): string => {
   const name = property(failure, "name")
   if (failure instanceof Error) return typeof name === "string" && name !== "" ? name : "Failure"
   const made = typeof failure === "object" ? looking(() => failure?.constructor.name, undefined) : undefined
-  return made === undefined || made === "" || made === "Object" || made === "Array" ? "Failure" : made
+  return made === undefined || /^(?:Object|Array)?$/.test(made) ? "Failure" : made
 }
 
 /** A failure in words, cut to what an error object may hold. */
@@ -180,19 +179,17 @@ const keeps = ({ Wrapper }: FailureCodec, failure: unknown): failure is Operatio
   (Wrapper === ChildContextFailed ||
     (Wrapper === StepFailed ? Object.hasOwn(STEPS.operations, failure._tag) : failure._tag === "ConditionExhausted"))
 
-const predicates = new WeakMap<object, (failure: unknown) => boolean>()
+const decoders = new WeakMap<object, (failure: unknown) => Exit.Exit<unknown, unknown>>()
 
 /** Whether the operation's `error` schema accepts this failure. */
 export const covers = (schema: Schema.Constraint | undefined, failure: unknown): boolean => {
   if (schema === undefined) return false
-  let is = predicates.get(schema)
-  if (is === undefined) {
-    // what `Schema.is` does, which is a parser of its own in a bundle
-    const decode = Schema.decodeUnknownExit(Schema.toType(schema as Schema.Codec<unknown>))
-    is = (failure) => Exit.isSuccess(decode(failure))
-    predicates.set(schema, is)
-  }
-  return looking(() => is(failure), false)
+  if (!(schema as Partial<Schema.Constraint>).ast) return true // its codec says what is wrong
+  const known = decoders.get(schema)
+  // what `Schema.is` does, which is a parser of its own in a bundle
+  const decode = known ?? Schema.decodeUnknownExit(Schema.toType(schema as Schema.Codec<unknown>))
+  if (known === undefined) decoders.set(schema, decode)
+  return looking(() => Exit.isSuccess(decode(failure)), false)
 }
 
 /** What a Cause counts as: a defect if there is one, else its first failure, else an interruption. */
@@ -314,15 +311,16 @@ export const decodeFailure = (
   }
   const type = error?.ErrorType ?? "Failure"
   const message = error?.ErrorMessage ?? "It failed without a message."
-  if (codec.otherwise !== undefined) return Effect.succeed(Exit.fail(codec.otherwise(type, message)))
   return Effect.succeed(
     Exit.fail(
-      new codec.Wrapper({
-        operation: codec.operation,
-        type,
-        message,
-        ...(data === undefined ? undefined : { data: data as Schema.Json })
-      })
+      codec.otherwise !== undefined
+        ? codec.otherwise(type, message)
+        : new codec.Wrapper({
+            operation: codec.operation,
+            type,
+            message,
+            ...(data === undefined ? undefined : { data: data as Schema.Json })
+          })
     )
   )
 }

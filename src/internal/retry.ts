@@ -39,7 +39,7 @@ export interface Options {
  * alone have limited goes by the default.
  */
 export const withoutPredicates = (policy: Policy | undefined): Policy | undefined => {
-  if (policy === undefined || typeof policy === "function" || isSchedule(policy)) return policy
+  if (typeof policy !== "object" || isSchedule(policy)) return policy
   const { schedule, times } = policy
   return schedule === undefined && times === undefined ? undefined : { schedule, times }
 }
@@ -83,15 +83,14 @@ export const toDelaySeconds = (delay: Duration.Duration): number =>
 /** User callbacks of a schedule see the time that is being replayed. */
 const frozen = (clock: Clock.Clock, millis: number): Clock.Clock => {
   const nanos = BigInt(Math.trunc(millis)) * BigInt(1_000_000)
-  return {
+  const frozen = {
+    __proto__: clock, // its other members
     currentTimeMillisUnsafe: () => millis,
     currentTimeMillis: Effect.succeed(millis),
     currentTimeNanosUnsafe: () => nanos,
-    currentTimeNanos: Effect.succeed(nanos),
-    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
-    monotonicTimeNanos: clock.monotonicTimeNanos,
-    sleep: (duration) => clock.sleep(duration)
+    currentTimeNanos: Effect.succeed(nanos)
   }
+  return frozen as unknown as Clock.Clock // TypeScript does not know what __proto__ is
 }
 
 /** Asks a policy once, when an attempt has failed: retry after how many seconds, or give up? Absent = the default. */
@@ -101,15 +100,20 @@ export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect
       const { attempt, error } = input
       if (policy === undefined) {
         if (attempt >= DEFAULT_ATTEMPTS) return undefined
-        const random = yield* Effect.map(Random.Random, (random) => random.nextDoubleUnsafe())
-        return Math.max(1, Math.ceil(defaultDelay(attempt) * random))
+        const random = yield* Random.Random
+        return Math.max(1, Math.ceil(defaultDelay(attempt) * random.nextDoubleUnsafe()))
       }
       const given = typeof policy === "function" ? policy((schedule) => schedule) : policy
       if (isSchedule(given)) return yield* replay(given, input)
-      if (given.times !== undefined && !(attempt <= given.times)) return undefined // (NaN is no number of times)
-      if (given.while !== undefined && !(yield* holds(given.while, error))) return undefined
-      if (given.until !== undefined && (yield* holds(given.until, error))) return undefined
-      return given.schedule === undefined ? 1 : yield* replay(given.schedule, input)
+      const { schedule, times, until, while: test } = given
+      // plain JavaScript may give anything, and what says nothing would be tried for ever
+      const says = schedule ?? times ?? until ?? test
+      if (says === undefined ? JSON.stringify(given) !== "{}" : schedule !== undefined && !isSchedule(schedule))
+        throw new TypeError(`${JSON.stringify(given)} is no Schedule and no options of Effect.retry`)
+      if (times !== undefined && !(attempt <= times)) return undefined // (NaN is no number of times)
+      if (test !== undefined && !(yield* holds(test, error))) return undefined
+      if (until !== undefined && (yield* holds(until, error))) return undefined
+      return schedule === undefined ? 1 : yield* replay(schedule, input)
     },
     (effect, _policy, input) =>
       Effect.provideService(effect, Random.Random, new SeededRandom(() => `${input.seed}#${input.attempt}`))

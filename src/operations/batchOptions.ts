@@ -3,6 +3,7 @@ import type * as Effect from "effect/Effect"
 import * as completions from "../internal/completion.ts"
 import type { ItemStatus } from "../internal/core/batchPayload.ts"
 import { nameFault } from "../internal/core/operation.ts"
+import * as misuse from "../internal/options.ts"
 import type { MaybeSchema } from "../StepServices.ts"
 
 /** What a batch gives: the values, or with `"result"` what became of each item. */
@@ -95,8 +96,17 @@ export interface Program {
   readonly shape: (list: ReadonlyArray<unknown>) => unknown
 }
 
+/** The options as their types have them, which have checked those of the mode. */
+export const read = (options: object | undefined): AnyOptions => {
+  const given = (options ?? {}) as AnyOptions
+  return { ...given, summary: misuse.textual(given.summary) }
+}
+
 /** What is wrong with the options, in words. */
-export const faultOf = ({ names, size, what }: Program, options: AnyOptions): string | undefined => {
+export const faultOf = (
+  { error, kind, names, size, success, what }: Program,
+  options: AnyOptions
+): string | undefined => {
   const { completion, concurrency = "unbounded", mode = "values", nesting = "nested", result } = options
   if (concurrency !== "unbounded" && !(concurrency >= 1 && (Number.isInteger(concurrency) || concurrency === Infinity)))
     return `its concurrency is ${String(concurrency)}. Give it a whole number from 1, or "unbounded".`
@@ -106,6 +116,13 @@ export const faultOf = ({ names, size, what }: Program, options: AnyOptions): st
     return 'a `completion` ends a batch with values missing: it needs `mode: "result"`.'
   if (mode === "values" && result !== undefined)
     return '`result` is the codec of a BatchResult: it needs `mode: "result"`.'
+  const odd = misuse.faultOf({ result })
+  if (odd !== undefined) return odd
+  // the items of a map share their schemas
+  for (let i = 0; i < (kind === "Map" ? Math.min(size, 1) : size); i++) {
+    const fault = misuse.faultOf({ success: success(i), error: error(i) })
+    if (fault !== undefined) return kind === "Map" ? fault : `number ${i} of its branches: ${fault}`
+  }
   const rule = typeof completion === "object" ? completions.faultOf(completion, size) : undefined
   if (rule !== undefined) return rule
   for (const [index, name] of names?.entries() ?? []) {

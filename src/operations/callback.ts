@@ -6,6 +6,7 @@ import { type CallbackFailed, type CallbackTimedOut, CheckpointFailed } from "..
 import { halt, invalid, open, park, stepContext, withHere } from "../internal/core/operation.ts"
 import { type AnswerCodec, callbackAnswer, callbackOptions, type Timeouts } from "../internal/core/outside.ts"
 import type { Decode, Op } from "../internal/core/world.ts"
+import { faultOf } from "../internal/options.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
 /** Options of a callback. */
@@ -88,6 +89,8 @@ const create = (
   withHere("callback", name, (here) => {
     const start = callbackOptions("callback", name, options)
     if (typeof start === "string") return invalid(here.core, start)
+    const fault = faultOf(options)
+    if (fault !== undefined) return invalid(here.core, `Durable.callback("${name}"): ${fault}`)
     const op = open(here, "callback", { type: "CALLBACK", subType: "Callback", name })
     if (op === undefined) return halt
     op.start = { CallbackOptions: start }

@@ -7,6 +7,7 @@ import { leaving } from "../internal/core/losing.ts"
 import { isAdded, mustRun, type Op, Place } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
 import * as failures from "../internal/failure.ts"
+import { faultOf, textual } from "../internal/options.ts"
 import { Limits } from "../internal/wire.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 
@@ -109,6 +110,8 @@ const SUB_TYPE = /^[a-zA-Z0-9-_]{1,32}$/
 
 const run = (name: string, body: AnyEffect, options: AnyOptions): Effect.Effect<unknown, unknown, DurableContext> =>
   withHere("childContext", name, (here) => {
+    const fault = faultOf(options)
+    if (fault !== undefined) return invalid(here.core, `Durable.childContext("${name}"): ${fault}`)
     const subType = options.subType ?? "RunInChildContext"
     if (!SUB_TYPE.test(subType)) {
       return invalid(
@@ -136,7 +139,7 @@ export const contextHere = (
   const codec: contexts.ContextCodec = {
     success: options.success,
     failure: { operation: name, schema: options.error, ...failures.CONTEXTS },
-    summary: options.summary
+    summary: textual(options.summary)
   }
   return park(core, op, "ended", contexts.decoder(here, codec), () => {
     const running = mustRun(op) ? runHere(here, op, body, codec) : undefined

@@ -9,6 +9,7 @@ import { type AnswerCodec, INVALID_RESULT, readAnswer, readFailure } from "../in
 import type { Decode, Op } from "../internal/core/world.ts"
 import type * as Protocol from "../Protocol.ts"
 import { encodeInput } from "../Serdes.ts"
+import { faultOf } from "../internal/options.ts"
 import type { CodecServices, StepServices } from "../StepServices.ts"
 
 /** A function that can be invoked: a `DurableFunction`, or the schemas of any Lambda function. */
@@ -94,7 +95,7 @@ export const invoke = <
   DurableContext | StepServices<CodecServices<P> | CodecServices<SA> | CodecServices<SE>>
 > =>
   withHere("invoke", name, (here) => {
-    const reason = fault(target, options)
+    const reason = fault(target, options) ?? faultOf(target)
     if (reason !== undefined) return invalid(here.core, `Durable.invoke("${name}"): ${reason}`)
     const op = open(here, "invoke", { type: "CHAINED_INVOKE", subType: "ChainedInvoke", name })
     if (op === undefined) return halt

@@ -5,7 +5,7 @@ import type { DurableContext } from "../DurableContext.ts"
 import { invalid, withHere } from "../internal/core/operation.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 import { run } from "./batch.ts"
-import type { AnyOptions, BatchOptions, Mode } from "./batchOptions.ts"
+import { type BatchOptions, type Mode, read } from "./batchOptions.ts"
 import type { Surfaced } from "./childContext.ts"
 
 /** Options of a map. */
@@ -110,6 +110,6 @@ export const map = <
         error: () => error,
         shape: (list) => list
       },
-      (options ?? {}) as AnyOptions // the mode's own options were checked by their types
+      read(options)
     )
   }) as any // typed by the signature

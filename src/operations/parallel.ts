@@ -2,7 +2,7 @@ import * as Effect from "effect/Effect"
 import type { BatchItem, BatchResult } from "../BatchResult.ts"
 import type { CodecServices, MaybeSchema, StepServices, TypeOf } from "../StepServices.ts"
 import { run } from "./batch.ts"
-import type { AnyOptions, BatchOptions, Mode } from "./batchOptions.ts"
+import { type BatchOptions, type Mode, read } from "./batchOptions.ts"
 import type { Surfaced } from "./childContext.ts"
 import type { Batch } from "./map.ts"
 
@@ -181,6 +181,6 @@ export const parallel = <const T extends Branches, M extends Mode = "values", SR
         shape: (values) =>
           keys === undefined ? values : Object.fromEntries(keys.map((key, index) => [key, values[index]]))
       },
-      (options ?? {}) as AnyOptions // the mode's own options were checked by their types
+      read(options)
     )
   }) as any // typed by the signature

@@ -6,6 +6,7 @@ import type { DurableContext } from "../DurableContext.ts"
 import { CallbackSubmitFailed, type StepFailed } from "../DurableError.ts"
 import { invalid, withHere } from "../internal/core/operation.ts"
 import { callbackOptions } from "../internal/core/outside.ts"
+import { faultOf } from "../internal/options.ts"
 import type { CodecServices, MaybeSchema, NoDurableOperations, StepServices, TypeOf } from "../StepServices.ts"
 import { callback, type CallbackError, type CallbackOptions } from "./callback.ts"
 import { contextHere } from "./childContext.ts"
@@ -70,6 +71,8 @@ export const waitForCallback = <
   withHere("waitForCallback", name, (here) => {
     const wrong = callbackOptions("waitForCallback", name, options)
     if (typeof wrong === "string") return invalid(here.core, wrong)
+    const fault = faultOf(options)
+    if (fault !== undefined) return invalid(here.core, `Durable.waitForCallback("${name}"): ${fault}`)
     const submitted = (callbackId: string) =>
       step(name, Effect.asVoid(Effect.suspend(() => submit(callbackId) as Effect.Effect<unknown, E>)), {
         retry: options.retry as Retry<E>

@@ -22,6 +22,7 @@ import {
   encodeError,
   encodeValue,
   halt,
+  invalid,
   open,
   type OutcomeCodec,
   park,
@@ -33,6 +34,7 @@ import {
 import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
 import { defaultPolling } from "../internal/retries.ts"
 import * as failures from "../internal/failure.ts"
+import { faultOf } from "../internal/options.ts"
 import * as retries from "../internal/retry.ts"
 import type {
   CodecServices,
@@ -121,6 +123,8 @@ interface AnyOptions {
 const run = (name: string, check: Check, options: AnyOptions): Effect.Effect<unknown, unknown, DurableContext> =>
   withHere("waitForCondition", name, (here) => {
     const { core } = here
+    const fault = faultOf(options)
+    if (fault !== undefined) return invalid(core, `Durable.waitForCondition("${name}"): ${fault}`)
     const op = open(here, "waitForCondition", { type: "STEP", subType: "WaitForCondition", name })
     if (op === undefined) return halt
     const outside = outsideAt(here)

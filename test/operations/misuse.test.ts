@@ -239,6 +239,152 @@ describe("misuse: UntrackedAsync", () => {
   )
 })
 
+/** The library as plain JavaScript sees it. */
+const Plain = Durable as unknown as Readonly<Record<string, (...args: ReadonlyArray<unknown>) => kit.Body>>
+const fields = { id: Schema.String }
+
+describe("misuse: options that no compiler has seen", () => {
+  const NO_SCHEMA = "is no Schema. Write Schema.Struct({ ... }) around fields."
+  const value = Effect.succeed("x")
+  const state = { initial: "x", state: Schema.String, until: () => true }
+  const fn = { functionName: "x:live" }
+
+  /** Bodies that are refused where they stand: nothing is recorded, and nothing runs. */
+  const refused: ReadonlyArray<readonly [call: string, says: string, body: kit.Body]> = [
+    ['Durable.childContext("x")', `its \`success\` ${NO_SCHEMA}`, Plain.childContext("x", value, { success: fields })],
+    ['Durable.childContext("x")', `its \`error\` ${NO_SCHEMA}`, Plain.childContext("x", value, { error: fields })],
+    ['Durable.callback("x")', `its \`success\` ${NO_SCHEMA}`, Plain.callback("x", { success: fields })],
+    [
+      'Durable.waitForCallback("x")',
+      `its \`error\` ${NO_SCHEMA}`,
+      Plain.waitForCallback("x", () => Effect.void, { error: fields })
+    ],
+    [
+      'Durable.waitForCallback("x")',
+      "its `retry` is 5. Give it a Schedule, or an object with some of `times` (a number),",
+      Plain.waitForCallback("x", () => Effect.void, { retry: 5 })
+    ],
+    [
+      'Durable.waitForCondition("x")',
+      `its \`state\` ${NO_SCHEMA}`,
+      Plain.waitForCondition("x", () => value, { ...state, state: fields })
+    ],
+    ...[{ times: "3" }, { attempts: 3 }, { schedule: 5 }, { while: true }, []].map(
+      (schedule) =>
+        [
+          'Durable.waitForCondition("x")',
+          "its `schedule` is an object of other fields. Give it a Schedule, or",
+          Plain.waitForCondition("x", () => value, { ...state, schedule })
+        ] as const
+    ),
+    ['Durable.invoke("x")', `its \`payload\` ${NO_SCHEMA}`, Plain.invoke("x", { payload: fields }, {}, fn)],
+    [
+      'Durable.invoke("x")',
+      `its \`error\` ${NO_SCHEMA}`,
+      Plain.invoke("x", { payload: Schema.Null, success: Schema.Null, error: fields }, null, fn)
+    ],
+    ['Durable.map("x")', `its \`success\` ${NO_SCHEMA}`, Plain.map("x", [1], () => value, { success: fields })],
+    [
+      'Durable.map("x")',
+      `its \`result\` ${NO_SCHEMA}`,
+      Plain.map("x", [], () => value, { mode: "result", result: fields })
+    ],
+    [
+      'Durable.parallel("x")',
+      `number 1 of its branches: its \`error\` ${NO_SCHEMA}`,
+      Plain.parallel("x", [value, Plain.branch(value, { error: fields })])
+    ]
+  ]
+  for (const [call, says, body] of refused) {
+    it.effect(`${call}: ${says}`, () =>
+      Effect.gen(function* () {
+        const execution = yield* kit.start(body)
+        const fault = yield* Effect.flip(execution.result)
+        assert(fault instanceof DurableError.ExecutionFailed, String(fault))
+        assert.strictEqual(fault.type, "InvalidOperation")
+        assert.isTrue(fault.message.startsWith(`${call}: ${says}`), fault.message)
+        assert.deepStrictEqual(yield* execution.operations, [])
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+
+  for (const retry of [5, "3", true, { attempts: 3 }, { schedule: 5 }, () => 5] as ReadonlyArray<unknown>) {
+    it.effect(`a step whose retry is ${typeof retry} ${JSON.stringify(retry)} is not tried for ever`, () =>
+      Effect.gen(function* () {
+        let runs = 0
+        const step = Plain.step(
+          "s",
+          Effect.suspend(() => (runs++, Effect.fail(new kit.CardDeclined({ reason: "poor" })))),
+          { retry }
+        )
+        const { live } = yield* kit.observe(step)
+        assert(Exit.isFailure(live))
+        assert.match(String(Cause.squash(live.cause)), /^TypeError: .* is no Schedule and no options of Effect\.retry$/)
+        assert.strictEqual(runs, 1)
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+
+  it.effect("a step whose schemas are none ends the execution, not the process", () =>
+    Effect.gen(function* () {
+      const failing = Effect.fail(new kit.CardDeclined({ reason: "poor" }))
+      const bodies: ReadonlyArray<readonly [action: string, body: kit.Body]> = [
+        ["encode", Plain.step("s", value, { success: fields })],
+        ["encode", Plain.step("s", failing, { error: fields, retry: Durable.noRetry })]
+      ]
+      for (const [action, body] of bodies) {
+        const fault = yield* kit.faultOf(body)
+        assert.strictEqual(fault.type, "SerdesFailed")
+        assert.match(
+          fault.message,
+          new RegExp(`^STEP "s" \\([\\w-]{22}\\): cannot ${action} its payload: its schema is no Schema\\. Write`)
+        )
+      }
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("a definition whose schemas are none", () =>
+    Effect.gen(function* () {
+      const make = DurableFunction.make as unknown as (name: string, options: object) => typeof kit.Anything
+      const messageOf = (options: object) =>
+        Effect.gen(function* () {
+          const execution = yield* TestRunner.start(make("odd", options), () => Effect.succeed("x"), null)
+          return (yield* Effect.flip(execution.result)).message
+        })
+      const { error, payload } = kit.Anything
+      const none = "its schema is no Schema. Write Schema.Struct({ ... }) around fields."
+      assert.include(
+        yield* messageOf({ payload, error, success: fields }),
+        `The result of "odd": cannot encode its payload: ${none}`
+      )
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  for (const [what, summary, says] of [
+    ["a number", () => 5, "it must give a string, not Number"],
+    ["a promise", () => Promise.resolve("x"), "it must give a string, not Promise"],
+    ["what JSON cannot hold", () => BigInt(1), "it must give a string, not BigInt"],
+    ["no function", "in short", "summary is not a function"]
+  ] as ReadonlyArray<readonly [string, unknown, string]>) {
+    it.effect(`a summary that is ${what}`, () =>
+      Effect.gen(function* () {
+        const large = Effect.succeed("x".repeat(300_000))
+        const bodies: ReadonlyArray<kit.Body> = [
+          Plain.childContext("c", large, { summary }),
+          Plain.map("c", [1], () => large, { summary }),
+          Plain.parallel("c", [large], { summary })
+        ]
+        for (const body of bodies) {
+          const fault = yield* kit.faultOf(body)
+          assert.strictEqual(fault.type, "SerdesFailed")
+          assert.match(fault.message, /^CONTEXT "c" \([\w-]{22}\): cannot encode its payload: its `summary` threw: /)
+          assert.include(fault.message, `TypeError: ${says}`)
+        }
+      }).pipe(Effect.provide(layerMemory))
+    )
+  }
+})
+
 describe("misuse: schemas that interrupt themselves", () => {
   const through = (how: { readonly encode?: boolean; readonly decode?: boolean }) => {
     const getter = (interrupts = false) =>

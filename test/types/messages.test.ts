@@ -82,6 +82,18 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
     `DurableClient.start(Fn, "f", "x")`,
     '"A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableFunction.QualifiedName."'
   ],
+  "fields in the place of a definition's schema": [
+    `DurableFunction.make("g", { payload: { id: Schema.String } })`,
+    '"`payload` takes a Schema: write Schema.Struct({ ... }) around its fields."'
+  ],
+  "fields in the place of a definition's success": [
+    `DurableFunction.make("g", { payload: Schema.String, success: { id: Schema.String } })`,
+    '"`success` takes a Schema: write Schema.Struct({ ... }) around its fields."'
+  ],
+  "a misspelt option of a definition": [
+    `DurableFunction.make("g", { payload: Schema.String, sucess: Schema.String })`,
+    "Did you mean to write 'success'?"
+  ],
   "a value that is unknown": [`Durable.step("a", Effect.succeed<unknown>(1))`, NOT_PLAIN("it is unknown")],
   "a value that is any": [`Durable.step("a", Effect.sync(() => JSON.parse("1")))`, NOT_PLAIN("it is any")],
   "a bigint": [`Durable.step("a", Effect.succeed({ total: BigInt(1) }))`, NOT_PLAIN("`total` is a bigint")],
