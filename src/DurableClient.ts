@@ -310,8 +310,8 @@ export interface HistoryOptions {
 }
 
 /**
- * Everything that has happened in an execution so far. Pages are read as the stream is; AWS allows 15 pages a
- * second, in all.
+ * Everything that has happened in an execution so far, also events of types that AWS has added since (`History.isKnown`).
+ * Pages are read as the stream is; AWS allows 15 pages a second, in all.
  *
  * **Example** (What failed last)
  *

@@ -293,7 +293,7 @@ const list = Command.make(
               safe(`${find.functionName(FunctionArn)}/${DurableExecutionName}`)
             ])
           )
-          return text.replace(/^[A-Z_]+/gm, (status) => paintStatus(paint, status))
+          return text.replace(/^\S+/gm, (status) => paintStatus(paint, status))
         })
       })
     )

@@ -65,10 +65,10 @@ export const make = Effect.fnUntraced(function* ({ functions, pollInterval = 500
       })
     )
 
-  const scaled: Clock.Clock = {
-    ...real,
-    sleep: (duration) => real.sleep(Duration.times(duration, timeScale))
-  }
+  /** The real clock, but for its sleep: what else it can do is in its class. */
+  const scaled: Clock.Clock = Object.assign(Object.create(real) as Clock.Clock, {
+    sleep: (duration: Duration.Duration) => real.sleep(Duration.times(duration, timeScale))
+  })
 
   const nameOf = (definitionName: string): Effect.Effect<DurableFunction.QualifiedName> => {
     const name = typeof functions === "function" ? functions(definitionName) : functions[definitionName]

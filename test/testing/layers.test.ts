@@ -107,6 +107,25 @@ for (const [name, layer] of [
         assert.match(yield* execution.timeline, /^ExecutionStarted "tea"\n[^]*ExecutionSucceeded "tea, paid/)
       }))
 
+    test("an answer that logs, and asks for the time in every way", () =>
+      Effect.gen(function* () {
+        const answer = Effect.gen(function* () {
+          yield* Effect.logDebug("the answer")
+          const clock = yield* Clock.Clock
+          const times = [
+            yield* Clock.currentTimeMillis,
+            clock.currentTimeMillisUnsafe(),
+            clock.currentTimeNanosUnsafe(),
+            clock.monotonicTimeNanosUnsafe()
+          ]
+          return { by: times.map((time) => typeof time).join() }
+        })
+        yield* TestRunner.onCallback("approval", answer, Approval)
+        const execution = yield* TestRunner.start(Order, order, "tea")
+        const by = "number,number,bigint,bigint"
+        assert.strictEqual(yield* execution.result, `tea, paid at attempt 3, approved by ${by}`)
+      }))
+
     test("an error of the callback's schema", () =>
       Effect.gen(function* () {
         yield* TestRunner.onCallback("approval", Exit.fail(new Refused({ why: "no money" })), Approval)
