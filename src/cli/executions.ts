@@ -405,6 +405,8 @@ const showTree = Command.make("tree", { execution: find.execution }, ({ executio
         },
         (paint) => tree.format(read, heading, now, paint)
       )
+      const leftOut = tree.leftOut(events)
+      if (leftOut !== undefined) yield* note(leftOut)
     })
   )
 ).pipe(

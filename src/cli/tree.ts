@@ -9,7 +9,7 @@ import {
   statusWords,
   type Timeline
 } from "../dev/page/model.js"
-import type * as History from "../History.ts"
+import * as History from "../History.ts"
 import { brief, duration, type Paint, safe } from "./terminal.ts"
 
 /** What an execution is called besides its history. */
@@ -20,6 +20,14 @@ export interface Heading {
 
 /** Reads a history into its tree. */
 export const read = (events: ReadonlyArray<History.Event>): Timeline => readTimeline(events as ReadonlyArray<any>) // any: the page's model looks details up by the names of types
+
+/** What of a history is in no tree, in words; `undefined`: nothing. */
+export const leftOut = (events: ReadonlyArray<History.Event>): string | undefined => {
+  const types = new Set(events.filter((event) => !History.isKnown(event)).map(({ EventType }) => safe(EventType)))
+  return types.size === 0
+    ? undefined
+    : `Not in this tree, because this version does not know them: ${[...types].join(", ")}. \`history\` shows these events.`
+}
 
 const MARKS = { running: "●", waiting: "◷", succeeded: "✓", failed: "✗", ended: "–" } as const
 const COLORS = { running: "blue", waiting: "yellow", succeeded: "green", failed: "red", ended: "dim" } as const

@@ -143,7 +143,13 @@ describe("what AWS has added since", () => {
     ])
   })
 
-  it("has ended nothing in the tree", () => {
+  it("has ended nothing in the tree, which says what it leaves out", () => {
+    assert.strictEqual(
+      tree.leftOut(news),
+      "Not in this tree, because this version does not know them: StepPaused, Mailbox\\u001b[31mOpened, ExecutionPaused. " +
+        "`history` shows these events."
+    )
+    assert.isUndefined(tree.leftOut(events))
     const { root } = tree.read(news)
     assert.deepStrictEqual(
       [root, ...root.children].map(({ name, status, tone }) => [name, status, tone]),
