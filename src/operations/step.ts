@@ -28,7 +28,7 @@ import {
   transform,
   withHere
 } from "../internal/core/operation.ts"
-import type { Attempt, Ending, Op, Outside, Run } from "../internal/core/world.ts"
+import type { Attempt, Attempts, Ending, Op, Outside, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { operationId } from "../internal/operationId.ts"
 import * as retries from "../internal/retry.ts"
@@ -245,13 +245,34 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
     const op = open(here, "step", { type: "STEP", subType: "Step", name })
     if (op === undefined) return halt
     const outside = outsideAt(here)
-    const codec: OutcomeCodec = {
+    const asked: AskedStep = {
+      core,
+      op,
+      outside,
+      effect: timeout === undefined ? effect : limited(name, effect, timeout),
+      options,
       success: options.success,
-      failure: { operation: name, schema: options.error, ...failures.STEPS }
+      failure: { operation: name, schema: options.error, ...failures.STEPS },
+      begin: attemptOf
     }
     op.atMostOnce = options.semantics === "AtMostOncePerRetry"
-    op.run = (attempt) => attemptOf(core, op, outside, effect, timeout, options, codec, attempt)
-    return park(core, op, "ended", decoder(core, outside, codec))
+    op.attempts = asked
+    return park(core, op, "ended", decoder(core, outside, asked))
+  })
+
+/** A step that the body has asked for. */
+interface AskedStep extends Attempts, OutcomeCodec {
+  readonly core: Core
+  readonly op: Op
+  readonly outside: Outside
+  readonly effect: AnyEffect
+  readonly options: AnyOptions
+}
+
+const limited = (operation: string, effect: AnyEffect, timeout: Duration.Duration): AnyEffect =>
+  Effect.timeoutOrElse(effect, {
+    duration: timeout,
+    orElse: () => Effect.fail(new StepTimedOut({ operation, timeoutMillis: Duration.toMillis(timeout) }))
   })
 
 type StepService = CurrentStep["Service"]
@@ -278,61 +299,45 @@ export class StepAttempt implements StepService {
 /** What the scope of an attempt begins as: a copy, since to make one takes as long as all the rest of an attempt. */
 const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
 
-/** One attempt: what to run, and what to record of how it ends. */
-const attemptOf = (
-  core: Core,
-  op: Op,
-  outside: Outside,
-  effect: AnyEffect,
-  timeout: Duration.Duration | undefined,
-  options: AnyOptions,
-  codec: OutcomeCodec,
-  attempt: Attempt
-): Run => {
-  const { name } = op.spec
+/** One attempt: what to run, and what to record of how it ends. (No closure: there may be ten thousand steps at a time.) */
+function attemptOf(this: AskedStep, attempt: Attempt): Run {
+  const { core, effect, op, outside } = this
   const context = Context.addUnsafe(outside.context, CurrentStep.key, new StepAttempt(core, op, attempt))
-  const limited: AnyEffect = attempt.interrupted
-    ? Effect.fail(new StepInterrupted({ operation: name }))
-    : timeout === undefined
-      ? effect
-      : Effect.timeoutOrElse(effect, {
-          duration: timeout,
-          orElse: () => Effect.fail(new StepTimedOut({ operation: name, timeoutMillis: Duration.toMillis(timeout) }))
-        })
   const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
   const provided = <A, E>(effect: Effect.Effect<A, E, any>) =>
     Effect.provideContext(effect, context as Context.Context<any>)
   // as Effect.scoped does it, but for a fiber that begins with its scope
   const scope: Scope.Closeable = Object.create(NEW_SCOPE)
   return {
-    effect: Effect.onExitPrimitive(limited, (exit) => Scope.closeUnsafe(scope, exit)),
+    effect: Effect.onExitPrimitive(
+      attempt.interrupted ? Effect.fail(new StepInterrupted({ operation: op.spec.name })) : effect,
+      (exit) => Scope.closeUnsafe(scope, exit)
+    ),
     context: Context.addUnsafe(context, Scope.Scope.key, scope),
     ending: (exit) => {
-      if (Exit.isFailure(exit)) return provided(fail(core, op, exit.cause, options, codec, attempt, began))
-      const plain = encodePlain(op, outside.transforms, codec, exit.value)
-      if (plain === undefined) return provided(succeed(core, op, exit.value, codec))
+      if (Exit.isFailure(exit)) return provided(fail(this, exit.cause, attempt, began))
+      const plain = encodePlain(op, outside.transforms, this, exit.value)
+      if (plain === undefined) return provided(succeed(this, exit.value))
       return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
     }
   }
 }
 
-const succeed = (core: Core, op: Op, value: unknown, codec: OutcomeCodec): Effect.Effect<Ending, Fatal, any> =>
+const succeed = (asked: AskedStep, value: unknown): Effect.Effect<Ending, Fatal, any> =>
   Effect.map(
-    Effect.flatMap(encodeValue(op, codec, value), (text) => transform("encode", core, op, text)),
+    Effect.flatMap(encodeValue(asked.op, asked, value), (text) => transform("encode", asked.core, asked.op, text)),
     succeeded
   )
 
 /** The schedule is asked once, now: what it decides is what is recorded. */
 const fail = (
-  core: Core,
-  op: Op,
+  asked: AskedStep,
   cause: Cause.Cause<unknown>,
-  options: AnyOptions,
-  codec: OutcomeCodec,
   attempt: Attempt,
   startedAt: number
 ): Effect.Effect<Ending, Fatal, any> =>
   Effect.gen(function* () {
+    const { core, op, options } = asked
     const reason = failures.reasonOf(cause)
     const isCutOff = reason?._tag === "Die" && reason.defect instanceof DeadlineExceeded
     const retried = reason !== undefined && (reason._tag === "Fail" || isCutOff || options.retryDefects === true)
@@ -349,7 +354,7 @@ const fail = (
       : Exit.succeed(undefined)
     // a schedule that fails itself fails the step, with its own reason
     const final = Exit.isSuccess(decided) || isCutOff ? cause : decided.cause
-    const error = yield* encodeError(core, op, codec, final)
+    const error = yield* encodeError(core, op, asked, final)
     const delay = Exit.isSuccess(decided) ? decided.value : undefined
     return {
       Action: delay === undefined ? "FAIL" : "RETRY",

@@ -133,7 +133,7 @@ const run = (name: string, check: Check, options: AnyOptions): Effect.Effect<unk
       failure: { operation: name, schema: options.error, ...failures.CONDITIONS }
     }
     op.carriesState = true
-    op.run = (attempt) => checkOf(core, op, outside.context, check, options, codec, attempt)
+    op.attempts = { begin: (attempt) => checkOf(core, op, outside.context, check, options, codec, attempt) }
     return park(core, op, "ended", decoder(core, outside, codec))
   })
 

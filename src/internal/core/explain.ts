@@ -7,14 +7,17 @@ import { describeSpec, type Op, type Spec, type World } from "./world.ts"
 const describeRecord = (record: Protocol.Operation) =>
   `${describeSpec({ type: record.Type, name: record.Name })} (${record.Id})`
 
-export const list = (items: ReadonlyArray<string>, most = 5) =>
-  items.length === 0
+/** Each once: what several fibers wait for need not be said twice. */
+export const list = (all: ReadonlyArray<unknown>, most = 5) => {
+  const items = [...new Set(all.map(String))]
+  return items.length === 0
     ? "nothing"
     : items.slice(0, most).join(", ") + (items.length > most ? ` and ${items.length - most} more` : "")
+}
 
-const lastOf = (world: World) => world.lastAsked().join(", ") || "none yet"
+const lastOf = (world: World) => `Last operations of ${world.title}: ${world.lastAsked().join(", ") || "none yet"}.`
 
-const CHANGED =
+export const CHANGED =
   "The code was changed under a running execution, or is not deterministic " +
   "(Date.now, Math.random, environment or memory outside of the workflow decide what it does)."
 
@@ -94,11 +97,11 @@ export const unvisited = (all: Unvisited): string => {
   const missing = first(all.missing, ({ Name }) => Name === asked[0]?.spec.name)
   const place = asked[0]?.place.world === world ? asked[0].place : world.place
   return (
-    `Non-deterministic: expected ${list(missing.map(describeRecord))}, got ${list(asked.map(String))}. ` +
+    `Non-deterministic: expected ${list(missing.map(describeRecord))}, got ${list(asked)}. ` +
     `An earlier invocation recorded the former, and the code does not ask for it again. ${CHANGED} ` +
     `Most likely ${causeOf({ ...all, missing, asked })} at the beginning of ${place.title}. ` +
     "Or finish running executions on the version they started with (publish versions, invoke through an alias). " +
-    `Last operations of ${world.title}: ${lastOf(world)}.`
+    `${lastOf(world)}`
   )
 }
 
@@ -127,26 +130,28 @@ export const inLostContext = (world: World, spec: Spec): string =>
 /** A context whose parent let go of it has not come to where that was. */
 export const anotherEnd = (world: World): string =>
   `Non-deterministic: ${world.title} is recorded as let go of after ${world.endsAt} completions, and has come to ` +
-  `${world.deliveries} now. ${CHANGED} Last operations of ${world.title}: ${lastOf(world)}.`
+  `${world.deliveries} now. ${CHANGED} ${lastOf(world)}`
 
 /** A fiber of one context was moved by a delivery to another one. */
 export const movedByAnotherWorld = (world: World, spec: Spec): string =>
   `${world.title} was moved to ${describeSpec(spec)} by something that happened in another context: they share memory ` +
   "(a Deferred, Queue, Ref, Semaphore or variable), and a finished context does not run again to repeat it. " +
   "Return values from contexts instead, or do the work in one context. " +
-  `Last operations of ${world.title}: ${lastOf(world)}.`
+  `${lastOf(world)}`
 
 /** Work that nobody records has moved the body while durable operations were in flight. */
 export const untracked = (world: World, waiting: ReadonlyArray<Op>, last: Op | undefined): string =>
   "Asynchronous work outside of a step (a promise, a timer, fetch, an async Layer or finalizer) has moved the workflow while " +
-  `durable operations were in flight: ${list([...new Set(waiting.map(String))])}. ` +
-  `The fiber that moved asked last for ${last === undefined ? "no operation" : last}. ` +
+  `durable operations were in flight: ${list(waiting)}. ` +
+  `The fiber that moved asked last for ${orNone(last)}. ` +
   "Which of them comes first would be left to chance, so a replay could take another way. Move the work into Durable.step " +
-  `(it may use promises, timers and services freely). Last operations of ${world.title}: ${lastOf(world)}.`
+  `(it may use promises, timers and services freely). ${lastOf(world)}`
+
+const orNone = (op: Op | undefined) => op ?? "no operation"
 
 const NEAR = "Lambda's deadline is near, and "
 const askedLast = (asked: ReadonlyArray<Op | undefined>): string =>
-  `Its fibers asked last for ${list(asked.map((op) => (op === undefined ? "no operation" : String(op))))}.`
+  `Its fibers asked last for ${list(asked.map(orNone))}.`
 
 /** Lambda's deadline is near, and the body is at work of its own, or waits for something that nobody records. */
 export const outOfTime = (asked: ReadonlyArray<Op | undefined>): string =>
@@ -159,4 +164,4 @@ export const unanswered = (asked: ReadonlyArray<Op | undefined>): string =>
 
 /** What is done outside of the body for these operations, and is no attempt of a step, has not ended. */
 export const outsideTooSlow = (ops: ReadonlyArray<Op>): string =>
-  `${NEAR}a codec, a Serdes layer or the schedule of a retry has not ended for ${list([...new Set(ops.map(String))])}.`
+  `${NEAR}a codec, a Serdes layer or the schedule of a retry has not ended for ${list(ops)}.`

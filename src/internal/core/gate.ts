@@ -115,7 +115,7 @@ export const make = (
     op.waiters = op.waiters.length === 1 ? NO_WAITERS : op.waiters.filter((other) => other !== waiter)
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
     if (op.waiters.length > 0) return
-    op.run = undefined // no attempt begins without a waiter
+    op.attempts = undefined // no attempt begins without a waiter
     // (the code may await again what a callback gave)
     if (op.spec.type === "STEP" && hasEnded(op) && !isAdded(op)) {
       opened.delete(op.id)

@@ -11,6 +11,7 @@
 import { NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { operationId } from "../operationId.ts"
+import { CHANGED } from "./explain.ts"
 import { isFrozen, type Op, top, type Waiter, type World } from "./world.ts"
 
 /** Who defines the order of completions. */
@@ -86,7 +87,7 @@ const byRecord = (
       return new NonDeterministic({
         message:
           `In ${world.title}, the completion of operation ${id} comes next by the recorded order, ` +
-          "but the code does not wait for it. The code was changed under a running execution, or is not deterministic."
+          `but the code does not wait for it. ${CHANGED}`
       })
     }
     // it has gone from the code, or something was added before it

@@ -39,6 +39,9 @@ export interface Surroundings {
   readonly warn: (message: string) => void
 }
 
+/** How much of what is on record in this world its body has not asked for yet. */
+const leftOf = ({ unvisited }: World): number => unvisited?.size ?? 0
+
 export const make = (
   records: ReadonlyMap<string, Protocol.Operation>,
   policy: "fail" | "ignore",
@@ -53,7 +56,7 @@ export const make = (
 
   /** Whether its body has not come to all of its records, and waits for nothing that was added. */
   const isBehind = (world: World): boolean => {
-    if (!worlds.has(world) || (world.unvisited?.size ?? 0) === 0) return false
+    if (!worlds.has(world) || leftOf(world) === 0) return false
     for (const { op } of parked) if (op.place.world.unvisited === world.unvisited && isAdded(op)) return false
     return true
   }
@@ -78,7 +81,7 @@ export const make = (
       return false
     }
     // a second one of a recorded name may have taken the result of the first: no policy can tolerate that
-    const taken = asked.find((op) => op.place.asked(op.spec) > 1 && (op.place.world.unvisited?.size ?? 0) > 0)
+    const taken = asked.find((op) => op.place.asked(op.spec) > 1 && leftOf(op.place.world) > 0)
     const missing = behind.flatMap(({ unvisited }) => [...unvisited!].map((id) => records.get(id)!))
     const waiting = [...parked].find(({ op }) => op.place.world === world && op.record !== undefined)?.op
     const message = explain.unvisited({ world, missing, asked, taken, waiting })
@@ -101,7 +104,7 @@ export const make = (
   const waits = (op: Op | undefined): boolean =>
     missingCount > 0 &&
     op !== undefined &&
-    ((op.record === undefined && !op.launched && (op.place.world.unvisited?.size ?? 0) > 0 && !isAdded(op)) ||
+    ((op.record === undefined && !op.launched && leftOf(op.place.world) > 0 && !isAdded(op)) ||
       waits(opened.get(op.place.parentId!)))
 
   return {
@@ -115,9 +118,9 @@ export const make = (
       if (isPart(world)) {
         // what is on record below both is asked for by either
         world.unvisited = world.parent!.unvisited
-        const before = world.unvisited?.size ?? 0
+        const before = leftOf(world)
         if (expected.has(world.place.parentId)) Order.readMarkers(world, records)
-        missingCount -= before - (world.unvisited?.size ?? 0)
+        missingCount -= before - leftOf(world)
         return
       }
       world.unvisited = expected.get(world.place.parentId)

@@ -114,9 +114,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       if (op.place.world.rebuilding) {
         return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
       }
-      if (!isStep) start(op)
-      else if (op.atMostOnce || startDelay === 0) offer(op.update("START"))
-      else offer(op.update("START"), true)
+      if (isStep) offer(op.update("START"), !op.atMostOnce && startDelay > 0)
+      else start(op)
     }
     if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) attempt(op)
   }
@@ -150,7 +149,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     if (closed() || tooLate()) return // (closed: its START was refused, for a limit)
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
-    const run = op.run!({ number, startedAt: op.record?.StartTimestamp, interrupted })
+    const run = op.attempts!.begin({ number, startedAt: op.record?.StartTimestamp, interrupted })
     const { context, effect, ending } = host.observer?.attempt(op, { number, interrupted }, run) ?? run
     running++
     const finish = (exit: Exit.Exit<unknown, unknown>): void => {

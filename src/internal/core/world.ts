@@ -129,8 +129,8 @@ export class Op {
   launched = false
   /** Last attempt begun in this invocation. */
   attempt = 0
-  /** One attempt of a step. */
-  run: ((attempt: Attempt) => Run) | undefined
+  /** The attempts of a step. */
+  attempts: Attempts | undefined
   /** Interrupts the attempt that runs. */
   cancel: (() => void) | undefined
   /** Lets go of what runs in it, without cleanup: a context's own body, or those of its items. */
@@ -188,6 +188,11 @@ export interface Attempt {
   readonly startedAt: number | undefined
   /** An earlier invocation started this attempt and died; the step runs at most once per attempt. */
   readonly interrupted: boolean
+}
+
+/** Where the attempts of a step come from. */
+export interface Attempts {
+  readonly begin: (attempt: Attempt) => Run
 }
 
 /** An attempt that is about to run, outside of the body. */
