@@ -105,6 +105,8 @@ interface Invocation {
   readonly began: number
   alive: boolean
   core: Core | undefined
+  /** When its body began: all pages had been read. */
+  ready: number
   /** The workflow's own body has ended. */
   over: boolean
   checkpoints: CheckpointService.Checkpoints | undefined
@@ -270,6 +272,7 @@ export class Simulation {
       began: this.loop.now,
       alive: true,
       core: undefined,
+      ready: Infinity,
       over: false,
       checkpoints: undefined,
       logs: new Map(),
@@ -309,6 +312,7 @@ export class Simulation {
     )
     const body = Effect.withFiber<number, string, Durable.Requires>((fiber) => {
       inv.core = Context.get(fiber.context as Context.Context<DurableContext>, DurableContext).core
+      inv.ready = loop.now
       fiber.addObserver(() => (inv.over = true))
       return old ? this.program(env) : change.program(env)
     })
@@ -465,7 +469,9 @@ export class Simulation {
   /** Lambda's deadline has come. One that is answering may be late: its last request may be lost. */
   private kill(inv: Invocation): void {
     if (!inv.alive || inv !== this.current) return
-    if (inv.core !== undefined && !inv.core.closed)
+    const { deadline } = this.setting.profile
+    // (one that has read pages until then can do nothing in what is left)
+    if (inv.core !== undefined && !inv.core.closed && inv.ready < inv.began + deadline - MARGIN / 2 - 1)
       return this.report("KILLED by its deadline, without having tried to end")
     this.count("killed by its deadline", undefined)
     this.current = undefined

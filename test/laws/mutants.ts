@@ -112,7 +112,7 @@ export const runDirected = async (mutant: Mutant, base = root): Promise<boolean>
       [path.join(root, "node_modules/vitest/vitest.mjs"), "run", "test/laws/laws.test.ts", "-t", mutant.directed!],
       120_000
     )
-    return /Tests .*1 failed/.test(out)
+    return /Tests .*[1-9]\d* failed/.test(out)
   } finally {
     fs.rmSync(dir, { recursive: true })
   }
