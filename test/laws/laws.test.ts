@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 import * as Semaphore from "effect/Semaphore"
 import * as Durable from "../../src/Durable.ts"
 import { type Options, programOf, runCase } from "./cases.ts"
@@ -514,6 +516,22 @@ describe("laws: hazards of user programs", () => {
     assert.deepStrictEqual(result.logs.get(""), ["P", "B", "A"])
   })
 
+  it("those of several contexts that are given something in one instant, too, while a codec takes its time", async () => {
+    const chain = Effect.promise(async () => {
+      for (let i = 0; i < 20; i++) await Promise.resolve()
+    })
+    const getter = SchemaGetter.transformEffect((v: number) => Effect.as(Effect.sleep(1), v))
+    const success = Schema.Finite.pipe(Schema.decodeTo(Schema.Finite, { decode: getter, encode: getter }))
+    const body = (name: string, isSlow: boolean) => {
+      const first = isSlow ? Durable.step(name, Effect.succeed(1), { success }) : slow(name, 0)
+      const rest = Effect.andThen(chain, Effect.andThen(Effect.yieldNow, slow("after", 1)))
+      return Effect.as(Effect.andThen(first, rest), new Set([1])) // rebuilt on replay
+    }
+    const all = ["a", "b", "c", "d"].map((name, i) => Effect.orDie(Durable.childContext(name, body(name, i % 2 === 1))))
+    const program = (): Eff => Effect.as(Effect.all(all, { concurrency: "unbounded" }), 1)
+    succeeds(await new Simulation(program, setting()).runAsync())
+  })
+
   const timer = (simulation: () => Simulation, millis: number) =>
     Effect.callback<void>((resume) => {
       simulation().loop.after(millis, () => resume(Effect.void))
@@ -567,6 +585,24 @@ describe("laws: hazards of user programs", () => {
         return both(gives, Effect.andThen(Deferred.await(shared), slow("B", 1)))
       })
     ends(simulate(program, setting({ unverified: true })), "UntrackedAsync", "they share memory")
+  })
+
+  it("contexts that share memory are told so, also when both of them are given something in one instant", () => {
+    for (const first of ["waits", "gives"]) {
+      const program = (): Eff =>
+        Effect.suspend(() => {
+          const shared = Deferred.makeUnsafe<void>()
+          const gives = Durable.childContext(
+            "gives",
+            Effect.andThen(slow("in", 0), Deferred.succeed(shared, undefined))
+          )
+          const after = Effect.andThen(Deferred.await(shared), slow("B", 1))
+          const waits = Durable.childContext("waits", both(slow("own", 0), after))
+          const contexts = [Effect.orDie(gives), Effect.orDie(waits)]
+          return Effect.as(Effect.all(first === "gives" ? contexts : contexts.reverse(), { concurrency: 2 }), 1)
+        })
+      ends(simulate(program, setting({ unverified: true })), "UntrackedAsync", "they share memory")
+    }
   })
 
   it("a finalizer of a lost context must not be durable", () => {

@@ -149,7 +149,8 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "an ended body goes on record although it has not asked for everything", directed: "removed at the end of a context, it ends the execution before the context is recorded", patches: [[CONTEXTS, "} else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {", "} else {"]] },
   { name: "after a fatal error an ended body goes on record", directed: "nothing comes into a context that is rebuilt", patches: [[WORK, ' && !closed()) act(item)', ") act(item)"]] },
 
-  { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, " && (world.movedAt === delivery || unguarded)", ""]] },
+  { name: "a fiber moved by another world is not noticed", directed: "contexts that share memory are told so", patches: [[CORE, " && (moves(world) || unguarded)", ""]] },
+  { name: "nor one that is moved by another world in its own turn", directed: "contexts that share memory are told so, also when both", patches: [[CORE, "(turning ? delivery : turn)", "turn"]] },
   { name: "untracked work is not noticed", directed: "untracked async work beside durable work ends the execution", patches: [[CORE, "    if (parked.size > 0) {\n", "    if (false) {\n"]] },
   { name: "default scheduler in the body", patches: [[OPERATION, "give(context, Scheduler.Scheduler, core.scheduler)", "context"]] },
   { name: "fibers yield by operation count", args: hard, directed: "a busy fiber is not interrupted by others", patches: [["internal/core/BodyScheduler.ts", "    return this.isStopped\n", "    return (fiber as any).currentOpCount >= (fiber as any).cache.maxOpsBeforeYield\n"]] },

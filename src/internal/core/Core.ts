@@ -102,6 +102,8 @@ export const make = (
 
   // the body
   let delivery = 0
+  /** The first one since all worlds were at rest. */
+  let turn = 0
   /** Nothing has moved since the microtask queue was last seen empty. */
   let settled = false
   /** One world after the other is given what comes next in it, and then all of them come to rest together. */
@@ -117,7 +119,7 @@ export const make = (
 
   /** What is on record of those that the body has not asked for yet; what it has asked for, `opened` knows. */
   const records = new Map<string, Protocol.Operation>()
-  const past = Past.make(new Set(options.updated), () => delivery)
+  const past = Past.make(new Set(options.updated), (world) => moves(world))
   const gate = Gate.make(options.order, execution.startTimestamp, {
     fail,
     hold: () => {
@@ -190,10 +192,13 @@ export const make = (
 
   const admits = (world: World, spec: Spec): boolean => {
     if (closed || bodyExit !== undefined || world.state === "ended") return false
-    if (world.state !== "lost" && (world.movedAt === delivery || unguarded)) return true
+    if (world.state !== "lost" && (moves(world) || unguarded)) return true
     fail(worlds!.refusal(world, spec)) // it is not alone
     return false
   }
+
+  /** Whether its fibers may run: it is given something, or (promise chains) was before all come to rest. */
+  const moves = (world: World): boolean => world.movedAt >= (turning ? delivery : turn)
 
   const open = (place: Place, spec: Spec, fiber: Fiber.Fiber<unknown, unknown>): Op | undefined => {
     if (!admits(place.world, spec)) return undefined
@@ -239,14 +244,14 @@ export const make = (
       if (closed) return
       if (bodyExit !== undefined) return completed(bodyExit)
       if (settled) worlds?.settleEnded()
-      const waiter = settled ? gate.next() : turning ? gate.next(delivery) : undefined
+      const waiter = settled ? gate.next() : turning ? gate.next(turn) : undefined
       if (waiter === undefined) {
         if (!settled) {
           scheduler.phase = "waiting" // promise chains of the body belong to the same instant
+          turning = false
           return host.settle(() => {
             scheduler.phase = "idle"
             settled = scheduler.idle && bodyExit === undefined
-            turning = false
             pump()
           })
         }
@@ -254,7 +259,7 @@ export const make = (
         settled = false
         continue
       }
-      if (settled) delivery++
+      if (settled) turn = delivery + 1
       settled = false
       turning = true
       deliver(waiter)
@@ -267,7 +272,7 @@ export const make = (
     const { op, world } = waiter
     if (world.parked > 1) choice()
     gate.forget(waiter)
-    world.movedAt = delivery
+    world.movedAt = ++delivery
     world.deliveries++
     unguarded = false
     past.deliver(waiter)
@@ -281,6 +286,7 @@ export const make = (
     const read = fiber.pollUnsafe()
     if (read !== undefined) return resumeWith(waiter, read)
     scheduler.phase = "waiting"
+    turning = false
     work.track(op, fiber, (read) => {
       if (closed) return
       scheduler.phase = "running"

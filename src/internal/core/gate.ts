@@ -52,7 +52,7 @@ export interface Gate {
   readonly advance: (complete: number) => void
   /**
    * The completion that comes next in some world. Between worlds any order will do, so they take turns; one that
-   * `turn`, the delivery that is under way, has moved must come to rest before it is given more.
+   * `turn`, the first delivery since all were at rest, or a later one has moved must come to rest before it is given more.
    */
   readonly next: (turn?: number) => Waiter | undefined
 }
@@ -189,10 +189,10 @@ export const make = (
     }
   }
 
-  const next = (turn?: number): Waiter | undefined => {
+  const next = (turn = Infinity): Waiter | undefined => {
     while (ready.length > 0) {
       const world = ready[0]!
-      if (world.movedAt === turn) return undefined
+      if (world.movedAt >= turn) return undefined
       const chosen = Order.next(world, horizon)
       if (chosen instanceof NonDeterministic) {
         fail(chosen)

@@ -18,7 +18,7 @@ export interface Past {
 }
 
 /** `updated`: what has changed since the last invocation. Empty: nothing, or the service does not tell. */
-export const make = (updated: ReadonlySet<string>, delivery: () => number): Past => {
+export const make = (updated: ReadonlySet<string>, moves: (world: World) => boolean): Past => {
   /** The operations that earlier invocations knew, and whether they knew their ends. */
   const seen = new Map<string, boolean>()
   let movedLast: World | undefined
@@ -34,7 +34,7 @@ export const make = (updated: ReadonlySet<string>, delivery: () => number): Past
           ? updated.size > 0
           : isPart(world)
             ? // its parent has just begun, or another part has just ended
-              parent.past && (parent.movedAt === delivery() || movedLast?.past === true)
+              parent.past && (moves(parent) || movedLast?.past === true)
             : seen.has(place.parentId!)
     },
     deliver: ({ event, op, world }) => {
@@ -43,6 +43,6 @@ export const make = (updated: ReadonlySet<string>, delivery: () => number): Past
       movedLast = world
     },
     // (what another world has moved follows from what was delivered there)
-    has: (world) => world.past && world.movedAt === delivery()
+    has: (world) => world.past && moves(world)
   }
 }
