@@ -156,39 +156,44 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     const skipped = marks?.[index] === "STARTED" // it was no part of the result, whatever became of it
     const own = flat || skipped ? new Op(id, world.place, spec, undefined, 0) : core.openItem(world, id, spec)
     if (own === undefined) return
-    const item: Item = { index, op: own, status: "STARTED", running: undefined, read: undefined }
+    const item = itemOf(index, own)
     items.push(item)
     if (skipped) return
     if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
     running++
-    item.running = run(index, own, (inner, { ending, outcome, plain }) => {
-      stopped(item)
-      if (flat && inner.unrecorded.length > 0) parts.push(inner)
-      settled(item, ending.Action === "SUCCEED", { outcome, plain })
-      advance()
-    })
+    item.running = run(item)
   }
+
+  const itemOf = (index: number, op: Op): Item => ({
+    index,
+    op,
+    status: "STARTED",
+    running: undefined,
+    read: undefined
+  })
 
   const stopped = (item: Item): void => {
     if (item.running !== undefined) running--
     item.running = undefined
   }
 
-  const run = (
-    index: number,
-    own: Op,
-    done: (inner: World, closing: contexts.ContextClosing) => void
-  ): contexts.Running => {
-    const inner = flat ? worlds.part(world, own) : worlds.child(own)
-    return contexts.start(here, flat ? undefined : own, inner, program.body(index), (exit) =>
-      worlds.finishItem(
-        own,
-        inner,
-        () => contexts.close(here, own, exit, codecOf(batch, index, flat)),
-        !flat,
-        (closing) => done(inner, closing)
-      )
-    )
+  const run = (item: Item): contexts.Running => {
+    const { index, op } = item
+    const inner = flat ? worlds.part(world, op) : worlds.child(op)
+    return contexts.start(here, flat ? undefined : op, inner, program.body(index), bodyEnded, item)
+  }
+
+  // (one for all items: each would hold on to closures of its own while it runs)
+  const bodyEnded = (exit: Exit.Exit<unknown, unknown>, inner: World, item: Item): void => {
+    const { index, op } = item
+    const encode = () => contexts.close(here, op, exit, codecOf(batch, index, flat))
+    worlds.finishItem(op, inner, encode, !flat, ({ ending, outcome, plain }) => {
+      if (items[index] !== item) return // no part of the result
+      stopped(item)
+      if (flat && inner.unrecorded.length > 0) parts.push(inner)
+      settled(item, ending.Action === "SUCCEED", { outcome, plain })
+      advance()
+    })
   }
 
   const settled = (item: Item, success: boolean, read: contexts.Read | undefined): void => {
@@ -239,7 +244,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     // items that were begun before, and would not be any more: what they have to clean up must be done all the same
     for (let index = items.length; recorded === undefined && core.recordOf(idOf(index)) !== undefined; index++) {
       const own = core.openItem(world, idOf(index), specOf(index))
-      if (own !== undefined && mustRun(own)) begun.push(run(index, own, () => {}))
+      if (own !== undefined && mustRun(own)) begun.push(run(itemOf(index, own)))
     }
     const left = bodies()
     if (left.length === 0) return finish()

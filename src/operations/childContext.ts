@@ -1,10 +1,11 @@
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import type { DurableContext } from "../DurableContext.ts"
 import type { ChildContextFailed, Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
 import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
 import { leaving } from "../internal/core/losing.ts"
-import { isAdded, mustRun, type Op, Place } from "../internal/core/world.ts"
+import { isAdded, mustRun, type Op, Place, type World } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
 import * as failures from "../internal/failure.ts"
 import { faultOf, textual } from "../internal/options.ts"
@@ -157,11 +158,10 @@ export const contextHere = (
 }
 
 const runHere = (here: Here, op: Op, body: AnyEffect, codec: contexts.ContextCodec): contexts.Running => {
-  const { core } = here
-  const world = Worlds.of(core).child(op)
-  return contexts.start(here, op, world, body, (exit) =>
-    Worlds.of(core).finish(op, world, () => contexts.close(here, op, exit, codec))
-  )
+  const worlds = Worlds.of(here.core)
+  const ended = (exit: Exit.Exit<unknown, unknown>, world: World) =>
+    worlds.finish(op, world, () => contexts.close(here, op, exit, codec))
+  return contexts.start(here, op, worlds.child(op), body, ended, undefined)
 }
 
 /** Ids of its own, in the world it stands in: no record, so no outcome of its own either. */

@@ -48,11 +48,12 @@ export class Running {
     this.core = core
     this.world = world
   }
-  /** It begins; `ended` is called when it has ended by itself. */
-  begin(
+  /** It begins; `ended` is called when it has ended by itself, with what it belongs to. */
+  begin<Of>(
     body: AnyEffect,
     services: Context.Context<DurableContext>,
-    ended: (exit: Exit.Exit<unknown, unknown>) => void
+    ended: (exit: Exit.Exit<unknown, unknown>, world: World, of: Of) => void,
+    of: Of
   ): void {
     const { core, world } = this
     const fiber = Effect.runForkWith(services)(body as Effect.Effect<unknown, unknown, DurableContext>)
@@ -64,7 +65,7 @@ export class Running {
         Worlds.of(core).end(world)
         for (const done of this.interrupted) done()
       } else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {
-        ended(exit) // (a rebuilt body that fails says more than what it has not asked for)
+        ended(exit, world, of) // (a rebuilt body that fails says more than what it has not asked for)
       }
       if (world.parked > 0) core.release(world) // fibers that would outlive it
     })
@@ -88,19 +89,20 @@ export class Running {
 }
 
 /** Runs the body of a context in its world. Observers are told of those that have a record. */
-export const start = (
+export const start = <Of>(
   { core, fiber: { context }, place }: Here,
   op: Op | undefined,
   world: World,
   body: AnyEffect,
-  ended: (exit: Exit.Exit<unknown, unknown>) => void
+  ended: (exit: Exit.Exit<unknown, unknown>, world: World, of: Of) => void,
+  of: Of
 ): Running => {
   const running = new Running(core, world)
   core.scheduler.schedule(() => {
     if (core.closed || world.state !== "open") return
     const whole = ending(world.place, body)
     const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
-    running.begin(observed, bodyContext(context, core, world.place, place), ended)
+    running.begin(observed, bodyContext(context, core, world.place, place), ended, of)
   }, 0)
   return running
 }
