@@ -10,6 +10,7 @@ import { build } from "esbuild"
 import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { bundle } from "../examples/deploy/bundle.ts"
 import { copyShared, root } from "./shared.mjs"
 
 const name = "effect-durable-lambda"
@@ -43,8 +44,15 @@ fs.writeFileSync(
 )
 if (fs.existsSync(cold)) {
   await compile(cold, path.join(home, `cold/entries/${name}.sdk.mjs`))
-  // as examples/deploy bundles it
+  // AWS's client imported by name
   await compile(cold, path.join(home, `cold/entries/${name}-aws-in-bundle.sdk.mjs`), `@${name}/aws-in-bundle`)
+  // with AWS's client, as examples/deploy bundles it; and AWS's SDK in the same way
+  const deployed = (system, entry) =>
+    bundle({ entry, outdir: path.join(home, "dist", system) }).then((outfile) =>
+      fs.copyFileSync(outfile, path.join(home, `cold/entries/${system}-as-deployed.sdk.mjs`))
+    )
+  await deployed(name, cold)
+  await deployed("official-2.4.0", path.join(home, "cold/entries/official-2.4.0.sdk.mjs"))
 }
 
 const args = process.argv.slice(2)

@@ -28,7 +28,7 @@ const budgetAsDeployed = { minified: 145.6, gzip: 52.7 }
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition
  * `aws-in-bundle`, and 119 KB more with all ways to find credentials.
  */
-const budgetWithClient = { minified: 388.3, gzip: 130 }
+const budgetWithClient = { minified: 388.5, gzip: 130 }
 
 const sizesOf = (code: Buffer) => ({ minified: code.length / 1000, gzip: gzipSync(code, { level: 9 }).length / 1000 })
 
