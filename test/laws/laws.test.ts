@@ -764,22 +764,25 @@ describe("laws: hazards of user programs", () => {
 })
 
 describe("laws: deadlines", () => {
-  it("a body that goes on near its deadline is not one that spins", () => {
-    const cut = step(0, { dur: 6, amo: true })
-    const program: Node = {
-      t: "seq",
-      c: [{ t: "catch", b: cut, h: { t: "spin", n: 3000 } }, step(1, { dur: 0 })]
-    }
-    const profile = { slow: 20, deadline: 50, crash: 0, lost: 0, latency: 0.3 }
-    let cutOff = 0
-    for (let seed = 1; seed <= 60; seed++) {
-      const { error, invocations, reached } = runCase(seed, { order: "markers", profile }, program)
-      assert.isUndefined(error)
-      assert.notProperty(reached, "out of time: new")
-      if (invocations > 2) cutOff++
-    }
-    assert.isAbove(cutOff, 20)
-  })
+  const cut = step(0, { dur: 6, amo: true })
+  const near: ReadonlyArray<readonly [name: string, h: Node, then: Node]> = [
+    ["a body that goes on near its deadline is not one that spins", { t: "spin", n: 3000 }, step(1, { dur: 0 })],
+    ["what begins near its deadline is left to the next invocation", { t: "get" }, step(1, { dur: 6 })]
+  ]
+  for (const [name, h, then] of near) {
+    it(name, () => {
+      const profile = { slow: 20, deadline: 50, crash: 0, lost: 0, latency: 0.3 }
+      let cutOff = 0
+      for (let seed = 1; seed <= 60; seed++) {
+        const program: Node = { t: "seq", c: [{ t: "catch", b: cut, h }, then] }
+        const { error, invocations, reached } = runCase(seed, { order: "markers", profile }, program)
+        assert.isUndefined(error)
+        assert.notProperty(reached, "out of time: new")
+        if (invocations > 2) cutOff++
+      }
+      assert.isAbove(cutOff, 20)
+    })
+  }
 })
 
 describe("laws: code that changes under a running execution", () => {

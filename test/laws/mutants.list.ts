@@ -178,7 +178,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "no deadline is guarded", quick: true, args: slow, patches: [[DEADLINE, "left - margin", "Infinity"]] },
   { name: "what a deadline cuts off runs again for ever", args: slow, patches: [[DEADLINE, "      hasEnded = true\n", "      if (!atMostOnce) return undefined\n"]] },
   { name: "what a deadline cuts off is waited for", args: slow, patches: [[WORK, "      op.cancel?.() // at once", "      // at once"]] },
-  { name: "attempts begin when it is too late", args: slow, patches: [[WORK, "const tooLate = (): boolean => (left ||= expired)", "const tooLate = (): boolean => false"]] },
+  { name: "attempts begin when it is too late", args: slow, directed: "what begins near its deadline is left to the next invocation", patches: [[WORK, "const tooLate = (): boolean => (left ||= expired)", "const tooLate = (): boolean => false"]] },
   { name: "work is left, and nobody is told", args: slow, patches: [[DEADLINE, "if (!work.left() || rests()) return false", "return false"]] },
   { name: "the rest of an earlier invocation counts as an operation", quick: true, args: slow, patches: [[CORE, " || deadline.isRest(record)", ""]] },
   { name: "near a deadline, a body that goes on counts as one that spins", args: slow, patches: [[CORE, "< deadline.latest) return", "< deadline.at) return"]], directed: "a body that goes on near its deadline is not one that spins" },
