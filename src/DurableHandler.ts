@@ -20,14 +20,14 @@ import * as DurableLogger from "./DurableLogger.ts"
 import { type DurablePlugin, Plugins } from "./DurablePlugin.ts"
 import type { Outcome } from "./internal/core/host.ts"
 import type { OrderPolicy } from "./internal/core/order.ts"
-import { run } from "./internal/core/run.ts"
+import { run, Settle } from "./internal/core/run.ts"
 import { decodeInvocationEvent } from "./internal/decode.ts"
 import * as failures from "./internal/failure.ts"
 import type { Observer } from "./internal/observer.ts"
 import { operationId } from "./internal/operationId.ts"
 import { fromEnvironment } from "./internal/pluginModules.ts"
 import { logDefects } from "./internal/warn.ts"
-import type { CurrentStep } from "./operations/step.ts"
+import { type CurrentStep, step } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
 import { jsonBytes, Limits } from "./internal/wire.ts"
 import * as Serdes from "./Serdes.ts"
@@ -389,8 +389,8 @@ const buildServices = <ROut, LE>(
   })
 
 /**
- * Runs an invocation of a function that does nothing, on a service that is never asked: what every invocation runs has
- * been compiled then.
+ * Runs a step that does nothing, on a service that says yes: what most invocations run has been compiled then. All of it
+ * runs at once, so that it is over before the first event.
  */
 const rehearse = (): void => {
   const event: Protocol.InvocationEvent = {
@@ -399,12 +399,13 @@ const rehearse = (): void => {
     InitialExecutionState: { Operations: [{ Id: "-", Type: "EXECUTION", Status: "STARTED" }] }
   }
   const nothing = DurableFunction.make("rehearsal", { payload: Schema.Void })
-  const service = CheckpointService.make({ checkpoint: () => Effect.never, getExecutionState: () => Effect.never })
+  const answer = Effect.succeed({ CheckpointToken: "-" })
+  const service = CheckpointService.make({ checkpoint: () => answer, getExecutionState: () => Effect.never })
+  const body: AnyBody<any> = () => step("-", Effect.void) // any: it needs no services
   void Effect.runPromiseExit(
-    Effect.provideService(
-      invocation(nothing, () => Effect.void, {}, event, undefined),
-      CheckpointService.CheckpointService,
-      service
+    invocation(nothing, body as AnyBody<never>, {}, event, undefined).pipe(
+      Effect.provideService(CheckpointService.CheckpointService, service),
+      Effect.provideService(Settle, (f: () => void) => f())
     )
   )
 }
@@ -415,7 +416,7 @@ const rehearse = (): void => {
  * **Details**
  *
  * The layer is built once per sandbox, at the first invocation, and disposed when Lambda sends SIGTERM. In Lambda
- * (`AWS_LAMBDA_RUNTIME_API` is set) AWS's client is loaded and made ready at once, and an empty invocation rehearsed;
+ * (`AWS_LAMBDA_RUNTIME_API` is set) AWS's client is loaded and made ready at once, and an invocation with one step rehearsed;
  * nothing is sent. Elsewhere the first call loads it. Log lines go through `DurableLogger` (one JSON line each,
  * silent while replaying) unless the layer brings other loggers; from the level on that `AWS_LAMBDA_LOG_LEVEL`
  * names, or else `INFO`, unless the layer sets `References.MinimumLogLevel`.

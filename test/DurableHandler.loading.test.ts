@@ -218,7 +218,7 @@ describe("when AWS's client is loaded", () => {
   }
 
   for (const [where, env, expected] of [
-    ["in Lambda", LAMBDA, ["makeQueue", "decodeInvocationEvent"]],
+    ["in Lambda", LAMBDA, ["makeQueue", "decodeInvocationEvent", "attemptOf", "acknowledge", "completed"]],
     ["elsewhere: none", {}, []]
   ] as const) {
     it(`an invocation is rehearsed before the first one, and runs nothing of the user's, ${where}`, async () => {
@@ -235,7 +235,7 @@ describe("when AWS's client is loaded", () => {
           const { functions } = result.find(({ url }) => url.endsWith("/handler.mjs"))
           return names.filter((name) => functions.some((one) => one.functionName === name && one.ranges[0].count > 0))
         }
-        const atRest = await ran(["makeQueue", "decodeInvocationEvent", "greet"])
+        const atRest = await ran(["makeQueue", "decodeInvocationEvent", "attemptOf", "acknowledge", "completed", "greet"])
         const answer = await handler(event)
         console.log(JSON.stringify({ log, atRest, answer, later: await ran(["greet"]) }))`
       assert.deepStrictEqual(await start("good", env, script, before), {
