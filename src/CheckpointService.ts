@@ -282,7 +282,7 @@ const makeQueue = (
     // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
     const last = queue[n - 1]
     if (n > 1 && last?.Action === "START" && last.Id === queue[n]?.Id) n--
-    for (const isLazy of lazy.splice(0, n)) if (!isLazy) eager--
+    eager -= lazy.splice(0, n).filter((isLazy) => !isLazy).length
     firsts = Math.max(0, firsts - n)
     return queue.splice(0, n)
   }

@@ -30,7 +30,9 @@ const isStrings = (value: unknown) => Array.isArray(value) && value.every((line)
 const copy = (from: Raw, known: Shape, fail: Fail): Record<string, unknown> | undefined => {
   const to: Record<string, unknown> = {}
   for (let i = 0; i < known.length; i++) {
-    const [key, kind] = known[i]!
+    const field = known[i]! // (to take it apart makes an iterator, until the code is hot)
+    const key = field[0]
+    const kind = field[1]
     const value = from[key]
     if (isAbsent(value)) continue
     if (kind === "timestamp") {

@@ -7,10 +7,8 @@ import * as Schema from "effect/Schema"
 import { NO_SCHEMA } from "../Serdes.ts"
 import { textOf } from "./failure.ts"
 
-const SCHEMAS = ["payload", "success", "error", "state", "result"] as const
-const POLICIES = ["retry", "schedule"] as const
-
-type Given = Readonly<Partial<Record<(typeof SCHEMAS)[number] | (typeof POLICIES)[number], unknown>>>
+const SCHEMAS: ReadonlySet<string> = /*#__PURE__*/ new Set(["payload", "success", "error", "state", "result"])
+const POLICIES: ReadonlySet<string> = /*#__PURE__*/ new Set(["retry", "schedule"])
 
 const isAbsentOr = (type: "number" | "function", value: unknown) => value === undefined || typeof value === type
 
@@ -30,16 +28,14 @@ const isPolicy = (given: unknown): boolean => {
 }
 
 /** What is wrong, in words that follow the call and its name; `undefined`: nothing. */
-export const faultOf = (options: Given): string | undefined => {
-  for (const key of SCHEMAS) {
-    const schema = options[key]
-    if (schema !== undefined && !Schema.isSchema(schema)) return `its \`${key}\` ${NO_SCHEMA}`
-  }
-  for (const key of POLICIES) {
-    const policy = options[key]
-    if (policy !== undefined && policy !== null && !isPolicy(policy)) {
+export const faultOf = (options: object): string | undefined => {
+  for (const key in options) {
+    const given: unknown = options[key as keyof typeof options]
+    if (given === undefined) continue
+    if (SCHEMAS.has(key) && !Schema.isSchema(given)) return `its \`${key}\` ${NO_SCHEMA}`
+    if (POLICIES.has(key) && given !== null && !isPolicy(given)) {
       return (
-        `its \`${key}\` is ${typeof policy === "object" ? "an object of other fields" : textOf(policy)}. Give it a Schedule, ` +
+        `its \`${key}\` is ${typeof given === "object" ? "an object of other fields" : textOf(given)}. Give it a Schedule, ` +
         "or an object with some of `times` (a number), `while` and `until` (functions) and `schedule` (a Schedule)."
       )
     }
