@@ -148,7 +148,7 @@ const run = (authority: string, [file = "", exported = "", folder]: ReadonlyArra
     flushed()
       .then(() => report())
       .then(() => post(runtime(route), error))
-      .then(exit, exit)
+      .then(exit, () => endAll(exit))
   }
 
   const crash = (label: string, thrown: unknown, error: RuntimeError, status: number) => {
@@ -271,6 +271,16 @@ const run = (authority: string, [file = "", exported = "", folder]: ReadonlyArra
     .catch((error: unknown) => {
       if (!isStopping) crash("The Runtime API does not answer:", error, describe(error), 1)
     })
+}
+
+/** Ends this process, and what it has started: who would do so does not answer. */
+const endAll = (otherwise: () => void) => {
+  // try: where it is in no group of its own
+  try {
+    process.kill(-process.pid, "SIGKILL")
+  } catch {
+    otherwise()
+  }
 }
 
 /**

@@ -1,10 +1,14 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { spawn } from "node:child_process"
 import * as fs from "node:fs"
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
 import * as path from "node:path"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import { SANDBOX } from "../../src/dev/bootstrap.ts"
 import * as FunctionProcess from "../../src/dev/FunctionProcess.ts"
 import type * as Server from "../../src/dev/Server.ts"
 import type * as Engine from "../../src/engine/Engine.ts"
@@ -248,6 +252,41 @@ describe("FunctionProcess: one that is over", () => {
       kill.mockRestore()
       assert.isAbove(pid, 0)
       assert.deepStrictEqual(signalled, [])
+    })
+  )
+})
+
+describe("FunctionProcess: one whose parent is gone", () => {
+  // That a pipe has closed is noticed in another thread: whichever comes first, nothing stays behind.
+  it.live("does not leave behind what it has started when it notices by the Runtime API", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const api = http.createServer((request, response) => {
+        if (request.url?.endsWith("/invocation/next") !== true) return void response.writeHead(202).end()
+        if (asked++ > 0) return void api.close().closeAllConnections()
+        response
+          .writeHead(200, { "Lambda-Runtime-Aws-Request-Id": "1", "Lambda-Runtime-Deadline-Ms": "9e12" })
+          .end("null")
+      })
+      yield* Effect.callback<void>((resume) => void api.listen(0, "127.0.0.1", () => resume(Effect.void)))
+      const child = spawn(
+        process.execPath,
+        [path.join(import.meta.dirname, "../../src/dev/bootstrap.ts"), SANDBOX, runtime.fixture("plain.mjs"), "leaves"],
+        {
+          stdio: ["ignore", "pipe", "ignore", "pipe"],
+          detached: true,
+          env: {
+            ...process.env,
+            ...runtime.env,
+            AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${(api.address() as AddressInfo).port}`
+          }
+        }
+      )
+      const left = yield* Effect.callback<number>((resume) => {
+        child.stdout?.on("data", (chunk) => resume(Effect.succeed(Number(/left (\d+)/.exec(String(chunk))?.[1]))))
+      })
+      yield* runtime.gone(child.pid!)
+      yield* runtime.gone(left)
     })
   )
 })
