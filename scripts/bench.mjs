@@ -47,12 +47,14 @@ if (fs.existsSync(cold)) {
   // AWS's client imported by name
   await compile(cold, path.join(home, `cold/entries/${name}-aws-in-bundle.sdk.mjs`), `@${name}/aws-in-bundle`)
   // with AWS's client, as examples/deploy bundles it; and AWS's SDK in the same way
-  const deployed = (system, entry) =>
-    bundle({ entry, outdir: path.join(home, "dist", system) }).then((outfile) =>
-      fs.copyFileSync(outfile, path.join(home, `cold/entries/${system}-as-deployed.sdk.mjs`))
-    )
-  await deployed(name, cold)
-  await deployed("official-2.4.0", path.join(home, "cold/entries/official-2.4.0.sdk.mjs"))
+  const deployed = async (system, entry, external) => {
+    const outfile = await bundle({ entry, outdir: path.join(home, "dist", system), external })
+    const variant = external ? "as-deployed-external" : "as-deployed"
+    fs.copyFileSync(outfile, path.join(home, `cold/entries/${system}-${variant}.sdk.mjs`))
+  }
+  await deployed(name, cold, false)
+  await deployed(name, cold, true)
+  await deployed("official-2.4.0", path.join(home, "cold/entries/official-2.4.0.sdk.mjs"), false)
 }
 
 const args = process.argv.slice(2)

@@ -21,8 +21,8 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  */
 const budget = { minified: 155.2, gzip: 55.7 }
 
-/** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly (globals.ts). */
-const budgetAsDeployed = { minified: 145.6, gzip: 52.8 }
+/** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly, with what requires AWS's client. */
+const budgetAsDeployed = { minified: 146.5, gzip: 53.1 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition

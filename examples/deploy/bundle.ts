@@ -34,12 +34,14 @@ export const bundle = async (options: Options = {}): Promise<string> => {
     conditions: [
       "module",
       // AWS's client is imported by name, so that what is not used of it is left out.
-      ...(options.external === true ? [] : ["@effect-durable-lambda/aws-in-bundle"]),
+      "@effect-durable-lambda/aws-in-bundle",
       // This repository's sources; a project of your own does not need it.
       "@effect-durable-lambda/source"
     ],
     external: options.external === true ? ["@aws-sdk/*"] : [],
     alias: {
+      // Lambda's is required, not imported: see client.ts.
+      ...(options.external === true ? { "@aws-sdk/client-lambda": path.join(here, "client.ts") } : undefined),
       // A function's credentials are in its environment: all other ways to find some are a fifth of the bundle.
       "@aws-sdk/credential-provider-node": path.join(here, "credentials.ts"),
       // To import node:http takes 20 ms, to require it 3: see http.ts.
