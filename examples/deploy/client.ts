@@ -1,6 +1,7 @@
 /**
  * Stands in for `@aws-sdk/client-lambda` in a bundle that leaves it to Lambda's runtime: it is required when the bundle is
- * loaded. To import it takes 6 ms more: Node.js parses its 0.5 MB once more, to find out that it is no module.
+ * loaded. To import it takes 6 ms more: Node.js parses its 0.5 MB once more, to find out that it is no module. esbuild
+ * refuses to bundle when the library uses a name that is missing here.
  */
 import { createRequire } from "node:module"
 

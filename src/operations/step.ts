@@ -296,7 +296,10 @@ export class StepAttempt implements StepService {
   }
 }
 
-/** What the scope of an attempt begins as: a copy, since to make one takes as long as all the rest of an attempt. */
+/**
+ * What the scope of every attempt begins as. To make each takes as long as all the rest of an attempt, so they inherit from
+ * this one: what Effect registers in a scope, or closes it with, it assigns to `state`, which is the attempt's own from then on.
+ */
 const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
 
 /** One attempt: what to run, and what to record of how it ends. (No closure: there may be ten thousand steps at a time.) */

@@ -516,6 +516,20 @@ describe("laws: hazards of user programs", () => {
     assert.deepStrictEqual(result.logs.get(""), ["P", "B", "A"])
   })
 
+  it("a context that a completion has moved comes to rest before it is given another one", async () => {
+    const chain = Effect.promise(async () => {
+      for (let i = 0; i < 20; i++) await Promise.resolve()
+    })
+    const program = (env: Env): Eff =>
+      both(
+        Effect.andThen(slow("A", 0), Effect.andThen(chain, note(env, "A"))),
+        Effect.andThen(slow("B", 0), note(env, "B"))
+      )
+    const result = await new Simulation(program, setting()).runAsync()
+    succeeds(result)
+    assert.deepStrictEqual(result.logs.get(""), ["A", "B"])
+  })
+
   it("those of several contexts that are given something in one instant, too, while a codec takes its time", async () => {
     const chain = Effect.promise(async () => {
       for (let i = 0; i < 20; i++) await Promise.resolve()

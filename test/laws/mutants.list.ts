@@ -93,6 +93,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "chance decides ties", patches: [[WORLD, ": a.seq < b.seq", ": Math.random() < 0.5"]] },
   { name: "two deliveries per quiescence", patches: [[CORE, "      deliver(waiter)\n", "      deliver(waiter)\n      const more = phase === 'running' ? gate.next() : undefined\n      if (more !== undefined) deliver(more)\n"]] },
   { name: "everything known is delivered at once", patches: [[CORE, "      deliver(waiter)\n", "      deliver(waiter)\n      for (let w = phase === 'running' ? gate.next() : undefined; w !== undefined; w = phase === 'running' ? gate.next() : undefined) deliver(w)\n"]] },
+  { name: "a context is given more before it has come to rest", directed: "comes to rest before it is given another one", patches: [[GATE, "      if (world.movedAt >= turn) return undefined\n", "      void turn\n"]] },
   { name: "microtasks are not waited for", directed: "a promise chain of the body belongs to the instant in which it began", patches: [[CORE, "if (!settled) {", "if (false) {"]] },
   { name: "no hold at the horizon", args: timestamps, patches: [[ORDER, 'return outside.time > horizon.complete && world.unknownOutside > 0 ? "hold" : outside', "return outside"]] },
   { name: "held worlds are not looked at again", args: [...timestamps, "--n", "40000"], directed: "timestamps: a held completion is delivered after one more look", patches: [[GATE, "for (const world of held) wake(world)", ""]] },
