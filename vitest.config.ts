@@ -13,7 +13,7 @@ const machine = [
   "test/examples/{11,12,16,18,21}-*.test.ts",
   "test/examples/{demo,deploy}.test.ts",
   "test/{operations/deadline,testing/layers}.test.ts",
-  "test/{bundle,package,DurableClient,DurableExecutionClient,DurableHandler.loading}.test.ts"
+  "test/{bundle,garbage,package,DurableClient,DurableExecutionClient,DurableHandler.loading}.test.ts"
 ]
 
 /** What cannot be another on Node 22 than on Node 24: what the compiler, the bundler and the browser do, and counts. */

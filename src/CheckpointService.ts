@@ -12,11 +12,12 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { CheckpointFailed, OperationLimitExceeded, PayloadTooLarge } from "./DurableError.ts"
 import { DurableExecutionClient, type ServiceCallFailed } from "./DurableExecutionClient.ts"
-import { operationId } from "./internal/operationId.ts"
+import { uniqueKey } from "./internal/operationId.ts"
 import { boundOf, ENVELOPE_BYTES, jsonBoundOf, recordedBytes, SMALL_BYTES } from "./internal/requestSize.ts"
 import { warn } from "./internal/warn.ts"
 import type * as Protocol from "./Protocol.ts"
 import { jsonBytes, Limits } from "./internal/wire.ts"
+import { whenEnded } from "./internal/whenEnded.ts"
 
 // ---- options ---------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ const makeQueue = (
   const resendAfter = options.resendAfter ?? RESEND_AFTER
   let token = checkpointToken
   /** Of all requests of this invocation; those of one that resumes from the same token are called the same. */
-  const batchesOf = operationId(checkpointToken, "batch", "", 1)
+  const batchesOf = uniqueKey(checkpointToken)
   let requests = 0
   let batches = 0
 
@@ -240,7 +241,7 @@ const makeQueue = (
     pollWanted = false
     const fiber = Effect.runForkWith(context)(request(updates))
     sending = fiber
-    fiber.addObserver((exit) => {
+    whenEnded(fiber, (exit) => {
       sending = undefined
       if (Exit.isSuccess(exit)) succeeded(updates, exit.value)
       else if (listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) fail(toFailure(exit.cause))
@@ -414,31 +415,30 @@ const resending = <A>(
   })
 
 /** All further pages of a state, in order. Reading pages does not use up the token. */
-const loadPages = (
+const loadPages = /*#__PURE__*/ Effect.fnUntraced(function* (
   client: DurableExecutionClient["Service"],
   resendAfter: ReadonlyArray<number>,
   executionArn: string,
   token: string,
   marker: string
-): Effect.Effect<ReadonlyArray<Protocol.Operation>, CheckpointFailed> =>
-  Effect.gen(function* () {
-    const operations: Array<Protocol.Operation> = []
-    let next: string | undefined = marker
-    while (next) {
-      const page: Protocol.ExecutionStateResponse = yield* resending(
-        client.getExecutionState({
-          DurableExecutionArn: executionArn,
-          CheckpointToken: token,
-          Marker: next,
-          MaxItems: Limits.pageItems
-        }),
-        resendAfter
-      )
-      operations.push(...(page.Operations ?? []))
-      next = page.NextMarker
-    }
-    return operations
-  })
+): Effect.fn.Return<ReadonlyArray<Protocol.Operation>, CheckpointFailed> {
+  const operations: Array<Protocol.Operation> = []
+  let next: string | undefined = marker
+  while (next) {
+    const page: Protocol.ExecutionStateResponse = yield* resending(
+      client.getExecutionState({
+        DurableExecutionArn: executionArn,
+        CheckpointToken: token,
+        Marker: next,
+        MaxItems: Limits.pageItems
+      }),
+      resendAfter
+    )
+    operations.push(...(page.Operations ?? []))
+    next = page.NextMarker
+  }
+  return operations
+})
 
 /** The service over a client of your choice. */
 export const make = (

@@ -209,74 +209,6 @@ const decodePayload = (definition: DurableFunction.Any, input: string | undefine
   )
 }
 
-/**
- * One invocation as an Effect: loads the state, runs the body, answers. Fails with what must be thrown to
- * Lambda, so that it invokes again. `DurableHandler.make` and the test kit stand on it.
- */
-export const invocation = <R>(
-  definition: DurableFunction.Any,
-  body: AnyBody<R>,
-  options: RunOptions,
-  rawEvent: unknown,
-  lambda: LambdaContext | undefined,
-  named?: ReturnType<typeof fromEnvironment>
-): Effect.Effect<
-  Protocol.InvocationOutput,
-  DurableError.Fatal,
-  Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
-> =>
-  Effect.gen(function* () {
-    const loaded = named === undefined ? [] : yield* named(deadlineOf(lambda, options.deadlineMargin))
-    const event = yield* Effect.fromResult(Result.mapError(decodeInvocationEvent(rawEvent), malformed))
-    const service = yield* CheckpointService.CheckpointService
-    const checkpoints = yield* service.open({
-      executionArn: event.DurableExecutionArn,
-      checkpointToken: event.CheckpointToken,
-      operations: event.InitialExecutionState?.Operations ?? [],
-      nextMarker: event.InitialExecutionState?.NextMarker
-    })
-    const execution = checkpoints.operations.find((operation) => operation.Type === "EXECUTION")
-    if (execution === undefined) {
-      return yield* malformed("its state holds no EXECUTION operation, on no page")
-    }
-    const current = describeExecution(event, checkpoints.operations, execution, lambda)
-    const answered = (checkpoints: CheckpointService.Checkpoints, observer?: Observer) =>
-      Effect.gen(function* () {
-        const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
-        const outcome = yield* run(
-          Effect.scoped(Effect.suspend(() => body(payload))),
-          checkpoints,
-          { arn: event.DurableExecutionArn, startTimestamp: current.startTime },
-          {
-            order: options.order ?? "markers",
-            pace: options.pace ?? 1,
-            startDelay: millisOf(options.startDelay ?? 50),
-            unvisited: options.unvisited ?? "fail",
-            finalizerGrace: millisOf(options.finalizerGrace ?? 250),
-            updated: event.UpdatedOperationIds,
-            deadline: deadlineOf(lambda, options.deadlineMargin),
-            observer
-          }
-        )
-        return yield* answer(definition, checkpoints, outcome)
-      }).pipe(Effect.catch(answerFatal))
-    const plugins = [...(options.plugins ?? []), ...(yield* Plugins), ...loaded]
-    const invocation = plugins[0]?.["~effect-durable-lambda/DurablePlugin"](
-      plugins,
-      {
-        executionArn: event.DurableExecutionArn,
-        requestId: current.requestId,
-        isFirstInvocation: current.isFirstInvocation,
-        execution,
-        updatedOperationIds: event.UpdatedOperationIds ?? [],
-        remainingTime: current.remainingTime
-      },
-      checkpoints,
-      answered
-    )
-    return yield* Effect.provideService(invocation ?? answered(checkpoints), CurrentExecution, current)
-  }).pipe(Effect.scoped, Effect.catch(answerFatal)) as any // what the body requires beyond R is provided above
-
 const malformed = (reason: string) =>
   new DurableError.MalformedEvent({
     message:
@@ -299,6 +231,108 @@ const answerFatal = (error: DurableError.Fatal): Effect.Effect<Protocol.Invocati
           }
         })
 }
+
+/** An invocation whose state is loaded. */
+interface Loaded {
+  readonly definition: DurableFunction.Any
+  readonly body: AnyBody<any> // any: `invocation` says what it needs
+  readonly options: RunOptions
+  readonly lambda: LambdaContext | undefined
+  readonly event: Protocol.InvocationEvent
+  readonly execution: Protocol.Operation
+  readonly startTime: number
+}
+
+/** Runs the body and answers. */
+const answered = /*#__PURE__*/ Effect.fnUntraced(
+  function* (
+    { body, definition, event, execution, lambda, options, startTime }: Loaded,
+    checkpoints: CheckpointService.Checkpoints,
+    observer: Observer | undefined
+  ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
+    const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
+    const outcome = yield* run(
+      Effect.scoped(Effect.suspend(() => body(payload))),
+      checkpoints,
+      { arn: event.DurableExecutionArn, startTimestamp: startTime },
+      {
+        order: options.order ?? "markers",
+        pace: options.pace ?? 1,
+        startDelay: millisOf(options.startDelay ?? 50),
+        unvisited: options.unvisited ?? "fail",
+        finalizerGrace: millisOf(options.finalizerGrace ?? 250),
+        updated: event.UpdatedOperationIds,
+        deadline: deadlineOf(lambda, options.deadlineMargin),
+        observer
+      }
+    )
+    return yield* answer(definition, checkpoints, outcome)
+  },
+  (answering) => Effect.catch(answering, answerFatal)
+)
+
+/**
+ * One invocation as an Effect: loads the state, runs the body, answers. Fails with what must be thrown to
+ * Lambda, so that it invokes again. `DurableHandler.make` and the test kit stand on it.
+ */
+export const invocation: <R>(
+  definition: DurableFunction.Any,
+  body: AnyBody<R>,
+  options: RunOptions,
+  rawEvent: unknown,
+  lambda: LambdaContext | undefined,
+  named?: ReturnType<typeof fromEnvironment>
+) => Effect.Effect<
+  Protocol.InvocationOutput,
+  DurableError.Fatal,
+  Exclude<R, DurableContext | CurrentExecution | Scope.Scope> | CheckpointService.CheckpointService
+> = /*#__PURE__*/ Effect.fnUntraced(
+  function* (
+    definition: DurableFunction.Any,
+    body: AnyBody<any>, // any: typed by the signature
+    options: RunOptions,
+    rawEvent: unknown,
+    lambda: LambdaContext | undefined,
+    named?: ReturnType<typeof fromEnvironment>
+  ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
+    const loaded = named === undefined ? [] : yield* named(deadlineOf(lambda, options.deadlineMargin))
+    const event = yield* Effect.fromResult(Result.mapError(decodeInvocationEvent(rawEvent), malformed))
+    const service = yield* CheckpointService.CheckpointService
+    const checkpoints = yield* service.open({
+      executionArn: event.DurableExecutionArn,
+      checkpointToken: event.CheckpointToken,
+      operations: event.InitialExecutionState?.Operations ?? [],
+      nextMarker: event.InitialExecutionState?.NextMarker
+    })
+    const execution = checkpoints.operations.find((operation) => operation.Type === "EXECUTION")
+    if (execution === undefined) {
+      return yield* malformed("its state holds no EXECUTION operation, on no page")
+    }
+    const current = describeExecution(event, checkpoints.operations, execution, lambda)
+    const { isFirstInvocation, remainingTime, requestId, startTime } = current
+    const started = { definition, body, options, lambda, event, execution, startTime }
+    const plugins = [...(options.plugins ?? []), ...(yield* Plugins), ...loaded]
+    const observed = plugins[0]?.["~effect-durable-lambda/DurablePlugin"](
+      plugins,
+      {
+        executionArn: event.DurableExecutionArn,
+        requestId,
+        isFirstInvocation,
+        execution,
+        updatedOperationIds: event.UpdatedOperationIds ?? [],
+        remainingTime
+      },
+      checkpoints,
+      (checkpoints, observer) => answered(started, checkpoints, observer)
+    )
+    return yield* Effect.provideService(
+      observed ?? answered(started, checkpoints, undefined),
+      CurrentExecution,
+      current
+    )
+  },
+  (running) => Effect.catch(Effect.scoped(running), answerFatal)
+)
 
 /** Everything is durable before the invocation answers; whether it became durable decides the answer. */
 const answer = (
@@ -334,26 +368,25 @@ const answer = (
 }
 
 /** A result that is too large for a function's answer is recorded by a checkpoint instead. */
-const succeeded = (
+const succeeded = /*#__PURE__*/ Effect.fnUntraced(function* (
   definition: DurableFunction.Any,
   checkpoints: CheckpointService.Checkpoints,
   value: unknown
-): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> =>
-  Effect.gen(function* () {
-    const result = yield* Effect.mapError(
-      Serdes.payloadCodec(definition.success).encode(value),
-      DurableError.serdesFailed(`The result of "${definition.name}"`, "encode")
-    )
-    if (result === undefined) return { Status: "SUCCEEDED" }
-    if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
-    yield* checkpoints.commit({
-      Id: operationId("", "execution", definition.name, 1),
-      Type: "EXECUTION",
-      Action: "SUCCEED",
-      Payload: result
-    })
-    return { Status: "SUCCEEDED", Result: "" }
+): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
+  const result = yield* Effect.mapError(
+    Serdes.payloadCodec(definition.success).encode(value),
+    DurableError.serdesFailed(`The result of "${definition.name}"`, "encode")
+  )
+  if (result === undefined) return { Status: "SUCCEEDED" }
+  if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
+  yield* checkpoints.commit({
+    Id: operationId("", "execution", definition.name, 1),
+    Type: "EXECUTION",
+    Action: "SUCCEED",
+    Payload: result
   })
+  return { Status: "SUCCEEDED", Result: "" }
+})
 
 /** Drops the data of an error that no answer could carry; type and message always fit. */
 const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
@@ -365,28 +398,27 @@ const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
 // ---- the handler -----------------------------------------------------------------------------------------
 
 /** The services of a sandbox. The defaults are no layers, so that a bundle that needs none does not carry them. */
-const buildServices = <ROut, LE>(
+const buildServices = /*#__PURE__*/ Effect.fnUntraced(function* <ROut, LE>(
   { checkpoints, client, layer }: Options<ROut, LE>,
   scope: Scope.Scope,
   lambda: DurableExecutionClient.DurableExecutionClient["Service"]
-): Effect.Effect<Context.Context<CheckpointService.CheckpointService>, LE> =>
-  Effect.gen(function* () {
-    const clients =
-      client === undefined
-        ? Context.make(DurableExecutionClient.DurableExecutionClient, lambda)
-        : yield* Layer.buildWithScope(client, scope)
-    const queues =
-      checkpoints === undefined
-        ? Context.make(
-            CheckpointService.CheckpointService,
-            CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
-          )
-        : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
-    const level = DurableLogger.levelFromEnvironment()
-    const logged = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
-    const own = level === undefined ? logged : Context.add(logged, References.MinimumLogLevel, level)
-    return layer === undefined ? own : Context.merge(own, yield* Layer.buildWithScope(layer, scope))
-  })
+): Effect.fn.Return<Context.Context<CheckpointService.CheckpointService>, LE> {
+  const clients =
+    client === undefined
+      ? Context.make(DurableExecutionClient.DurableExecutionClient, lambda)
+      : yield* Layer.buildWithScope(client, scope)
+  const queues =
+    checkpoints === undefined
+      ? Context.make(
+          CheckpointService.CheckpointService,
+          CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
+        )
+      : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
+  const level = DurableLogger.levelFromEnvironment()
+  const logged = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
+  const own = level === undefined ? logged : Context.add(logged, References.MinimumLogLevel, level)
+  return layer === undefined ? own : Context.merge(own, yield* Layer.buildWithScope(layer, scope))
+})
 
 /**
  * Runs a step that does nothing, on a service that says yes: what most invocations run has been compiled then. All of it

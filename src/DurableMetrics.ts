@@ -152,24 +152,23 @@ export const make = (options: Options = {}): DurablePlugin.DurablePlugin => {
         outcome: failure === undefined ? "SUCCEEDED" : "FAILED",
         unit: "ms"
       }),
-    onInvocationEnd: (info) =>
-      Effect.gen(function* () {
-        const { executionStartTimestamp, isFirstInvocation, status } = info
-        yield* replayed(info)
-        yield* count(invocations, 1, {
-          status: status === "RETRYING" ? "RETRY" : status,
-          first: String(isFirstInvocation)
-        })
-        if (status === "PENDING") yield* Metric.update(suspensions, 1)
-        if (status === "SUCCEEDED" || status === "FAILED") {
-          yield* count(executions, 1, { status })
-          if (executionStartTimestamp !== undefined) {
-            const now = yield* Clock.currentTimeMillis
-            yield* count(executionDuration, seconds(now - executionStartTimestamp), { status, unit: "s" })
-          }
-        }
-        yield* flush(options.flush)
+    onInvocationEnd: Effect.fnUntraced(function* (info: DurablePlugin.InvocationEndInfo) {
+      const { executionStartTimestamp, isFirstInvocation, status } = info
+      yield* replayed(info)
+      yield* count(invocations, 1, {
+        status: status === "RETRYING" ? "RETRY" : status,
+        first: String(isFirstInvocation)
       })
+      if (status === "PENDING") yield* Metric.update(suspensions, 1)
+      if (status === "SUCCEEDED" || status === "FAILED") {
+        yield* count(executions, 1, { status })
+        if (executionStartTimestamp !== undefined) {
+          const now = yield* Clock.currentTimeMillis
+          yield* count(executionDuration, seconds(now - executionStartTimestamp), { status, unit: "s" })
+        }
+      }
+      yield* flush(options.flush)
+    })
   })
 }
 

@@ -76,18 +76,18 @@ export const field = <S extends Schema.Constraint>(
   const codec = payloadCodec(schema)
   const aad = (shown: string) => JSON.stringify(["effect-durable-lambda: field", label, shown])
   const getters = {
-    encode: SchemaGetter.transformEffect((value: unknown) =>
-      Effect.gen(function* () {
+    encode: SchemaGetter.transformEffect(
+      Effect.fnUntraced(function* (value: unknown) {
         const text = yield* codec.encode(value)
         if (text === undefined) return yield* Effect.fail(UNDEFINED)
         const shown = mask(value).replaceAll(MARK, " ")
         const key = yield* (yield* KeyProvider).current(ANYWHERE)
         const sealed = yield* seal(key, Bytes.toBytes(JSON.stringify(text)), aad(shown)) // JSON: any text is UTF-8 then
         return `${shown}${MARK}${Bytes.toBase64Url(sealed)}`
-      }).pipe(Effect.catch(refuse))
+      }, Effect.catch(refuse))
     ),
-    decode: SchemaGetter.transformEffect((json: unknown) =>
-      Effect.gen(function* () {
+    decode: SchemaGetter.transformEffect(
+      Effect.fnUntraced(function* (json: unknown) {
         const [, shown = "", text] = typeof json === "string" ? (SEALED.exec(json) ?? []) : []
         const bytes = text === undefined ? undefined : Bytes.fromBase64Url(text)
         if (bytes === undefined) {
@@ -103,7 +103,7 @@ export const field = <S extends Schema.Constraint>(
           // which says what it is, and this is a secret
           typeof fault === "string" && fault.startsWith("it is not JSON") ? "what it holds is not JSON" : fault
         )
-      }).pipe(Effect.catch(refuse))
+      }, Effect.catch(refuse))
     )
   }
   return Schema.Json.pipe(Schema.decodeTo(Schema.toType(schema), getters as any)) as any // the type is that of `Field`

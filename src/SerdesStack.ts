@@ -124,49 +124,49 @@ export const make = <const S extends Stages, const Also extends Others = []>(
 
 const NAME = /^[a-z0-9-]+$/
 
-const build = (stages: Stages): Effect.Effect<ReadonlyArray<Stage>, never, any> =>
-  Effect.gen(function* () {
-    const built: Array<Stage> = []
-    for (const [index, stage] of stages.entries()) {
-      const one = yield* stage
-      const fault =
-        !NAME.test(one.name) || one.name === UTF16
-          ? "is no name that can be recorded ([a-z0-9-])"
-          : built.some(({ name }) => name === one.name)
-            ? "is there twice"
-            : one.last === true && index < stages.length - 1
-              ? "is not the last one; what comes after it would not touch what it has stored"
-              : undefined
-      if (fault !== undefined) return yield* Effect.die(new Error(`SerdesStack: the stage "${one.name}" ${fault}.`))
-      built.push(one)
-    }
-    return built
-  })
+const build = /*#__PURE__*/ Effect.fnUntraced(function* (
+  stages: Stages
+): Effect.fn.Return<ReadonlyArray<Stage>, never, any> {
+  const built: Array<Stage> = []
+  for (const [index, stage] of stages.entries()) {
+    const one = yield* stage
+    const fault =
+      !NAME.test(one.name) || one.name === UTF16
+        ? "is no name that can be recorded ([a-z0-9-])"
+        : built.some(({ name }) => name === one.name)
+          ? "is there twice"
+          : one.last === true && index < stages.length - 1
+            ? "is not the last one; what comes after it would not touch what it has stored"
+            : undefined
+    if (fault !== undefined) return yield* Effect.die(new Error(`SerdesStack: the stage "${one.name}" ${fault}.`))
+    built.push(one)
+  }
+  return built
+})
 
 // ---- writing -------------------------------------------------------------------------------------------
 
 /** Stands first among the names where the text cannot be written as UTF-8, because it has half a character. */
 const UTF16 = "utf16"
 
-const encode = (
+const encode = /*#__PURE__*/ Effect.fnUntraced(function* (
   stages: ReadonlyArray<Stage>,
   preview: Preview | undefined,
   text: string,
   context: PayloadContext
-): Effect.Effect<string, PayloadFailed> =>
-  Effect.gen(function* () {
-    const isWellFormed = text.isWellFormed()
-    const shown = preview === undefined ? undefined : previewOf(preview, text, context)
-    const names: Array<string> = isWellFormed ? [] : [UTF16]
-    let data: Data = isWellFormed ? text : Buffer.from(text, "utf16le")
-    for (const { encode, name } of stages) {
-      const encoded = yield* encode(data, { ...context, before: [...names], preview: shown })
-      if (encoded === undefined) continue
-      data = encoded
-      names.push(name)
-    }
-    return write(names, names.length === 0 ? undefined : shown, data)
-  })
+): Effect.fn.Return<string, PayloadFailed> {
+  const isWellFormed = text.isWellFormed()
+  const shown = preview === undefined ? undefined : previewOf(preview, text, context)
+  const names: Array<string> = isWellFormed ? [] : [UTF16]
+  let data: Data = isWellFormed ? text : Buffer.from(text, "utf16le")
+  for (const { encode, name } of stages) {
+    const encoded = yield* encode(data, { ...context, before: [...names], preview: shown })
+    if (encoded === undefined) continue
+    data = encoded
+    names.push(name)
+  }
+  return write(names, names.length === 0 ? undefined : shown, data)
+})
 
 const previewOf = (preview: Preview, text: string, context: PayloadContext): string | undefined => {
   const value = Result.getOrElse(
@@ -255,48 +255,47 @@ const stagesOf = (stages: ReadonlyArray<Stage>, names: ReadonlyArray<string>): R
 
 const listed = (names: ReadonlyArray<string>) => (names.length === 0 ? "no layers" : names.join(", then "))
 
-const decode = (
+const decode = /*#__PURE__*/ Effect.fnUntraced(function* (
   stacks: ReadonlyArray<ReadonlyArray<Stage>>,
   readsPlain: boolean,
   text: string,
   context: PayloadContext
-): Effect.Effect<string, PayloadFailed> =>
-  Effect.gen(function* () {
-    if (text === "") return text // no value: no stack writes this
-    const now = stacks.map((stages) => listed(stages.map(({ name }) => name))).join("; or ")
-    if (!text.startsWith(ENVELOPE)) {
-      if (readsPlain) return text
-      return yield* new PayloadFailed({
-        problem: "other-layers",
-        reason:
-          `it was not written by Serdes layers, or its beginning is damaged. This deployment reads ${now}. Add "plain" ` +
-          "to `alsoReads` of SerdesStack until the executions that began without layers have ended."
-      })
-    }
-    const envelope = parse(text)
-    if (envelope instanceof PayloadFailed) return yield* envelope
-    const { names, preview } = envelope
-    const marked = names[0] === UTF16 ? 1 : 0
-    const written = names.slice(marked)
-    let applied: ReadonlyArray<Stage> | undefined
-    for (const stages of stacks) applied ??= stagesOf(stages, written)
-    if (applied === undefined) {
-      return yield* new PayloadFailed({
-        problem: "other-layers",
-        reason:
-          `it was written by ${listed(written)}. This deployment reads ${now}. Give SerdesStack the layers in the order ` +
-          "in which they wrote it, or list that order in `alsoReads` until the executions that began with it have ended."
-      })
-    }
-    let { data } = envelope
-    for (let i = applied.length - 1; i >= 0; i--) {
-      data = yield* applied[i]!.decode(data, { ...context, before: names.slice(0, i + marked), preview })
-    }
-    const back =
-      marked === 1
-        ? Buffer.from(Bytes.toBytes(data)).toString("utf16le")
-        : typeof data === "string"
-          ? data
-          : Bytes.toText(data)
-    return back === undefined ? yield* damaged("its text is not UTF-8") : back
-  })
+): Effect.fn.Return<string, PayloadFailed> {
+  if (text === "") return text // no value: no stack writes this
+  const now = stacks.map((stages) => listed(stages.map(({ name }) => name))).join("; or ")
+  if (!text.startsWith(ENVELOPE)) {
+    if (readsPlain) return text
+    return yield* new PayloadFailed({
+      problem: "other-layers",
+      reason:
+        `it was not written by Serdes layers, or its beginning is damaged. This deployment reads ${now}. Add "plain" ` +
+        "to `alsoReads` of SerdesStack until the executions that began without layers have ended."
+    })
+  }
+  const envelope = parse(text)
+  if (envelope instanceof PayloadFailed) return yield* envelope
+  const { names, preview } = envelope
+  const marked = names[0] === UTF16 ? 1 : 0
+  const written = names.slice(marked)
+  let applied: ReadonlyArray<Stage> | undefined
+  for (const stages of stacks) applied ??= stagesOf(stages, written)
+  if (applied === undefined) {
+    return yield* new PayloadFailed({
+      problem: "other-layers",
+      reason:
+        `it was written by ${listed(written)}. This deployment reads ${now}. Give SerdesStack the layers in the order ` +
+        "in which they wrote it, or list that order in `alsoReads` until the executions that began with it have ended."
+    })
+  }
+  let { data } = envelope
+  for (let i = applied.length - 1; i >= 0; i--) {
+    data = yield* applied[i]!.decode(data, { ...context, before: names.slice(0, i + marked), preview })
+  }
+  const back =
+    marked === 1
+      ? Buffer.from(Bytes.toBytes(data)).toString("utf16le")
+      : typeof data === "string"
+        ? data
+        : Bytes.toText(data)
+  return back === undefined ? yield* damaged("its text is not UTF-8") : back
+})

@@ -234,7 +234,7 @@ describe("DurableLogger", () => {
         })
       const died = (lines: ReadonlyArray<Line>) =>
         lines.map(({ errorMessage, errorType, level, message, operationName, stackTrace }) => ({
-          said: `${level} ${String(message).replace(/ \([\w-]{22}\)/, "")}: ${String(errorType)} ${String(errorMessage)}`,
+          said: `${level} ${String(message).replace(/ \([\w-]+\)/, "")}: ${String(errorType)} ${String(errorMessage)}`,
           operationName,
           here: String(stackTrace).includes("DurableLogger.test.ts")
         }))

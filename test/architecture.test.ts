@@ -29,7 +29,7 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [
     1,
     "ground",
-    "BatchResult DurableError Serdes Serdes* Redact KeyProvider KeyProviderKms PayloadStore* internal/awsCall internal/bytes internal/seal internal/operationError internal/operationId internal/requestSize internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/options internal/views"
+    "BatchResult DurableError Serdes Serdes* Redact KeyProvider KeyProviderKms PayloadStore* internal/awsCall internal/bytes internal/seal internal/operationError internal/operationId internal/requestSize internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/options internal/views internal/whenEnded"
   ],
   [0, "ground", "Protocol History internal/wire internal/decode internal/envelope"]
 ]
@@ -59,6 +59,22 @@ const discouraged: ReadonlyArray<readonly [pattern: RegExp, what: string, advice
   [/\basync\b(?!\s*[:,)=?]|\.)/g, "async", "use Effect, or say in a comment why a promise is right here"],
   [/\btry\s*\{/g, "try", "use Effect.try or Schema, or say in a comment why try is right here"]
 ]
+
+/**
+ * Each call of a function that holds one makes a generator function, and V8 a hidden class for it that leads to all that is
+ * around it, and that only a full collection frees: see test/garbage.test.ts.
+ */
+const perInvocation: typeof discouraged = [
+  [
+    /\bEffect\.gen\(/g,
+    "Effect.gen",
+    "use Effect.fnUntraced(function* (...) {...}), which makes its generator function once"
+  ]
+]
+
+/** Where those are made once in a process, or by who starts executions, or in a process of one's own. */
+const once =
+  "SerdesStack DurableClient KeyProviderKms DurablePlugin internal/pluginModules engine/** dev/** cli/** testing/** bin"
 
 /** What never occurs, reason or not. */
 const forbidden: ReadonlyArray<readonly [pattern: RegExp, what: string, advice: string]> = [
@@ -212,6 +228,10 @@ describe("architecture", () => {
   it("time and chance come from Clock and Random", () => {
     // the program in the process of a function hosts the user's code, without Effect
     none(eachMatch(forbidden, ({ name }) => name === "dev/bootstrap"))
+  })
+
+  it("what runs in every invocation makes its generator functions once", () => {
+    none(eachMatch(perInvocation, ({ name }) => matches(once, name)))
   })
 
   it("any, async and try have a comment that says why", () => {

@@ -364,31 +364,39 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
     )
   }
 
-  const observed = Effect.gen(function* () {
-    team.tell("onInvocationStart", () => info)
-    yield* team.settle
+  const tellOperations = () => {
     for (const record of records.values()) {
       if (!isTerminal(record.Status)) team.tell("onOperationStart", () => infoOf(record, true))
       else if (updated.has(record.Id)) team.tell("onOperationEnd", () => infoOf(record, false))
     }
-    const exit = yield* Effect.exit(team.wrap("aroundInvocation", info, run(checkpoints, observer)))
-    for (const stopped of interrupted) stopped()
-    yield* team.settle
-    const output = Exit.isSuccess(exit) ? exit.value : undefined
-    team.tell("onInvocationEnd", () => ({
-      ...info,
-      status: output?.Status ?? "RETRYING",
-      executionResult: output?.Status === "SUCCEEDED" ? output.Result : undefined,
-      executionError: Exit.isFailure(exit)
-        ? errorOf(exit.cause)
-        : output?.Status === "FAILED"
-          ? output.Error
-          : undefined
-    }))
-    yield* team.settle
-    return yield* exit
-  })
-  return yield* Effect.ensuring(observed, team.close)
+  }
+  const running = team.wrap("aroundInvocation", info, run(checkpoints, observer))
+  return yield* Effect.ensuring(toldOf(team, info, tellOperations, running, interrupted), team.close)
+})
+
+/** Runs an invocation, and tells of it. */
+const toldOf = /*#__PURE__*/ Effect.fnUntraced(function* <E, R>(
+  team: ReturnType<typeof makeTeam>,
+  info: InvocationInfo,
+  tellOperations: () => void,
+  running: Effect.Effect<Protocol.InvocationOutput, E, R>,
+  interrupted: ReadonlySet<() => void>
+): Effect.fn.Return<Protocol.InvocationOutput, E, R> {
+  team.tell("onInvocationStart", () => info)
+  yield* team.settle
+  tellOperations()
+  const exit = yield* Effect.exit(running)
+  for (const stopped of interrupted) stopped()
+  yield* team.settle
+  const output = Exit.isSuccess(exit) ? exit.value : undefined
+  team.tell("onInvocationEnd", () => ({
+    ...info,
+    status: output?.Status ?? "RETRYING",
+    executionResult: output?.Status === "SUCCEEDED" ? output.Result : undefined,
+    executionError: Exit.isFailure(exit) ? errorOf(exit.cause) : output?.Status === "FAILED" ? output.Error : undefined
+  }))
+  yield* team.settle
+  return yield* exit
 })
 
 /** Whether the service has told nothing new. */

@@ -120,30 +120,32 @@ export const decide: (policy: Policy | undefined, input: Input) => Effect.Effect
   )
 
 /** Replays the schedule from its start, and asks it about the failure at hand. */
-const replay = (schedule: Schedule.Schedule<any, any, never, any>, input: Input): Effect.Effect<Decision, never, any> =>
-  Effect.gen(function* () {
-    const clock = yield* Clock.Clock
-    const step = yield* Schedule.toStep(schedule)
-    const ask = (now: number, attempt: number) =>
-      step(now, input.error).pipe(
-        Effect.map(([, delay]): Decision => toDelaySeconds(delay)),
-        // its end is a failure of a kind of its own
-        Effect.catch((error) => (Cause.isDone(error) ? Effect.succeed(undefined) : Effect.fail(error))),
-        Effect.provideService(Clock.Clock, frozen(clock, now)),
-        // an attempt's jitter is the same whichever process asks, and whether it asks live or again
-        Effect.provideService(Random.Random, new SeededRandom(() => `${input.seed}#${attempt}`))
-      )
+const replay = /*#__PURE__*/ Effect.fnUntraced(function* (
+  schedule: Schedule.Schedule<any, any, never, any>,
+  input: Input
+): Effect.fn.Return<Decision, never, any> {
+  const clock = yield* Clock.Clock
+  const step = yield* Schedule.toStep(schedule)
+  const ask = (now: number, attempt: number) =>
+    step(now, input.error).pipe(
+      Effect.map(([, delay]): Decision => toDelaySeconds(delay)),
+      // its end is a failure of a kind of its own
+      Effect.catch((error) => (Cause.isDone(error) ? Effect.succeed(undefined) : Effect.fail(error))),
+      Effect.provideService(Clock.Clock, frozen(clock, now)),
+      // an attempt's jitter is the same whichever process asks, and whether it asks live or again
+      Effect.provideService(Random.Random, new SeededRandom(() => `${input.seed}#${attempt}`))
+    )
 
-    let failedAt = input.startedAt
-    for (let attempt = 1; attempt < input.attempt; attempt++) {
-      // what a schedule logs (Schedule.tap) was logged when that attempt failed
-      const delay = yield* Effect.provideService(
-        ask(Math.min(failedAt, input.now), attempt),
-        References.MinimumLogLevel,
-        "None"
-      )
-      if (delay === undefined) return undefined
-      failedAt += delay * 1000
-    }
-    return yield* ask(input.now, input.attempt)
-  })
+  let failedAt = input.startedAt
+  for (let attempt = 1; attempt < input.attempt; attempt++) {
+    // what a schedule logs (Schedule.tap) was logged when that attempt failed
+    const delay = yield* Effect.provideService(
+      ask(Math.min(failedAt, input.now), attempt),
+      References.MinimumLogLevel,
+      "None"
+    )
+    if (delay === undefined) return undefined
+    failedAt += delay * 1000
+  }
+  return yield* ask(input.now, input.attempt)
+})

@@ -24,12 +24,13 @@ import {
   transform,
   withHere
 } from "../internal/core/operation.ts"
-import { type Closing, type Decode, mustRun, Op, rebuilds, type World } from "../internal/core/world.ts"
+import { type Closing, type Decode, mustRun, Op, rebuilds, Spec, type World } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
 import * as failures from "../internal/failure.ts"
 import { letGo, leaving, type Loss } from "../internal/core/losing.ts"
-import { operationId } from "../internal/operationId.ts"
+import { prefixOf } from "../internal/operationId.ts"
 import { Limits } from "../internal/wire.ts"
+import type * as Protocol from "../Protocol.ts"
 import { isText, readPlainJson } from "../Serdes.ts"
 import { type AnyOptions, type CompletionProgress, faultOf, type Program } from "./batchOptions.ts"
 
@@ -49,7 +50,7 @@ export const run = (
     const { core } = here
     const fault = faultOf(program, options)
     if (fault !== undefined) return invalid(core, `Durable.${call}("${name}"): ${fault}`)
-    const op = open(here, call, { type: "CONTEXT", subType: program.kind, name })
+    const op = open(here, call, "CONTEXT", program.kind, name)
     if (op === undefined) return halt
     const batch: Batch = { here, op, program, options }
     return park(core, op, "ended", reader(batch), () => {
@@ -71,11 +72,25 @@ interface Batch {
 
 const nameOf = ({ kind, names }: Program, index: number): string => names?.[index] ?? `${DEFAULT_NAMES[kind]}${index}`
 
-const codecOf = ({ program }: Batch, index: number, unrecorded = false): contexts.ContextCodec => ({
-  success: program.success(index),
-  failure: { operation: nameOf(program, index), schema: program.error(index), ...failures.CONTEXTS },
-  unrecorded
-})
+/** How an item writes and reads its value and its failures. */
+class ItemCodec implements contexts.ContextCodec {
+  declare private readonly program: Program
+  declare private readonly index: number
+  /** It is a part of its batch, and runs again whenever that does. */
+  declare readonly unrecorded: boolean
+  constructor(program: Program, index: number, unrecorded: boolean) {
+    this.program = program
+    this.index = index
+    this.unrecorded = unrecorded
+  }
+  get success() {
+    return this.program.success(this.index)
+  }
+  get failure() {
+    const { index, program } = this
+    return { operation: nameOf(program, index), schema: program.error(index), ...failures.CONTEXTS }
+  }
+}
 
 /** The codec that the user gave for the whole result. The batch itself does not fail. */
 const wholeCodec = ({ op, options }: Batch): contexts.ContextCodec => ({
@@ -96,14 +111,18 @@ const anotherSize = ({ op, program: { size, what } }: Batch, recorded: string) =
 // ---- running it ----------------------------------------------------------------------------------------
 
 /** An item that was started. */
-interface Item {
-  readonly index: number
-  readonly op: Op
-  status: payloads.ItemStatus
+class Item {
+  declare readonly index: number
+  declare readonly op: Op
+  status: payloads.ItemStatus = "STARTED"
   /** While it runs. */
   running: contexts.Running | undefined
   /** How its body ended; none when its record answers for it. */
   read: contexts.Read | undefined
+  constructor(index: number, op: Op) {
+    this.index = index
+    this.op = op
+  }
 }
 
 /** Starts items, counts those that end, and closes the batch. Gives what there is to let go of. */
@@ -114,10 +133,10 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   const { completion = {}, concurrency = "unbounded", nesting = "nested", result } = options
   const limit = concurrency === "unbounded" ? Infinity : concurrency
   const flat = nesting === "flat"
-  const idOf = (index: number) => operationId(op.id, ITEM_TYPES[kind], "", index + 1)
+  const prefix = prefixOf(op.id)
+  const idOf = (index: number) => prefix + index
 
-  const specOf = (index: number) =>
-    ({ type: "CONTEXT", subType: ITEM_TYPES[kind], name: nameOf(program, index) }) as const
+  const specOf = (index: number) => new Spec("CONTEXT", ITEM_TYPES[kind], nameOf(program, index))
 
   const recorded = rebuilds(op) ? readSummary(batch) : undefined
   const fault =
@@ -156,21 +175,13 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     const skipped = marks?.[index] === "STARTED" // it was no part of the result, whatever became of it
     const own = flat || skipped ? new Op(id, world.place, spec, undefined, 0) : core.openItem(world, id, spec)
     if (own === undefined) return
-    const item = itemOf(index, own)
+    const item = new Item(index, own)
     items.push(item)
     if (skipped) return
     if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
     running++
     item.running = run(item)
   }
-
-  const itemOf = (index: number, op: Op): Item => ({
-    index,
-    op,
-    status: "STARTED",
-    running: undefined,
-    read: undefined
-  })
 
   const stopped = (item: Item): void => {
     if (item.running !== undefined) running--
@@ -186,12 +197,12 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   // (one for all items: each would hold on to closures of its own while it runs)
   const bodyEnded = (exit: Exit.Exit<unknown, unknown>, inner: World, item: Item): void => {
     const { index, op } = item
-    const encode = () => contexts.close(here, op, exit, codecOf(batch, index, flat))
+    const encode = () => contexts.close(here, op, exit, new ItemCodec(program, index, flat))
     worlds.finishItem(op, inner, encode, !flat, ({ ending, outcome, plain }) => {
       if (items[index] !== item) return // no part of the result
       stopped(item)
-      if (flat && inner.unrecorded.length > 0) parts.push(inner)
-      settled(item, ending.Action === "SUCCEED", { outcome, plain })
+      if (flat && inner.unrecorded !== undefined) parts.push(inner)
+      settled(item, ending.Action === "SUCCEED", new contexts.Read(outcome, plain))
       advance()
     })
   }
@@ -217,7 +228,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   const decide = (): CompletionReason | undefined => {
     if (typeof completion === "object") return completions.decide(completion, tally)
     if (size === 0) return "ALL_COMPLETED"
-    const asked = Result.try(() => completion(progressOf(program, tally, items)))
+    const asked = Result.try(() => completion(new Progress(program, tally, items)))
     const decision = Result.isSuccess(asked) ? asked.success : undefined
     if (decision === "succeed") return "CUSTOM_COMPLETION_SUCCEEDED"
     if (decision === "fail") return "CUSTOM_COMPLETION_FAILED"
@@ -240,11 +251,12 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
       return core.fail(anotherSize(batch, "more"))
     }
     ended = true
-    const finish = () => worlds.finish(op, world, () => close(batch, items, reason, recorded !== undefined), parts)
+    const finish = () =>
+      worlds.finish(op, world, () => contexts.outside(here, close(batch, items, reason, recorded !== undefined)), parts)
     // items that were begun before, and would not be any more: what they have to clean up must be done all the same
     for (let index = items.length; recorded === undefined && core.recordOf(idOf(index)) !== undefined; index++) {
       const own = core.openItem(world, idOf(index), specOf(index))
-      if (own !== undefined && mustRun(own)) begun.push(run(itemOf(index, own)))
+      if (own !== undefined && mustRun(own)) begun.push(run(new Item(index, own)))
     }
     const left = bodies()
     if (left.length === 0) return finish()
@@ -300,20 +312,31 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   }
 }
 
-const progressOf = (program: Program, tally: completions.Tally, started: ReadonlyArray<Item>): CompletionProgress => ({
-  successCount: tally.success,
-  failureCount: tally.failure,
-  completedCount: tally.success + tally.failure,
-  totalCount: tally.total,
-  // seldom looked at, and as long as the batch
+class Progress implements CompletionProgress {
+  readonly successCount: number
+  readonly failureCount: number
+  readonly completedCount: number
+  readonly totalCount: number
+  private readonly program: Program
+  private readonly started: ReadonlyArray<Item>
+
+  constructor(program: Program, { failure, success, total }: completions.Tally, started: ReadonlyArray<Item>) {
+    this.successCount = success
+    this.failureCount = failure
+    this.completedCount = success + failure
+    this.totalCount = total
+    this.program = program
+    this.started = started
+  }
+  /** Seldom looked at, and as long as the batch. */
   get items() {
-    return Array.from({ length: tally.total }, (_, index) => ({
+    return Array.from({ length: this.totalCount }, (_, index) => ({
       index,
-      name: nameOf(program, index),
-      status: started[index]?.status
+      name: nameOf(this.program, index),
+      status: this.started[index]?.status
     }))
   }
-})
+}
 
 // ---- its record ----------------------------------------------------------------------------------------
 
@@ -336,78 +359,81 @@ const readRecorded = (batch: Batch, text: string | undefined): payloads.Recorded
 }
 
 /** What to record of a batch that has ended, and what its parent goes on with: the same as on replay. */
-const close = (
+const close = /*#__PURE__*/ Effect.fnUntraced(function* (
   batch: Batch,
   items: ReadonlyArray<Item>,
   reason: CompletionReason,
   rebuilding: boolean
-): Effect.Effect<Closing, Fatal> => {
+): Effect.fn.Return<Closing, Fatal, any> {
   const { here, op, options, program } = batch
-  const closing = Effect.gen(function* () {
-    const reads: Array<contexts.Read | undefined> = []
-    for (const { index, op: own, read, status } of items) {
-      const known =
-        read ?? (status === "STARTED" ? undefined : contexts.read(here, own, own.record!, codecOf(batch, index)))
-      reads.push(Effect.isEffect(known) ? yield* known : known)
-    }
-    const outcomes = reads.map((read) => read?.outcome)
-    const whole = wholeCodec(batch)
-    // a codec of its own writes the result, and what is gone on with is what it reads
-    const text =
-      options.result === undefined ? undefined : yield* encodeValue(op, whole, resultOf(batch, outcomes, reason))
-    const outcome =
-      options.result === undefined
-        ? yield* outcomeOf(batch, outcomes, reason)
-        : Exit.succeed(yield* decodeValue(op, whole, text))
-    if (rebuilding) return { ending: succeeded(undefined), outcome }
+  const reads: Array<contexts.Read | undefined> = []
+  for (const { index, op: own, read, status } of items) {
+    const known =
+      read ??
+      (status === "STARTED"
+        ? undefined
+        : contexts.read(here, own, own.record!, new ItemCodec(batch.program, index, false)))
+    reads.push(Effect.isEffect(known) ? yield* known : known)
+  }
+  const outcomes = reads.map((read) => read?.outcome)
+  const whole = wholeCodec(batch)
+  // a codec of its own writes the result, and what is gone on with is what it reads
+  const text =
+    options.result === undefined ? undefined : yield* encodeValue(op, whole, resultOf(batch, outcomes, reason))
+  const outcome =
+    options.result === undefined
+      ? yield* outcomeOf(batch, outcomes, reason)
+      : Exit.succeed(yield* decodeValue(op, whole, text))
+  if (rebuilding) return { ending: succeeded(undefined), outcome }
 
-    const statuses = items.map(({ status }) => status)
-    const isInline = reads.every((read) => read === undefined || read.plain !== undefined)
-    if (isInline) {
-      const written =
-        text ??
-        payloads.writeAll(
-          reads.map((read, i) => payloads.writeItem(i, statuses[i]!, read?.plain, isText(program.success(i)))),
-          reason
-        )
-      const payload = yield* transform("encode", here.core, op, written)
-      if (payload !== undefined && Buffer.byteLength(payload) <= Limits.inlineResultBytes) {
-        return { ending: succeeded(payload), outcome }
-      }
+  const statuses = items.map(({ status }) => status)
+  const isInline = reads.every((read) => read === undefined || read.plain !== undefined)
+  if (isInline) {
+    const written =
+      text ??
+      payloads.writeAll(
+        reads.map((read, i) => payloads.writeItem(i, statuses[i]!, read?.plain, isText(program.success(i)))),
+        reason
+      )
+    const payload = yield* transform("encode", here.core, op, written)
+    if (payload !== undefined && Buffer.byteLength(payload) <= Limits.inlineResultBytes) {
+      return { ending: succeeded(payload), outcome }
     }
-    const result = resultOf(batch, outcomes, reason)
-    const summary = yield* contexts.summarise(op, options.summary, result)
-    return {
-      ending: {
-        Action: "SUCCEED",
-        Payload: payloads.writeSummary(program.kind, result, statuses, summary),
-        ContextOptions: { ReplayChildren: true }
-      },
-      outcome
-    } satisfies Closing
-  })
-  return contexts.outside(here, closing)
-}
+  }
+  const result = resultOf(batch, outcomes, reason)
+  const summary = yield* contexts.summarise(op, options.summary, result)
+  return {
+    ending: {
+      Action: "SUCCEED",
+      Payload: payloads.writeSummary(program.kind, result, statuses, summary),
+      ContextOptions: { ReplayChildren: true }
+    },
+    outcome
+  } satisfies Closing
+})
 
 /** A decoder of closed batches, for the core. It runs with the services of the fiber that asked. */
 const reader =
   (batch: Batch): Decode =>
-  (op, record) => {
-    const { here, options } = batch
-    if (record.Status !== "SUCCEEDED") return terminated(op, record)
-    const outcome = Effect.gen(function* () {
-      const text = yield* transform("decode", here.core, op, record.ContextDetails?.Result)
-      if (options.result !== undefined) return Exit.succeed(yield* decodeValue(op, wholeCodec(batch), text))
-      const recorded = readRecorded(batch, text)
-      if (recorded instanceof NonDeterministic || recorded instanceof SerdesFailed) return yield* recorded
-      const { completionReason, entries } = recorded
-      if (entries === undefined) return yield* unreadable(op, "it does not hold the values of the items")
-      const outcomes: Array<Exit.Exit<unknown, unknown> | undefined> = []
-      for (const entry of entries) outcomes.push(yield* readEntry(batch, entry))
-      return yield* outcomeOf(batch, outcomes, completionReason)
-    })
-    return contexts.outside(here, outcome)
-  }
+  (op, record) =>
+    record.Status === "SUCCEEDED" ? contexts.outside(batch.here, readClosed(batch, op, record)) : terminated(op, record)
+
+const readClosed = /*#__PURE__*/ Effect.fnUntraced(function* (
+  batch: Batch,
+  op: Op,
+  record: Protocol.Operation
+): Effect.fn.Return<Exit.Exit<unknown, unknown>, Fatal, any> {
+  const { here, options } = batch
+  const text = yield* transform("decode", here.core, op, record.ContextDetails?.Result)
+  if (options.result !== undefined) return Exit.succeed(yield* decodeValue(op, wholeCodec(batch), text))
+  const recorded = readRecorded(batch, text)
+  if (recorded instanceof NonDeterministic || recorded instanceof SerdesFailed) return yield* recorded
+  const { completionReason, entries } = recorded
+  if (entries === undefined) return yield* unreadable(op, "it does not hold the values of the items")
+  const outcomes: Array<Exit.Exit<unknown, unknown> | undefined> = []
+  for (const entry of entries) outcomes.push(yield* readEntry(batch, entry))
+  return yield* outcomeOf(batch, outcomes, completionReason)
+})
 
 const NOTHING = /*#__PURE__*/ Effect.succeed(undefined)
 
@@ -416,7 +442,7 @@ const readEntry = (
   { error, index, result, status }: payloads.Entry
 ): Effect.Effect<Exit.Exit<unknown, unknown> | undefined, Fatal, any> => {
   if (status === "STARTED") return NOTHING
-  const codec = codecOf(batch, index)
+  const codec = new ItemCodec(batch.program, index, false)
   if (status === "FAILED") return failures.decodeFailure(error, codec.failure, batch.op)
   if (codec.success === undefined) return Effect.succeed(Exit.succeed(result))
   const text = result === undefined ? undefined : isText(codec.success) ? String(result) : JSON.stringify(result)

@@ -91,7 +91,7 @@ const create = (
     if (typeof start === "string") return invalid(here.core, start)
     const fault = faultOf(options)
     if (fault !== undefined) return invalid(here.core, `Durable.callback("${name}"): ${fault}`)
-    const op = open(here, "callback", { type: "CALLBACK", subType: "Callback", name })
+    const op = open(here, "callback", "CALLBACK", "Callback", name)
     if (op === undefined) return halt
     op.start = { CallbackOptions: start }
     const answer = callbackAnswer(stepContext(here), name, options)

@@ -134,7 +134,7 @@ export const contextHere = (
   body: AnyEffect,
   options: AnyOptions & { readonly subType: string }
 ): Effect.Effect<unknown, unknown> => {
-  const op = open(here, call, { type: "CONTEXT", subType: options.subType, name })
+  const op = open(here, call, "CONTEXT", options.subType, name)
   if (op === undefined) return halt
   const { core } = here
   const codec: contexts.ContextCodec = {
@@ -171,7 +171,7 @@ const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string,
   if (contradiction !== undefined) return invalid(core, `Durable.childContext("${name}"): ${contradiction}`)
   const id = place.nextId(spec)
   const virtual = { title: `virtual context "${name}"`, added: isAdded({ place, spec }) }
-  const inner = new Place(`${place.path}/${id}`, place.parentId, place.world, virtual)
+  const inner = new Place(id, place.parentId, place.world, virtual)
   const op = { id, spec: { type: "CONTEXT", subType, name }, place: inner, record: undefined } as const
   const whole = ending(inner, body)
   const observed = core.host.observer?.virtual(op, whole) ?? whole

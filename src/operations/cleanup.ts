@@ -73,41 +73,47 @@ const withoutFibers = (exit: AnyExit): AnyExit => {
 }
 
 /** Runs what was registered, the last one first. Each runs whatever becomes of the others. */
-const close = (here: Here, scope: Scope, exit: AnyExit): Effect.Effect<void, ChildContextFailed> =>
-  Effect.gen(function* () {
-    const { place } = here
-    const ended = withoutFibers(exit)
-    scope.exit = ended
-    const failed: Array<ChildContextFailed> = []
-    for (let next = scope.registered.pop(); next !== undefined; next = scope.registered.pop()) {
-      if (isGone(here)) return
-      const failure = yield* clean(here, next, ended)
-      if (isGone(here)) return
-      count(place, -1)
-      if (failure !== undefined) failed.push(failure)
-    }
-    if (failed.length === 0) return
-    // beside a failure of the scope itself, which is the first, they are failures; the types know of no other
-    const typed = Exit.isFailure(ended) && !Cause.hasDies(ended.cause) && Cause.hasFails(ended.cause)
-    return yield* Effect.failCause(
-      Cause.fromReasons(failed.map((error) => (typed ? Cause.makeFailReason(error) : Cause.makeDieReason(error))))
-    )
-  })
+const close = /*#__PURE__*/ Effect.fnUntraced(function* (
+  here: Here,
+  scope: Scope,
+  exit: AnyExit
+): Effect.fn.Return<void, ChildContextFailed> {
+  const { place } = here
+  const ended = withoutFibers(exit)
+  scope.exit = ended
+  const failed: Array<ChildContextFailed> = []
+  for (let next = scope.registered.pop(); next !== undefined; next = scope.registered.pop()) {
+    if (isGone(here)) return
+    const failure = yield* clean(here, next, ended)
+    if (isGone(here)) return
+    count(place, -1)
+    if (failure !== undefined) failed.push(failure)
+  }
+  if (failed.length === 0) return
+  // beside a failure of the scope itself, which is the first, they are failures; the types know of no other
+  const typed = Exit.isFailure(ended) && !Cause.hasDies(ended.cause) && Cause.hasFails(ended.cause)
+  return yield* Effect.failCause(
+    Cause.fromReasons(failed.map((error) => (typed ? Cause.makeFailReason(error) : Cause.makeDieReason(error))))
+  )
+})
 
 /** Suspended, not ended; or lost, and by its parent's record there is nothing more to do. */
 const isGone = ({ core, place }: Here): boolean => core.closed || place.world.state === "lost"
 
 /** Does what was registered, if it is for this end. Gives what has failed. */
-const clean = (here: Here, registration: Registration, exit: AnyExit): Effect.Effect<ChildContextFailed | undefined> =>
-  Effect.gen(function* () {
-    const end = endOf(registration, exit)
-    if (end === undefined) return undefined
-    const done = yield* Effect.exit(Effect.provideContext(runOne(here, registration, end), registration.context))
-    if (Exit.isSuccess(done) || isGone(here)) return undefined
-    const failure = failureOf(registration, done.cause)
-    yield* Effect.logError(`${failure.message}. What it should have undone or released may need a look.`, done.cause)
-    return failure
-  })
+const clean = /*#__PURE__*/ Effect.fnUntraced(function* (
+  here: Here,
+  registration: Registration,
+  exit: AnyExit
+): Effect.fn.Return<ChildContextFailed | undefined> {
+  const end = endOf(registration, exit)
+  if (end === undefined) return undefined
+  const done = yield* Effect.exit(Effect.provideContext(runOne(here, registration, end), registration.context))
+  if (Exit.isSuccess(done) || isGone(here)) return undefined
+  const failure = failureOf(registration, done.cause)
+  yield* Effect.logError(`${failure.message}. What it should have undone or released may need a look.`, done.cause)
+  return failure
+})
 
 /** Its context, and those around it, cannot be lost without cleanup. */
 const count = ({ world }: Place, n: 1 | -1): void => {

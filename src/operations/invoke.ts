@@ -97,7 +97,7 @@ export const invoke = <
   withHere("invoke", name, (here) => {
     const reason = fault(target, options) ?? faultOf(target)
     if (reason !== undefined) return invalid(here.core, `Durable.invoke("${name}"): ${reason}`)
-    const op = open(here, "invoke", { type: "CHAINED_INVOKE", subType: "ChainedInvoke", name })
+    const op = open(here, "invoke", "CHAINED_INVOKE", "ChainedInvoke", name)
     if (op === undefined) return halt
     const context = stepContext(here)
     op.start = Effect.provideContext(

@@ -30,7 +30,7 @@ import {
 } from "../internal/core/operation.ts"
 import type { Attempt, Attempts, Ending, Op, Outside, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
-import { operationId } from "../internal/operationId.ts"
+import { uniqueKey } from "../internal/operationId.ts"
 import * as retries from "../internal/retry.ts"
 import type {
   CodecServices,
@@ -242,31 +242,44 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
         `Durable.step("${name}"): its timeout is ${String(options.timeout)}. Give it a positive one, or none.`
       )
     }
-    const op = open(here, "step", { type: "STEP", subType: "Step", name })
+    const op = open(here, "step", "STEP", "Step", name)
     if (op === undefined) return halt
     const outside = outsideAt(here)
-    const asked: AskedStep = {
+    const asked = new AskedStep(
       core,
       op,
       outside,
-      effect: timeout === undefined ? effect : limited(name, effect, timeout),
-      options,
-      success: options.success,
-      failure: { operation: name, schema: options.error, ...failures.STEPS },
-      begin: attemptOf
-    }
+      timeout === undefined ? effect : limited(name, effect, timeout),
+      options
+    )
     op.atMostOnce = options.semantics === "AtMostOncePerRetry"
     op.attempts = asked
     return park(core, op, "ended", decoder(core, outside, asked))
   })
 
 /** A step that the body has asked for. */
-interface AskedStep extends Attempts, OutcomeCodec {
-  readonly core: Core
-  readonly op: Op
-  readonly outside: Outside
-  readonly effect: AnyEffect
-  readonly options: AnyOptions
+class AskedStep implements Attempts, OutcomeCodec {
+  declare readonly core: Core
+  declare readonly op: Op
+  declare readonly outside: Outside
+  declare readonly effect: AnyEffect
+  declare readonly options: AnyOptions
+  declare readonly success: MaybeSchema
+
+  constructor(core: Core, op: Op, outside: Outside, effect: AnyEffect, options: AnyOptions) {
+    this.core = core
+    this.op = op
+    this.outside = outside
+    this.effect = effect
+    this.options = options
+    this.success = options.success
+  }
+  get failure(): failures.FailureReader {
+    return { operation: this.op.spec.name, schema: this.options.error, ...failures.STEPS }
+  }
+  begin(attempt: Attempt): Run {
+    return attemptOf(this, attempt)
+  }
 }
 
 const limited = (operation: string, effect: AnyEffect, timeout: Duration.Duration): AnyEffect =>
@@ -279,10 +292,10 @@ type StepService = CurrentStep["Service"]
 
 /** What an attempt can know of itself. */
 export class StepAttempt implements StepService {
-  readonly attempt: number
-  readonly operationId: string
-  readonly name: string
-  private readonly executionArn: string
+  declare readonly attempt: number
+  declare readonly operationId: string
+  declare readonly name: string
+  declare private readonly executionArn: string
 
   constructor(core: Core, op: Op, attempt: Attempt) {
     this.attempt = attempt.number
@@ -292,7 +305,7 @@ export class StepAttempt implements StepService {
   }
   /** A hash, so made when it is asked for. */
   get idempotencyKey(): string {
-    return operationId(this.executionArn, "step", this.operationId, 1)
+    return uniqueKey(`${this.executionArn}#${this.operationId}`)
   }
 }
 
@@ -303,8 +316,8 @@ export class StepAttempt implements StepService {
 const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
 
 /** One attempt: what to run, and what to record of how it ends. (No closure: there may be ten thousand steps at a time.) */
-function attemptOf(this: AskedStep, attempt: Attempt): Run {
-  const { core, effect, op, outside } = this
+const attemptOf = (asked: AskedStep, attempt: Attempt): Run => {
+  const { core, effect, op, outside } = asked
   const context = Context.addUnsafe(outside.context, CurrentStep.key, new StepAttempt(core, op, attempt))
   const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
   const provided = <A, E>(effect: Effect.Effect<A, E, any>) =>
@@ -318,9 +331,9 @@ function attemptOf(this: AskedStep, attempt: Attempt): Run {
     ),
     context: Context.addUnsafe(context, Scope.Scope.key, scope),
     ending: (exit) => {
-      if (Exit.isFailure(exit)) return provided(fail(this, exit.cause, attempt, began))
-      const plain = encodePlain(op, outside.transforms, this, exit.value)
-      if (plain === undefined) return provided(succeed(this, exit.value))
+      if (Exit.isFailure(exit)) return provided(fail(asked, exit.cause, attempt, began))
+      const plain = encodePlain(op, outside.transforms, asked, exit.value)
+      if (plain === undefined) return provided(succeed(asked, exit.value))
       return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
     }
   }
@@ -333,35 +346,34 @@ const succeed = (asked: AskedStep, value: unknown): Effect.Effect<Ending, Fatal,
   )
 
 /** The schedule is asked once, now: what it decides is what is recorded. */
-const fail = (
+const fail = /*#__PURE__*/ Effect.fnUntraced(function* (
   asked: AskedStep,
   cause: Cause.Cause<unknown>,
   attempt: Attempt,
   startedAt: number
-): Effect.Effect<Ending, Fatal, any> =>
-  Effect.gen(function* () {
-    const { core, op, options } = asked
-    const reason = failures.reasonOf(cause)
-    const isCutOff = reason?._tag === "Die" && reason.defect instanceof DeadlineExceeded
-    const retried = reason !== undefined && (reason._tag === "Fail" || isCutOff || options.retryDefects === true)
-    const decided = retried
-      ? yield* Effect.exit(
-          retries.decide(isCutOff ? retries.withoutPredicates(options.retry) : options.retry, {
-            attempt: attempt.number,
-            error: reason._tag === "Fail" ? reason.error : reason.defect,
-            now: yield* Clock.currentTimeMillis,
-            startedAt,
-            seed: `${core.executionArn}#${op.id}`
-          })
-        )
-      : Exit.succeed(undefined)
-    // a schedule that fails itself fails the step, with its own reason
-    const final = Exit.isSuccess(decided) || isCutOff ? cause : decided.cause
-    const error = yield* encodeError(core, op, asked, final)
-    const delay = Exit.isSuccess(decided) ? decided.value : undefined
-    return {
-      Action: delay === undefined ? "FAIL" : "RETRY",
-      ...(error === undefined ? undefined : { Error: error }),
-      ...(delay === undefined ? undefined : { StepOptions: { NextAttemptDelaySeconds: delay } })
-    } satisfies Ending
-  })
+): Effect.fn.Return<Ending, Fatal, any> {
+  const { core, op, options } = asked
+  const reason = failures.reasonOf(cause)
+  const isCutOff = reason?._tag === "Die" && reason.defect instanceof DeadlineExceeded
+  const retried = reason !== undefined && (reason._tag === "Fail" || isCutOff || options.retryDefects === true)
+  const decided = retried
+    ? yield* Effect.exit(
+        retries.decide(isCutOff ? retries.withoutPredicates(options.retry) : options.retry, {
+          attempt: attempt.number,
+          error: reason._tag === "Fail" ? reason.error : reason.defect,
+          now: yield* Clock.currentTimeMillis,
+          startedAt,
+          seed: `${core.executionArn}#${op.id}`
+        })
+      )
+    : Exit.succeed(undefined)
+  // a schedule that fails itself fails the step, with its own reason
+  const final = Exit.isSuccess(decided) || isCutOff ? cause : decided.cause
+  const error = yield* encodeError(core, op, asked, final)
+  const delay = Exit.isSuccess(decided) ? decided.value : undefined
+  return {
+    Action: delay === undefined ? "FAIL" : "RETRY",
+    ...(error === undefined ? undefined : { Error: error }),
+    ...(delay === undefined ? undefined : { StepOptions: { NextAttemptDelaySeconds: delay } })
+  } satisfies Ending
+})

@@ -77,12 +77,7 @@ export const waitForCallback = <
       step(name, Effect.asVoid(Effect.suspend(() => submit(callbackId) as Effect.Effect<unknown, E>)), {
         retry: options.retry as Retry<E>
       })
-    const body = Effect.gen(function* () {
-      const { await: answer, callbackId } = yield* callback(name, options)
-      yield* Effect.mapError(submitted(callbackId), (error: StepFailed) => submitFailed(name, error))
-      return yield* answer
-    })
-    return contextHere(here, "waitForCallback", name, body, {
+    return contextHere(here, "waitForCallback", name, submitAndWait(name, options, submitted), {
       subType: "WaitForCallback",
       success: options.success,
       error: options.error
@@ -91,3 +86,13 @@ export const waitForCallback = <
 
 const submitFailed = (operation: string, { data, message, type }: StepFailed) =>
   new CallbackSubmitFailed({ operation, type, message, ...(data === undefined ? undefined : { data }) })
+
+const submitAndWait = /*#__PURE__*/ Effect.fnUntraced(function* (
+  name: string,
+  options: WaitForCallbackOptions<any, any, any, any, any, any>,
+  submitted: (callbackId: string) => Effect.Effect<void, StepFailed, any> // any: `waitForCallback` says what it needs
+) {
+  const { await: answer, callbackId } = yield* callback(name, options)
+  yield* Effect.mapError(submitted(callbackId), (error) => submitFailed(name, error))
+  return yield* answer
+})

@@ -125,7 +125,7 @@ const run = (name: string, check: Check, options: AnyOptions): Effect.Effect<unk
     const { core } = here
     const fault = faultOf(options)
     if (fault !== undefined) return invalid(core, `Durable.waitForCondition("${name}"): ${fault}`)
-    const op = open(here, "waitForCondition", { type: "STEP", subType: "WaitForCondition", name })
+    const op = open(here, "waitForCondition", "STEP", "WaitForCondition", name)
     if (op === undefined) return halt
     const outside = outsideAt(here)
     const codec: OutcomeCodec = {
@@ -190,7 +190,7 @@ const readState = (
 }
 
 /** The schedule is asked once, now: what it decides is what is recorded. */
-const decide = (
+const decide = /*#__PURE__*/ Effect.fnUntraced(function* (
   core: Core,
   op: Op,
   state: unknown,
@@ -198,33 +198,32 @@ const decide = (
   codec: OutcomeCodec,
   attempt: Attempt,
   startedAt: number
-): Effect.Effect<Ending, Fatal, any> =>
-  Effect.gen(function* () {
-    const payload = yield* transform("encode", core, op, yield* encodeValue(op, codec, state))
-    const met = yield* Effect.exit(Effect.suspend(() => asEffect(options.until(state))))
-    if (Exit.isFailure(met)) return yield* fail(core, op, codec, met.cause)
-    if (met.value) return succeeded(payload)
-    const decided = yield* Effect.exit(
-      retries.decide(options.schedule ?? defaultPolling, {
-        attempt: attempt.number,
-        error: state,
-        now: yield* Clock.currentTimeMillis,
-        startedAt,
-        seed: `${core.executionArn}#${op.id}`
-      })
-    )
-    // a schedule that fails itself fails the operation, with its own reason
-    if (Exit.isFailure(decided)) return yield* fail(core, op, codec, decided.cause)
-    if (decided.value === undefined) {
-      const exhausted = new ConditionExhausted({ operation: op.spec.name, attempts: attempt.number })
-      return yield* fail(core, op, codec, Cause.fail(exhausted))
-    }
-    return {
-      Action: "RETRY",
-      ...(payload === undefined ? undefined : { Payload: payload }),
-      StepOptions: { NextAttemptDelaySeconds: decided.value }
-    } satisfies Ending
-  })
+): Effect.fn.Return<Ending, Fatal, any> {
+  const payload = yield* transform("encode", core, op, yield* encodeValue(op, codec, state))
+  const met = yield* Effect.exit(Effect.suspend(() => asEffect(options.until(state))))
+  if (Exit.isFailure(met)) return yield* fail(core, op, codec, met.cause)
+  if (met.value) return succeeded(payload)
+  const decided = yield* Effect.exit(
+    retries.decide(options.schedule ?? defaultPolling, {
+      attempt: attempt.number,
+      error: state,
+      now: yield* Clock.currentTimeMillis,
+      startedAt,
+      seed: `${core.executionArn}#${op.id}`
+    })
+  )
+  // a schedule that fails itself fails the operation, with its own reason
+  if (Exit.isFailure(decided)) return yield* fail(core, op, codec, decided.cause)
+  if (decided.value === undefined) {
+    const exhausted = new ConditionExhausted({ operation: op.spec.name, attempts: attempt.number })
+    return yield* fail(core, op, codec, Cause.fail(exhausted))
+  }
+  return {
+    Action: "RETRY",
+    ...(payload === undefined ? undefined : { Payload: payload }),
+    StepOptions: { NextAttemptDelaySeconds: decided.value }
+  } satisfies Ending
+})
 
 const asEffect = (answer: boolean | Effect.Effect<boolean, never, any>): Effect.Effect<boolean, never, any> =>
   Effect.isEffect(answer) ? answer : Effect.succeed(answer)

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { operationId } from "../../src/internal/operationId.ts"
+import { digestOf, operationId, prefixOf, uniqueKey } from "../../src/internal/operationId.ts"
 
 describe("operationId", () => {
   it("is pinned: running executions find their records by it", () => {
@@ -9,24 +9,36 @@ describe("operationId", () => {
         step: operationId("", "Step", "charge", 1),
         second: operationId("", "Step", "charge", 2),
         sleep: operationId("", "Wait", "sleep", 1),
-        inside: operationId("yXbfE1bJ9gbrGbW2gHeRgM", "RunInChildContext", "a/b:c", 7),
-        "non-ASCII path": operationId("ü", "Step", "x", 1)
+        inside: operationId("yXbfE1bJ9gbr", "RunInChildContext", "a/b:c", 7),
+        item: `${prefixOf("yXbfE1bJ9gbr")}17`,
+        "in an item": operationId("yXbfE1bJ9gbr-17", "Step", "charge", 1),
+        "in a deep context": operationId("yXbfE1bJ9gbr-17-yXbfE1bJ9gbr", "Step", "charge", 1),
+        "non-ASCII name": operationId("", "Step", "ü", 1)
       },
       {
-        step: "eAATcOPBiBMIZ-FoOiR7O0",
-        second: "jWVYP5wcTIL-y1l9WN-vBr",
-        sleep: "_75TvloIHjbzSX3qTaWC7I",
-        inside: "JnxO_JrjAfUlk11q0E2-ss",
-        "non-ASCII path": "Rh_Hstpg4kBophb_Mvlzff"
+        step: "3Zo_Uk1Tm004",
+        second: "3Zo_Uk1Tm004_2",
+        sleep: "BYqi0OS7Ph8r",
+        inside: "yXbfE1bJ9gbr-DF2MoEkrVrCM_7",
+        item: "yXbfE1bJ9gbr-17",
+        "in an item": "yXbfE1bJ9gbr-17-3Zo_Uk1Tm004",
+        "in a deep context": "nrUtwFKETEmc-3Zo_Uk1Tm004",
+        "non-ASCII name": "WObwcxdg8ePD"
       }
     )
   })
 
   it.prop(
-    "is 22 of [a-zA-Z0-9-_], whatever the names",
-    [Schema.String, Schema.String, Schema.String, Schema.Int],
-    ([path, kind, name, occurrence]) => {
-      assert.match(operationId(path, kind, name, occurrence), /^[a-zA-Z0-9-_]{22}$/)
+    "is at most 49 of [a-zA-Z0-9-_], whatever the names and wherever it stands",
+    [Schema.Array(Schema.Struct({ kind: Schema.String, name: Schema.String, occurrence: Schema.Int }))],
+    ([path]) => {
+      let id = ""
+      for (const { kind, name, occurrence } of path) {
+        id = operationId(id, kind, name, Math.abs(occurrence % 10_000_000_000) + 1)
+        assert.match(id, /^[a-zA-Z0-9-_]{12,49}$/)
+        const item = `${prefixOf(id)}${Math.abs(occurrence % 10_000_000)}`
+        assert.match(item, /^[a-zA-Z0-9-_]{14,33}$/)
+      }
     }
   )
 
@@ -34,7 +46,15 @@ describe("operationId", () => {
     const parts = ["", "a", "b", "a:1", ":", "1", "1:1", "a:", ":a", "2"]
     const ids = new Set<string>()
     let n = 0
-    for (const path of ["", "p", "p/q"]) {
+    const paths = [
+      "",
+      "abcdefghijkl",
+      "abcdefghijkl-1",
+      "abcdefghijkl_2",
+      "abcdefghijkl_2-1",
+      "abcdefghijkl-1-abcdefghijkl"
+    ]
+    for (const path of paths) {
       for (const kind of ["Step", "Wait", "StepWait"]) {
         for (const name of parts) {
           for (const occurrence of [1, 2, 11]) {
@@ -43,7 +63,24 @@ describe("operationId", () => {
           }
         }
       }
+      for (const index of [0, 1, 2, 11]) {
+        ids.add(`${prefixOf(path)}${index}`)
+        n++
+      }
     }
     assert.strictEqual(ids.size, n)
+  })
+
+  it("is the same when digests are made anew, however many names there are", () => {
+    const first = digestOf("Step", "name-0")
+    for (let i = 1; i < 3_000; i++) digestOf("Step", `name-${i}`)
+    assert.strictEqual(digestOf("Step", "name-0"), first)
+  })
+})
+
+describe("uniqueKey", () => {
+  it("is 22 characters that only this text has", () => {
+    assert.match(uniqueKey("arn#id"), /^[a-zA-Z0-9-_]{22}$/)
+    assert.notStrictEqual(uniqueKey("arn#id"), uniqueKey("arn#id2"))
   })
 })

@@ -546,7 +546,7 @@ export class Simulation {
     // The order of the last deliveries decides nothing durable, so it is not recorded. It is written down here,
     // so that the verifying replay can be held to every decision.
     const root = inv.core?.root
-    if (root !== undefined && root.unrecorded.length > 0) this.service.append(writeMarker(root))
+    if (root?.unrecorded !== undefined) this.service.append(writeMarker(root))
     this.loop.after(0, () => this.invoke(true))
   }
 

@@ -1,6 +1,15 @@
 import type * as Fiber from "effect/Fiber"
 import type * as Scheduler from "effect/Scheduler"
 
+class Task {
+  declare readonly priority: number
+  declare readonly run: () => void
+  constructor(priority: number, run: () => void) {
+    this.priority = priority
+    this.run = run
+  }
+}
+
 /**
  * Runs the tasks of all body fibers from one queue that the core drains by hand: an empty queue is
  * quiescence, and no task of the body ever runs behind the core's back.
@@ -8,11 +17,11 @@ import type * as Scheduler from "effect/Scheduler"
 export class BodyScheduler implements Scheduler.Scheduler {
   readonly executionMode = "async" as const
   /** By priority. */
-  private queue: Array<{ readonly priority: number; readonly run: () => void }> = []
+  private queue: Array<Task> = []
   private isStopped = false
   private moves = 0
-  private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
-  private readonly onSpin: () => void
+  declare private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
+  declare private readonly onSpin: () => void
   /** `idle`: nothing was delivered, so no fiber of the body should move. `waiting`: what was delivered goes on later. */
   phase: "idle" | "running" | "waiting" = "idle"
 
@@ -56,8 +65,8 @@ export class BodyScheduler implements Scheduler.Scheduler {
     const { queue } = this
     let i = queue.length
     while (i > 0 && queue[i - 1]!.priority > priority) i--
-    if (i === queue.length) queue.push({ priority, run })
-    else queue.splice(i, 0, { priority, run })
+    if (i === queue.length) queue.push(new Task(priority, run))
+    else queue.splice(i, 0, new Task(priority, run))
     if (this.phase === "idle") this.onMove(undefined)
   }
 

@@ -17,11 +17,13 @@ import type * as Clock from "effect/Clock"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Random from "effect/Random"
+import type * as Types from "effect/Types"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { type Fatal, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import * as Alarm from "./alarm.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
+import { Chain, type Link } from "./chain.ts"
 import * as Deadline from "./deadline.ts"
 import * as Exchange from "./exchange.ts"
 import * as explain from "./explain.ts"
@@ -32,6 +34,13 @@ import * as Visits from "./visits.ts"
 import * as Work from "./work.ts"
 import type * as Worlds from "./worlds.ts"
 import { type Decode, hasEnded, type Op, type Place, type Spec, type Waiter, waitsForService, World } from "./world.ts"
+import { whenEnded } from "../whenEnded.ts"
+
+/** The body of a child context, while it runs. */
+export interface Body extends Link<Body> {
+  /** Once it has begun. */
+  readonly fiber: Fiber.Fiber<unknown, unknown> | undefined
+}
 
 /** The core of one invocation, as operations and the handler see it. */
 export interface Core extends Worlds.Owner {
@@ -44,8 +53,9 @@ export interface Core extends Worlds.Owner {
   services: (Clock.Clock & Random.Random) | undefined
   /** Fibers that work outside the body on its behalf (attempts of steps, codecs), awaited before the answer. */
   readonly working: Work.Work["fibers"]
-  /** Root fibers of child contexts. */
-  readonly bodies: Set<Fiber.Fiber<unknown, unknown>>
+  readonly bodies: Chain<Body>
+  /** Their root fibers. */
+  readonly bodyFibers: () => ReadonlyArray<Fiber.Fiber<unknown, unknown>>
   /** What to do when nothing known is left to deliver: `true` if the body has moved by it. */
   readonly atRest: Array<() => boolean>
   /** The invocation has ended: nothing durable happens any more. */
@@ -77,7 +87,7 @@ export interface Core extends Worlds.Owner {
   /** Nobody waits for the outcome any more. */
   readonly abort: () => void
   /** What is left of the body is being torn down (core/run.ts). */
-  tornDown?: true
+  tornDown: boolean
   /** Lets go of the fibers that still wait (detached, or in uninterruptible regions), so that they can end. */
   readonly release: (world?: World) => void
 }
@@ -95,9 +105,11 @@ export const make = (
   )
   /** The invocation has ended: nothing durable happens any more. */
   let closed = false
+  /** (no getter: objects with one of their own get a hidden class of their own, which outlives them until a full collection) */
+  let core: Types.Mutable<Core> | undefined = undefined
   let report: ((outcome: Outcome) => void) | undefined
-  /** Root fibers of child contexts. */
-  const bodies = new Set<Fiber.Fiber<unknown, unknown>>()
+  const bodies = new Chain<Body>()
+  const bodyFibers = () => Array.from(bodies, ({ fiber }) => fiber!) // (they stand in it once they have begun)
   const atRest: Array<() => boolean> = []
 
   // the body
@@ -170,7 +182,7 @@ export const make = (
     recordOf,
     ringAt: (at) => alarm.set("deadline", at),
     inFlight: checkpoints.inFlight,
-    bodies: () => (body === undefined ? [] : [body, ...bodies])
+    bodies: () => (body === undefined ? [] : [body, ...bodyFibers()])
   })
   const alarm = Alarm.make(host, (isDue, now) => {
     if (isDue("deadline")) deadline.expire(now)
@@ -223,7 +235,7 @@ export const make = (
       return undefined
     }
     world.remember(op)
-    if (!hasEnded(op)) work.plan({ op, act: "launch" })
+    if (!hasEnded(op)) work.plan(op, "launch")
     return op
   }
 
@@ -370,7 +382,7 @@ export const make = (
     report = done
     scheduler.phase = "running"
     body = fork()
-    body.addObserver((exit) => {
+    whenEnded(body, (exit) => {
       bodyExit = exit
     })
     scheduler.phase = "idle"
@@ -401,6 +413,7 @@ export const make = (
   const end = (outcome: Outcome): void => {
     if (closed) return
     closed = true
+    if (core !== undefined) core.closed = true
     scheduler.phase = "idle"
     alarm.stop()
     opened.forEach(cancel)
@@ -433,7 +446,7 @@ export const make = (
   gate.advance(-Infinity)
   const root = surroundings.enter(undefined, "", undefined, undefined, execution.startTimestamp, false)
 
-  return {
+  core = {
     worlds: (make) => (worlds ??= make(surroundings)),
     executionArn: execution.arn,
     root,
@@ -442,14 +455,14 @@ export const make = (
     services: undefined,
     working: work.fibers,
     bodies,
+    bodyFibers,
     atRest,
-    get closed() {
-      return closed
-    },
+    closed,
+    tornDown: false,
     admits,
     isPast: past.has,
     tolerant: options.unvisited === "ignore",
-    complete: (world, ended) => visits.complete([world], ended),
+    complete: (world, ended) => visits.missing() === 0 || visits.complete([world], ended),
     retire: visits.retire,
     open,
     openItem,
@@ -461,6 +474,7 @@ export const make = (
     abort,
     release
   }
+  return core
 }
 
 const cancel = (op: Op): void => op.cancel?.()

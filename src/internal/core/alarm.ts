@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
 import type { Host } from "./host.ts"
+import { whenEnded } from "../whenEnded.ts"
 
 /**
  * `start`: a START has waited long enough for another reason to send; `pace`: a request may be sent whose
@@ -37,7 +38,7 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
     if (armedFor === Infinity || stopped) return
     const fiber = fork(clock.sleep(Duration.millis(Math.max(0, armedFor - clock.currentTimeMillisUnsafe()))))
     disarm = () => fiber.interruptUnsafe()
-    fiber.addObserver((exit) => {
+    whenEnded(fiber, (exit) => {
       if (stopped || Exit.isFailure(exit)) return
       disarm = undefined
       armedFor = Infinity

@@ -14,6 +14,7 @@ import { plainJsonFault, readPlainJson, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { logDefects } from "../warn.ts"
 import { Limits } from "../wire.ts"
+import type { Link } from "./chain.ts"
 import type { Core } from "./Core.ts"
 import {
   bodyContext,
@@ -32,16 +33,19 @@ import {
 } from "./operation.ts"
 import { type Closing, type Decode, type Ending, isReplaying, type Op, type World } from "./world.ts"
 import * as Worlds from "./worlds.ts"
+import { whenEnded } from "../whenEnded.ts"
 
 type AnyEffect = Effect.Effect<unknown, unknown, any>
 
 // ---- running -------------------------------------------------------------------------------------------
 
 /** A body that runs. A class: there may be ten thousand at a time. */
-export class Running {
-  readonly world: World
-  private readonly core: Core
-  private fiber: Fiber.Fiber<unknown, unknown> | undefined
+export class Running implements Link<Running> {
+  declare readonly world: World
+  declare private readonly core: Core
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  before: Running | undefined
+  after: Running | undefined
   private interrupted: ReadonlyArray<() => void> | undefined
 
   constructor(core: Core, world: World) {
@@ -58,9 +62,9 @@ export class Running {
     const { core, world } = this
     const fiber = Effect.runForkWith(services)(body as Effect.Effect<unknown, unknown, DurableContext>)
     this.fiber = fiber
-    core.bodies.add(fiber)
-    fiber.addObserver((exit) => {
-      core.bodies.delete(fiber)
+    core.bodies.add(this)
+    whenEnded(fiber, (exit) => {
+      core.bodies.delete(this)
       if (this.interrupted !== undefined) {
         Worlds.of(core).end(world)
         for (const done of this.interrupted) done()
@@ -122,9 +126,13 @@ export type Plain =
   { readonly text: string | undefined } | { readonly error: Protocol.ErrorObject | undefined } | undefined
 
 /** The outcome of a context, and what it is on record. */
-export interface Read {
-  readonly outcome: Exit.Exit<unknown, unknown>
-  plain: Plain
+export class Read {
+  declare readonly outcome: Exit.Exit<unknown, unknown>
+  declare plain: Plain
+  constructor(outcome: Exit.Exit<unknown, unknown>, plain: Plain) {
+    this.outcome = outcome
+    this.plain = plain
+  }
 }
 
 /** How a context ends. */
@@ -164,39 +172,38 @@ const closePlain = (
   }
 }
 
-const closeAny = (
+const closeAny = /*#__PURE__*/ Effect.fnUntraced(function* (
   core: Core,
   op: Op,
   exit: Exit.Exit<unknown, unknown>,
   codec: ContextCodec
-): Effect.Effect<ContextClosing, Fatal, any> =>
-  Effect.gen(function* () {
-    if (Exit.isFailure(exit)) {
-      yield* logDefects(op, exit.cause)
-      if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
-      const error = yield* failures.encodeFailure(exit.cause, codec.failure, op)
-      const recorded = codec.unrecorded === true ? error : yield* transformError("encode", core, op, error)
-      return {
-        ending: { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) } satisfies Ending,
-        outcome: yield* failures.decodeFailure(error, codec.failure, op),
-        plain: { error }
-      }
-    }
-    // no codec: the value is what the body gives when it runs again over its recorded operations
-    if (codec.success === undefined && plainJsonFault(exit.value) !== undefined) {
-      return { ending: yield* rebuilt(op, codec, exit.value), outcome: exit, plain: undefined }
-    }
-    const text = yield* encodeValue(op, codec, exit.value)
-    const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
-    if (codec.unrecorded === true) return { ending: succeeded(text), outcome, plain: { text } }
-    const payload = yield* transform("encode", core, op, text)
-    const large = payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes
+): Effect.fn.Return<ContextClosing, Fatal, any> {
+  if (Exit.isFailure(exit)) {
+    yield* logDefects(op, exit.cause)
+    if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
+    const error = yield* failures.encodeFailure(exit.cause, codec.failure, op)
+    const recorded = codec.unrecorded === true ? error : yield* transformError("encode", core, op, error)
     return {
-      ending: large ? yield* rebuilt(op, codec, exit.value) : succeeded(payload),
-      outcome,
-      plain: large ? undefined : { text }
+      ending: { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) } satisfies Ending,
+      outcome: yield* failures.decodeFailure(error, codec.failure, op),
+      plain: { error }
     }
-  })
+  }
+  // no codec: the value is what the body gives when it runs again over its recorded operations
+  if (codec.success === undefined && plainJsonFault(exit.value) !== undefined) {
+    return { ending: yield* rebuilt(op, codec, exit.value), outcome: exit, plain: undefined }
+  }
+  const text = yield* encodeValue(op, codec, exit.value)
+  const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
+  if (codec.unrecorded === true) return { ending: succeeded(text), outcome, plain: { text } }
+  const payload = yield* transform("encode", core, op, text)
+  const large = payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes
+  return {
+    ending: large ? yield* rebuilt(op, codec, exit.value) : succeeded(payload),
+    outcome,
+    plain: large ? undefined : { text }
+  }
+})
 
 /** What a finished context gave, from its record. */
 export const read = (
@@ -205,30 +212,39 @@ export const read = (
   record: Protocol.Operation,
   codec: ContextCodec
 ): Read | Effect.Effect<Read, Fatal> => {
-  const { Error: error, Result: payload } = record.ContextDetails ?? {}
-  const { Status: status } = record
-  if (status === "SUCCEEDED" && codec.success === undefined && !transforms(here) && unlayered(payload) === undefined) {
+  const { Result: payload } = record.ContextDetails ?? {}
+  if (
+    record.Status === "SUCCEEDED" &&
+    codec.success === undefined &&
+    !transforms(here) &&
+    unlayered(payload) === undefined
+  ) {
     const value = readPlainJson(payload)
     if (Result.isSuccess(value)) return { outcome: Exit.succeed(value.success), plain: { text: payload } }
   }
-  const { core } = here
-  const slowly = Effect.gen(function* () {
-    if (status === "SUCCEEDED") {
-      const text = yield* transform("decode", core, op, payload)
-      return { outcome: Exit.succeed(yield* decodeValue(op, codec, text)), plain: { text } }
-    }
-    if (status === "FAILED") {
-      const read = yield* transformError("decode", core, op, error)
-      return { outcome: yield* failures.decodeFailure(read, codec.failure, op), plain: { error: read } }
-    }
-    const outcome = terminated(op, record)
-    const written = Exit.isFailure(outcome)
-      ? yield* failures.encodeFailure(outcome.cause, codec.failure, op)
-      : undefined
-    return { outcome, plain: { error: written } }
-  })
-  return outside(here, slowly)
+  return outside(here, readSlowly(here.core, op, record, codec))
 }
+
+const readSlowly = /*#__PURE__*/ Effect.fnUntraced(function* (
+  core: Core,
+  op: Op,
+  record: Protocol.Operation,
+  codec: ContextCodec
+): Effect.fn.Return<Read, Fatal, any> {
+  const { Error: error, Result: payload } = record.ContextDetails ?? {}
+  const { Status: status } = record
+  if (status === "SUCCEEDED") {
+    const text = yield* transform("decode", core, op, payload)
+    return { outcome: Exit.succeed(yield* decodeValue(op, codec, text)), plain: { text } }
+  }
+  if (status === "FAILED") {
+    const read = yield* transformError("decode", core, op, error)
+    return { outcome: yield* failures.decodeFailure(read, codec.failure, op), plain: { error: read } }
+  }
+  const outcome = terminated(op, record)
+  const written = Exit.isFailure(outcome) ? yield* failures.encodeFailure(outcome.cause, codec.failure, op) : undefined
+  return { outcome, plain: { error: written } }
+})
 
 /** A decoder of finished contexts, for the core. */
 export const decoder =

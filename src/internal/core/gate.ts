@@ -5,6 +5,7 @@
 import { type Fatal, NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
+import { Chain } from "./chain.ts"
 import { Heap } from "./heap.ts"
 import * as Order from "./order.ts"
 import {
@@ -20,14 +21,14 @@ import {
   rebuilds,
   type Spec,
   top,
-  type Waiter,
+  Waiter,
   type World
 } from "./world.ts"
 
 export interface Gate {
   /** Operations that the body has asked for in this invocation. */
   readonly opened: ReadonlyMap<string, Op>
-  readonly parked: ReadonlySet<Waiter>
+  readonly parked: Chain<Waiter>
   /** Worlds that wait for another look at the service: an outside completion of the same instant may exist. */
   readonly held: Set<World>
   /** Worlds with deliveries whose order goes on record with the next request. */
@@ -64,7 +65,7 @@ export const make = (
   { fail, hold }: { readonly fail: (error: Fatal) => void; readonly hold: () => void }
 ): Gate => {
   const opened = new Map<string, Op>()
-  const parked = new Set<Waiter>()
+  const parked = new Chain<Waiter>()
   const held = new Set<World>()
   const unwritten = new Set<World>()
   /** Worlds that may have something to deliver. */
@@ -85,21 +86,8 @@ export const make = (
     const { world } = op.place
     const nth = ++op.waits
     const order = nth === 1 ? op.seq : ++seq
-    const waiter: Waiter = {
-      op,
-      world,
-      event,
-      nth,
-      seq: order,
-      resume,
-      decode,
-      parked: true,
-      known: false,
-      ready: true,
-      time: 0,
-      rank: 0
-    }
-    op.waiters = op.waiters.length === 0 ? [waiter] : [...op.waiters, waiter]
+    const waiter = new Waiter(op, event, nth, order, resume, decode)
+    op.waiters = op.waiters.length === 0 ? Array.of(waiter) : [...op.waiters, waiter]
     parked.add(waiter)
     world.parked++
     if (isOutside(waiter)) world.unknownOutside++
@@ -205,7 +193,7 @@ export const make = (
       } else {
         held.delete(world)
         if (chosen !== undefined) {
-          if (world.unrecorded.length > 0) unwritten.add(world)
+          if (world.unrecorded !== undefined) unwritten.add(world)
           ready.push(world)
           return chosen
         }

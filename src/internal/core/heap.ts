@@ -1,9 +1,12 @@
+const NOTHING: Array<never> = []
+
 /** A binary heap ordered by `less`: the first element is always at hand, whatever the number of elements. */
 export class Heap<A> {
-  private items: Array<A> = []
-  private readonly less: (a: A, b: A) => boolean
+  declare private items: Array<A>
+  declare private readonly less: (a: A, b: A) => boolean
   constructor(less: (a: A, b: A) => boolean) {
     this.less = less
+    this.items = NOTHING
   }
   peek(): A | undefined {
     return this.items[0]
@@ -11,7 +14,7 @@ export class Heap<A> {
   push(item: A): void {
     const { items, less } = this
     if (items.length === 0) {
-      this.items = [item] // most heaps never hold more, and pushing to an empty array makes room for many
+      this.items = Array.of(item) // most heaps never hold more, and pushing to an empty array makes room for many
       return
     }
     let i = items.push(item) - 1

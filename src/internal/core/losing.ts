@@ -175,7 +175,7 @@ const begin = (core: Core, { loss, op, world }: Cleaning): void => {
       return core.fail(new NonDeterministic({ message: explain.anotherEnd(world) }))
     }
     if (world.endsAt === undefined && !body.isInterrupted) {
-      world.unrecorded.push([INTERRUPTED, world.deliveries])
+      world.keep(INTERRUPTED, world.deliveries)
       Worlds.of(core).keepOrder(world)
     }
     world.endsAt = undefined

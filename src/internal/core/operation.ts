@@ -21,7 +21,7 @@ import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, wr
 import * as failures from "../failure.ts"
 import { SeededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
-import type { Decode, Ending, Op, Outside, Place, Spec } from "./world.ts"
+import { type Decode, type Ending, type Op, type Outside, type Place, Spec, Written } from "./world.ts"
 
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
@@ -33,10 +33,15 @@ export const leave: Effect.Effect<never> = Effect.withFiber((fiber) => {
 })
 
 /** Where an operation finds itself. */
-export interface Here {
-  readonly core: Core
-  readonly place: Place
-  readonly fiber: Fiber.Fiber<unknown, unknown>
+export class Here {
+  declare readonly core: Core
+  declare readonly place: Place
+  declare readonly fiber: Fiber.Fiber<unknown, unknown>
+  constructor(core: Core, place: Place, fiber: Fiber.Fiber<unknown, unknown>) {
+    this.core = core
+    this.place = place
+    this.fiber = fiber
+  }
 }
 
 /** Runs an operation where it stands, or says why it cannot run there. */
@@ -64,7 +69,7 @@ export const withHere = <A, E>(
           "operation can work in it. Move it out of the step, or use Durable.childContext instead of Durable.step."
       )
     }
-    const here = { core, place, fiber }
+    const here = new Here(core, place, fiber)
     if (place.world.state === "open" && !core.tornDown) return f(here)
     // The end of its context has let go of the fibers that were parked, and one of those has moved it: it ends as they
     // do. One that is interrupted already is in a finalizer or an uninterruptible region.
@@ -92,8 +97,14 @@ export const nameFault = (name: string): string | undefined => {
 }
 
 /** Opens an operation. `undefined`: nothing durable can happen here any more (the caller halts). */
-export const open = ({ core, fiber, place }: Here, call: string, spec: Spec): Op | undefined => {
-  const { name } = spec
+export const open = (
+  { core, fiber, place }: Here,
+  call: string,
+  type: Spec["type"],
+  subType: string,
+  name: string
+): Op | undefined => {
+  const spec = new Spec(type, subType, name)
   const fault = nameFault(name)
   const contradiction = place.changes?.fault(spec)
   if (fault !== undefined) void invalid(core, `Durable.${call}: the name ${fault}`)
@@ -207,17 +218,40 @@ export const outsideAt = ({ core, fiber, place }: Here): Outside => outsideIn(co
 /** The same, where a layer of payloads is not asked for. */
 export const stepContext = (here: Here): Context.Context<never> => outsideAt(here).context
 
+/** Where a fiber stands. */
+class Standing {
+  declare readonly core: Core
+  declare readonly place: Place
+  declare readonly inStep: boolean
+  constructor(core: Core, place: Place, inStep: boolean) {
+    this.core = core
+    this.place = place
+    this.inStep = inStep
+  }
+}
+
+class OutsideOf implements Outside {
+  declare readonly of: Context.Context<never>
+  declare readonly context: Context.Context<never>
+  declare readonly transforms: boolean
+  constructor(of: Context.Context<never>, context: Context.Context<never>, transforms: boolean) {
+    this.of = of
+    this.context = context
+    this.transforms = transforms
+  }
+}
+
 const outsideIn = (core: Core, place: Place, of: Context.Context<never>): Outside => {
   if (place.steps?.of === of) return place.steps
-  const inStep = { core, place, inStep: true }
+  const inStep = new Standing(core, place, true)
   const around = place.inner === of ? place.around : undefined
   const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
   if (around === undefined || above === undefined) {
     const transforms = Context.get(of, Serdes) !== undefined
-    place.steps = { of, context: mergeOutside(core, of, inStep), transforms }
+    place.steps = new OutsideOf(of, mergeOutside(core, of, inStep), transforms)
   } else {
     const { context, transforms } = outsideIn(core, above, around)
-    place.steps = { of, context: Context.addUnsafe(context, DurableContext.key, inStep), transforms }
+    place.steps = new OutsideOf(of, Context.addUnsafe(context, DurableContext.key, inStep), transforms)
   }
   return place.steps
 }
@@ -238,7 +272,7 @@ export const bodyContext = (
 ): Context.Context<DurableContext> => {
   const shared = around?.shared === context ? context : withBodyServices(context, core)
   if (around !== undefined && shared === context) around.shared = context
-  const inner = Context.addUnsafe(shared, DurableContext.key, { core, place, inStep: false })
+  const inner = Context.addUnsafe(shared, DurableContext.key, new Standing(core, place, false))
   place.around = context
   place.inner = inner
   place.shared = inner
@@ -275,7 +309,7 @@ const currentPlace = (core: Core): Place => {
  * a durable wait; each place has a row of numbers of its own.
  */
 class BodyServices implements Clock.Clock, Random.Random {
-  private readonly core: Core
+  declare private readonly core: Core
 
   constructor(core: Core) {
     this.core = core
@@ -340,7 +374,7 @@ export const waitHere = (
         `${Duration.toMillis(duration)} ms. Leave the wait out when there is nothing to wait for.`
     )
   }
-  const op = open(here, call, { type: "WAIT", subType: "Wait", name })
+  const op = open(here, call, "WAIT", "Wait", name)
   if (op === undefined) return halt
   const start = (WaitSeconds: number) => ({ WaitOptions: { WaitSeconds } })
   op.start =
@@ -425,7 +459,7 @@ export const encodePlain = (
   const text = writePlainJson(value)
   if (Result.isFailure(text)) return Result.fail(serdesFailed(op, "encode")(text.failure))
   // what cannot change need not be read back (but -0 is written as 0)
-  if (typeof value !== "object" && !Object.is(value, -0)) op.written = { text: text.success, value }
+  if (typeof value !== "object" && !Object.is(value, -0)) op.written = new Written(text.success, value)
   return text as Result.Result<string | undefined, never>
 }
 

@@ -12,7 +12,7 @@ import { NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { operationId } from "../operationId.ts"
 import { CHANGED } from "./explain.ts"
-import { isFrozen, type Op, top, type Waiter, type World } from "./world.ts"
+import { isFrozen, type Op, type Recorded, top, type Waiter, type World } from "./world.ts"
 
 /** Who defines the order of completions. */
 export type OrderPolicy = "markers" | "timestamps" | "log"
@@ -58,13 +58,15 @@ const byTime = (
   return outside.time > horizon.complete && world.unknownOutside > 0 ? "hold" : outside
 }
 
+const NO_SCRIPT: Array<Recorded> = []
+
 const byRecord = (
   world: World,
   horizon: Horizon,
   own: Waiter | undefined,
   outside: Waiter | undefined
 ): Waiter | NonDeterministic => {
-  const { script, scriptAt } = world
+  const { script = NO_SCRIPT, scriptAt } = world
   if (world.parked === 1) {
     // no choice, so nothing was recorded (unless a context, finished by now, was in the way when this was live)
     const only = (own ?? outside)!
@@ -94,7 +96,7 @@ const byRecord = (
   }
   if (own !== undefined && byMarkers) return own
   const chosen = (own ?? outside)!
-  if (chosen.ready) world.unrecorded.push([chosen.op.id, chosen.nth])
+  if (chosen.ready) world.keep(chosen.op.id, chosen.nth)
   return chosen
 }
 
@@ -115,8 +117,8 @@ export const writeMarker = (world: World): ReadonlyArray<Protocol.OperationUpdat
     Type: "STEP",
     SubType: "Step"
   } as const
-  const payload = JSON.stringify(world.unrecorded)
-  world.unrecorded = []
+  const payload = JSON.stringify(world.unrecorded ?? [])
+  world.unrecorded = undefined
   return [
     { ...common, Action: "START" },
     { ...common, Action: "SUCCEED", Payload: payload }
@@ -133,7 +135,7 @@ export const readMarkers = (world: World, records: ReadonlyMap<string, Protocol.
     const entries = JSON.parse(record.StepDetails?.Result ?? "[]") as ReadonlyArray<readonly [string, number]>
     for (const [id, nth] of entries) {
       if (id === INTERRUPTED) world.endsAt = nth
-      else world.script.push({ id, nth, time: record.EndTimestamp ?? 0 })
+      else (world.script ??= []).push({ id, nth, time: record.EndTimestamp ?? 0 })
     }
   }
 }

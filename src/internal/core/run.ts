@@ -38,61 +38,61 @@ export interface RunOptions extends Options {
 }
 
 /** Runs a body over the recorded state, up to the outcome of this invocation. Nothing of it runs afterwards. */
-export const run = <A, E, R>(
+export const run = /*#__PURE__*/ Effect.fnUntraced(function* <A, E, R>(
   body: Effect.Effect<A, E, R>,
   checkpoints: Checkpoints,
   execution: { readonly arn: string; readonly startTimestamp: number },
   options: RunOptions
-): Effect.Effect<Outcome, never, Exclude<R, DurableContext>> =>
-  Effect.gen(function* () {
-    const context = (yield* Effect.context<never>()) as Context.Context<never>
-    const clock = Context.get(context, Clock.Clock)
-    const core = makeCore(
-      {
-        clock,
-        outside: outsideOf(context),
-        fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
-        warn: (message) => warn(context, message),
-        observer: options.observer,
-        lastAsked: (fiber) =>
-          Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
-            ?.place.world.lastAsked()
-            .findLast((op) => op.fiber === fiber),
-        leave,
-        settle: Context.get(context, Settle)
+): Effect.fn.Return<Outcome, never, Exclude<R, DurableContext>> {
+  const context = (yield* Effect.context<never>()) as Context.Context<never>
+  const clock = Context.get(context, Clock.Clock)
+  const core = makeCore(
+    {
+      clock,
+      outside: outsideOf(context),
+      fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
+      warn: (message) => warn(context, message),
+      observer: options.observer,
+      lastAsked: (fiber) =>
+        Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
+          ?.place.world.lastAsked()
+          .findLast((op) => op.fiber === fiber),
+      leave,
+      settle: Context.get(context, Settle)
+    },
+    options,
+    checkpoints,
+    execution
+  )
+  const endsAt = clock.currentTimeMillisUnsafe() + (options.deadline?.left ?? Infinity)
+  const grace = (): number =>
+    Math.min(options.finalizerGrace, Math.max(0, endsAt - clock.currentTimeMillisUnsafe()) / 2)
+  let root: Fiber.Fiber<A, E> | undefined
+  const outcome = yield* Effect.callback<Outcome>((resume) => {
+    core.start(
+      () => {
+        const { place } = core.root
+        const services = bodyContext(context, core, place, undefined)
+        root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
+        return root
       },
-      options,
-      checkpoints,
-      execution
+      (outcome) => resume(Effect.succeed(outcome))
     )
-    const endsAt = clock.currentTimeMillisUnsafe() + (options.deadline?.left ?? Infinity)
-    const grace = (): number =>
-      Math.min(options.finalizerGrace, Math.max(0, endsAt - clock.currentTimeMillisUnsafe()) / 2)
-    let root: Fiber.Fiber<A, E> | undefined
-    const outcome = yield* Effect.callback<Outcome>((resume) => {
-      core.start(
-        () => {
-          const { place } = core.root
-          const services = bodyContext(context, core, place, undefined)
-          root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
-          return root
-        },
-        (outcome) => resume(Effect.succeed(outcome))
-      )
-      return Effect.suspend(() => {
-        core.abort()
-        return tearDown(core, root, grace())
-      })
+    return Effect.suspend(() => {
+      core.abort()
+      return tearDown(core, root, grace())
     })
-    yield* tearDown(core, root, grace())
-    return outcome
   })
+  yield* tearDown(core, root, grace())
+  return outcome
+})
 
 /** (by hand: `Effect.forEach` is 1 KB of a bundle) */
-const allEnded = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    for (const fiber of fibers) yield* Fiber.await(fiber)
-  })
+const allEnded = /*#__PURE__*/ Effect.fnUntraced(function* (
+  fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>
+): Effect.fn.Return<void> {
+  for (const fiber of fibers) yield* Fiber.await(fiber)
+})
 
 /**
  * Interrupts what still runs and waits a bounded time for its finalizers. Ordinary finalizers release
@@ -101,7 +101,7 @@ const allEnded = (fibers: ReadonlyArray<Fiber.Fiber<unknown, unknown>>): Effect.
 const tearDown = (core: Core, root: Fiber.Fiber<unknown, unknown> | undefined, grace: number): Effect.Effect<void> =>
   Effect.suspend(() => {
     core.tornDown = true
-    const fibers = [...core.working.keys(), ...core.bodies]
+    const fibers = [...core.working.keys(), ...core.bodyFibers()]
     if (root !== undefined) fibers.push(root)
     for (const fiber of fibers) fiber.interruptUnsafe()
     core.release()

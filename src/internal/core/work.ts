@@ -11,13 +11,19 @@ import type * as Protocol from "../../Protocol.ts"
 import { logDefects } from "../warn.ts"
 import * as explain from "./explain.ts"
 import type { Host } from "./host.ts"
-import { type Closing, type Ending, isFrozen, type Op, type World } from "./world.ts"
+import { Attempt, type Closing, type Ending, isFrozen, type Op, type World } from "./world.ts"
+import { whenEnded } from "../whenEnded.ts"
 
 /** What to do for an operation at the next live edge. */
-export interface Planned {
-  readonly op: Op
-  readonly act: "launch" | "attempt" | "begin" | "record" | "recordIfAwaited"
-  readonly ending?: Ending
+class Planned {
+  declare readonly op: Op
+  declare readonly act: "launch" | "attempt" | "begin" | "record" | "recordIfAwaited"
+  declare readonly ending: Ending | undefined
+  constructor(op: Op, act: Planned["act"], ending: Ending | undefined) {
+    this.op = op
+    this.act = act
+    this.ending = ending
+  }
 }
 
 /** An attempt whose effect runs. */
@@ -44,7 +50,7 @@ export interface Work {
   readonly fibers: ReadonlyMap<Fiber.Fiber<unknown, unknown>, Op | undefined>
   /** How many of them the body waits for. */
   readonly running: () => number
-  readonly plan: (item: Planned) => void
+  readonly plan: (op: Op, act: Planned["act"], ending?: Ending) => void
   /** Some world was let go of: what was planned there is not done. */
   readonly lose: () => void
   /** The live edge is reached: does what was planned, but for what must wait until later. */
@@ -149,7 +155,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     if (closed() || tooLate()) return // (closed: its START was refused, for a limit)
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
-    const run = op.attempts!.begin({ number, startedAt: op.record?.StartTimestamp, interrupted })
+    const run = op.attempts!.begin(new Attempt(number, op.record?.StartTimestamp, interrupted))
     const { context, effect, ending } = host.observer?.attempt(op, { number, interrupted }, run) ?? run
     running++
     const finish = (exit: Exit.Exit<unknown, unknown>): void => {
@@ -171,7 +177,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
 
   const track: Work["track"] = (op, fiber, done) => {
     fibers.set(fiber, op)
-    fiber.addObserver((exit) => {
+    whenEnded(fiber, (exit) => {
       fibers.delete(fiber)
       done(exit)
     })
@@ -242,8 +248,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   return {
     fibers,
     running: () => running,
-    plan: (item) => {
-      planned.push(item)
+    plan: (op, act, ending) => {
+      planned.push(new Planned(op, act, ending))
     },
     lose: () => {
       someLost = true

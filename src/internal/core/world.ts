@@ -15,14 +15,20 @@ import type * as Types from "effect/Types"
 import type { Fatal } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
-import { operationId } from "../operationId.ts"
+import { digestOf, idAt, prefixOf } from "../operationId.ts"
+import type { Link } from "./chain.ts"
 import { Heap } from "./heap.ts"
 
 /** What an operation is, and what it is called. */
-export interface Spec {
-  readonly type: Protocol.OperationType
-  readonly subType: string
-  readonly name: string
+export class Spec {
+  declare readonly type: Protocol.OperationType
+  declare readonly subType: string
+  declare readonly name: string
+  constructor(type: Protocol.OperationType, subType: string, name: string) {
+    this.type = type
+    this.subType = subType
+    this.name = name
+  }
 }
 
 /** What a body says of how its code has changed while executions ran. */
@@ -49,11 +55,11 @@ export interface Outside {
 
 /** Where operations get their ids. */
 export class Place {
-  /** Prefix of everything that is hashed into an id here. */
-  readonly path: string
+  /** The context that it is, as in ids; empty for the workflow itself. */
+  declare readonly path: string
   /** `ParentId` of the operations: the nearest context that has a record. */
-  readonly parentId: string | undefined
-  readonly world: World
+  declare readonly parentId: string | undefined
+  declare readonly world: World
   /** What the steps see that a fiber with these services asked for here: the last ones, which are mostly the only ones. */
   steps: (Outside & { readonly of: Context.Context<never> }) | undefined
   /** The random numbers of that body, once it has asked for one. */
@@ -69,13 +75,16 @@ export class Place {
   around: Context.Context<never> | undefined
   changes: Changes | undefined
   /** A virtual context that stands here, for messages. None: the world's own body does. */
-  readonly virtual: Virtual | undefined
-  /** How often each kind and name was asked for; of most places only one ever is. */
+  declare readonly virtual: Virtual | undefined
+  /** What the ids of its operations begin with. */
+  declare private readonly prefix: string
+  /** How often each kind and name was asked for, by their digest; of most places only one ever is. */
   private first: string | undefined
   private occurrences: Map<string, number> | undefined
 
   constructor(path: string, parentId: string | undefined, world: World, virtual?: Virtual) {
     this.path = path
+    this.prefix = prefixOf(path)
     this.parentId = parentId
     this.world = world
     this.virtual = virtual
@@ -88,34 +97,58 @@ export class Place {
 
   /** The id of the next operation of this kind and name. Taken when the operation is asked for. */
   nextId({ name, subType }: Spec): string {
-    const key = `${subType}:${name}`
-    const occurrence = this.count(key) + 1
-    if (this.first === undefined) this.first = key
-    else (this.occurrences ??= new Map([[this.first, 1]])).set(key, occurrence)
-    return operationId(this.path, subType, name, occurrence)
+    const digest = digestOf(subType, name)
+    const occurrence = this.count(digest) + 1
+    if (this.first === undefined) this.first = digest
+    else (this.occurrences ??= new Map([[this.first, 1]])).set(digest, occurrence)
+    return idAt(this.prefix, digest, occurrence)
   }
 
   /** How often this kind and name was asked for. */
   asked({ name, subType }: Spec): number {
-    return this.count(`${subType}:${name}`)
+    return this.count(digestOf(subType, name))
   }
 
-  private count(key: string): number {
-    return this.occurrences?.get(key) ?? (key === this.first ? 1 : 0)
+  private count(digest: string): number {
+    return this.occurrences?.get(digest) ?? (digest === this.first ? 1 : 0)
   }
 }
 
 /** What an operation has that nobody waits for. */
 export const NO_WAITERS: ReadonlyArray<Waiter> = []
 
+/**
+ * What all updates of an operation begin with. A plain object as far as anybody sees, but no literal: V8 puts literals, of
+ * which thousands wait to be sent, among its old objects, and what those hold lives as long.
+ */
+const Update = function (
+  this: Types.Mutable<Protocol.OperationUpdate>,
+  id: string,
+  name: string,
+  type: Spec["type"],
+  subType: string,
+  action: Protocol.OperationAction,
+  parentId: string | undefined
+) {
+  this.Id = id
+  this.Name = name
+  this.Type = type
+  this.SubType = subType
+  this.Action = action
+  if (parentId !== undefined) this.ParentId = parentId
+} as unknown as new (
+  ...fields: [string, string, Spec["type"], string, Protocol.OperationAction, string | undefined]
+) => Types.Mutable<Protocol.OperationUpdate> & Record<string, unknown>
+Update.prototype = Object.prototype
+
 /** A durable operation that the body has asked for in this invocation. */
 export class Op {
-  readonly id: string
-  readonly place: Place
-  readonly spec: Spec
+  declare readonly id: string
+  declare readonly place: Place
+  declare readonly spec: Spec
   /** The how-manieth request of the body: breaks ties, the same in every replay. */
-  readonly seq: number
-  record: Protocol.Operation | undefined
+  declare readonly seq: number
+  declare record: Protocol.Operation | undefined
   waiters: ReadonlyArray<Waiter> = NO_WAITERS
   waits = 0
   /** Who asked for it. */
@@ -136,7 +169,7 @@ export class Op {
   /** Lets go of what runs in it, without cleanup: a context's own body, or those of its items. */
   lose: (() => void) | undefined
   /** What this invocation has written down for it: the record that says the same need not be read. */
-  written: { readonly text: string | undefined; readonly value: unknown } | undefined
+  written: Written | undefined
   /** The outcome of a context that is known before its record: its body has just ended. */
   outcome: Exit.Exit<unknown, unknown> | undefined
 
@@ -152,11 +185,7 @@ export class Op {
   update(action: Protocol.OperationAction, more?: Partial<Protocol.OperationUpdate>): Protocol.OperationUpdate {
     const { parentId } = this.place
     const { name, subType, type } = this.spec
-    // two literals: what is added to an object takes more room, and thousands of these may be queued
-    const update: Types.Mutable<Protocol.OperationUpdate> & Record<string, unknown> =
-      parentId === undefined
-        ? { Id: this.id, Name: name, Type: type, SubType: subType, Action: action }
-        : { Id: this.id, Name: name, Type: type, SubType: subType, Action: action, ParentId: parentId }
+    const update = new Update(this.id, name, type, subType, action, parentId)
     if (more === undefined) return update
     // most have a payload and nothing else, and spreading is slow
     if (more.Payload !== undefined) update.Payload = more.Payload
@@ -172,6 +201,16 @@ export class Op {
   }
 }
 
+/** A value, and its text. */
+export class Written {
+  declare readonly text: string | undefined
+  declare readonly value: unknown
+  constructor(text: string | undefined, value: unknown) {
+    this.text = text
+    this.value = value
+  }
+}
+
 export const describeSpec = ({
   name = "",
   type
@@ -181,13 +220,18 @@ export const describeSpec = ({
 }): string => `${type} "${name}"`
 
 /** What an attempt of a step is told. */
-export interface Attempt {
+export class Attempt {
   /** From 1. */
-  readonly number: number
+  declare readonly number: number
   /** When the first attempt started, epoch milliseconds; absent while the service has not said. */
-  readonly startedAt: number | undefined
+  declare readonly startedAt: number | undefined
   /** An earlier invocation started this attempt and died; the step runs at most once per attempt. */
-  readonly interrupted: boolean
+  declare readonly interrupted: boolean
+  constructor(number: number, startedAt: number | undefined, interrupted: boolean) {
+    this.number = number
+    this.startedAt = startedAt
+    this.interrupted = interrupted
+  }
 }
 
 /** Where the attempts of a step come from. */
@@ -219,24 +263,43 @@ export type Decode = (
 ) => Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, Fatal>
 
 /** A body fiber parked on an operation. */
-export interface Waiter {
-  readonly op: Op
-  readonly world: World
+export class Waiter implements Link<Waiter> {
+  declare readonly op: Op
+  declare readonly world: World
   /** `created`: the operation exists at the service; `ended`: it has its outcome. */
-  readonly event: "created" | "ended"
+  declare readonly event: "created" | "ended"
   /** The how-manieth wait for this operation. */
-  readonly nth: number
-  readonly seq: number
-  readonly resume: (effect: Effect.Effect<any, any>) => void
-  readonly decode: Decode
-  parked: boolean
+  declare readonly nth: number
+  declare readonly seq: number
+  declare readonly resume: (effect: Effect.Effect<any, any>) => void
+  declare readonly decode: Decode
+  parked = true
+  before: Waiter | undefined
+  after: Waiter | undefined
   /** When the event happened is known. */
-  known: boolean
+  known = false
   /** Its outcome is at hand (false while a finished context is rebuilt from its children). */
-  ready: boolean
-  time: number
+  ready = true
+  time = 0
   /** 0: brought about by our own checkpoint, 1: by the outside world. Our own come first in a tie. */
-  rank: 0 | 1
+  rank: 0 | 1 = 0
+
+  constructor(
+    op: Op,
+    event: "created" | "ended",
+    nth: number,
+    seq: number,
+    resume: (effect: Effect.Effect<any, any>) => void,
+    decode: Decode
+  ) {
+    this.op = op
+    this.world = op.place.world
+    this.event = event
+    this.nth = nth
+    this.seq = seq
+    this.resume = resume
+    this.decode = decode
+  }
 }
 
 /** One entry of the recorded order: this outside completion was delivered here. */
@@ -261,13 +324,13 @@ export class World {
     return `${call} "${name}"`
   }
   /** The context, batch or item that it belongs to; none: the execution. */
-  private readonly op: Op | undefined
-  readonly parent: World | undefined
-  readonly place: Place
+  declare private readonly op: Op | undefined
+  declare readonly parent: World | undefined
+  declare readonly place: Place
   /** Its context is finished, and its body runs again only to rebuild the result: nothing new may be recorded. */
-  readonly rebuilding: boolean
+  declare readonly rebuilding: boolean
   /** The clock of its body: time of its last delivery. */
-  time: number
+  declare time: number
   /** `lost`: interrupted by its parent (a race, a timeout); `ended`: its body has returned. */
   state: "open" | "lost" | "ended" = "open"
   /** Its parent let go of it before it was given its outcome, even if its body had ended by then. */
@@ -279,7 +342,7 @@ export class World {
   /** Its parent lets go of it, and its cleanup is about to begin: it stands still, and nothing is begun or recorded. */
   frozen = false
   /** The world of the execution; whether any world in it was ever frozen. */
-  readonly root: World
+  declare readonly root: World
   freezes = false
   /** How many completions were delivered here. */
   deliveries = 0
@@ -306,11 +369,11 @@ export class World {
 
   /** Its code has changed, and says so, or that is tolerated: not all of the recorded order need fit. */
   changed = false
-  readonly script: Array<Recorded> = []
+  script: Array<Recorded> | undefined
   scriptAt = 0
   markers = 0
   /** Deliveries with a choice that no marker records yet. */
-  unrecorded: Array<readonly [id: string, nth: number]> = []
+  unrecorded: Array<readonly [id: string, nth: number]> | undefined
 
   constructor(
     op: Op | undefined,
@@ -329,10 +392,16 @@ export class World {
   }
 
   remember(op: Op): void {
-    // (a literal: an empty array makes room for many, and most worlds hold one)
-    if (this.trail === undefined) this.trail = [op]
+    // (an empty array makes room for many, and most worlds hold one)
+    if (this.trail === undefined) this.trail = Array.of(op)
     else this.trail[this.asked % TRAIL] = op
     this.asked++
+  }
+
+  /** The place of a delivery in the order is to be recorded. */
+  keep(id: string, nth: number): void {
+    this.unrecorded ??= []
+    this.unrecorded.push([id, nth])
   }
 
   /** The last operations asked for here, for messages. */

@@ -119,10 +119,10 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
       (closing) => {
         if (!recorded) {
           // its body will run again, by the same order: what follows its end must not go on record without that
-          if (world.unrecorded.length > 0) gate.unwritten.add(world)
+          if (world.unrecorded !== undefined) gate.unwritten.add(world)
         } else if (!hasEnded(op)) {
-          keepRebuilt([world], closing)
-          work.plan({ op, act: "record", ending: closing.ending })
+          keepRebuilt(world, closing)
+          work.plan(op, "record", closing.ending)
         }
         done(closing)
       }
@@ -150,21 +150,21 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
   }
 
   /** What is rebuilt on replay is rebuilt by the order in which its completions came. */
-  const keepRebuilt = (worlds: ReadonlyArray<World>, { ending }: Closing): void => {
-    if (ending.ContextOptions?.ReplayChildren !== true) return
-    for (const world of worlds) if (world.unrecorded.length > 0) gate.unwritten.add(world)
+  const keepRebuilt = (world: World, { ending }: Closing): void => {
+    if (ending.ContextOptions?.ReplayChildren === true && world.unrecorded !== undefined) gate.unwritten.add(world)
   }
 
   const finished = (op: Op, worlds: ReadonlyArray<World>, closing: Closing): void => {
     const { ending, outcome } = closing
     const recorded = hasEnded(op)
-    if (!recorded) keepRebuilt(worlds, closing)
+    if (!recorded) for (const world of worlds) keepRebuilt(world, closing)
     op.outcome = outcome
     if (recorded) gate.settle(op)
     else ended.push({ op, ending })
   }
 
   const settleEnded = (): void => {
+    if (ended.length === 0) return
     const later: typeof ended = []
     for (const one of ended) {
       const { ending, op } = one
@@ -174,9 +174,9 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
       }
       const isAlone = op.waiters.length > 0 && op.place.world.parked === op.waiters.length
       if (isAlone) gate.settle(op)
-      work.plan({ op, act: isAlone ? "record" : "recordIfAwaited", ending })
+      work.plan(op, isAlone ? "record" : "recordIfAwaited", ending)
     }
-    if (ended.length > 0) ended = later
+    ended = later
   }
 
   const lose = (world: World): void => {
@@ -201,7 +201,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
   const end = (world: World): void => {
     leave(world, "ended")
     // where it was interrupted defines what is on record of it, as long as its parent waits
-    if (world.unrecorded.length > 0) gate.unwritten.add(world)
+    if (world.unrecorded !== undefined) gate.unwritten.add(world)
   }
 
   return {
