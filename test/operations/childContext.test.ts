@@ -574,6 +574,24 @@ describe("childContext: what it leaves running", () => {
     })
   }
 
+  it.effect("detached fibers that interrupt each other end with their context, and what waits beside it goes on", () =>
+    Effect.gen(function* () {
+      const inner = Effect.gen(function* () {
+        const waits = ["a", "b", "c"].map((name) => Durable.wait(name, "1 day"))
+        yield* Effect.forkDetach(Effect.all(waits, { concurrency: "unbounded" }))
+        yield* Effect.forkDetach(Effect.raceAll(waits.map((wait, i) => Durable.childContext(`race-${i}`, wait))))
+        yield* Durable.step("begin", Effect.void)
+        return 1
+      })
+      const beside = Effect.as(Durable.wait("beside", "1 hour"), 2)
+      const body = Effect.map(
+        Effect.all([Durable.childContext("c", inner), beside], { concurrency: 2 }),
+        ([a, b]) => a + b
+      )
+      yield* kit.sees(body, Exit.succeed(3))
+    }).pipe(Effect.provide(layerMemory))
+  )
+
   it.effect("a detached fiber ends with its context: its steps stop, and nothing of it is recorded any more", () =>
     Effect.gen(function* () {
       const stopped: Array<string> = []

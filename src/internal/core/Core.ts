@@ -427,8 +427,8 @@ export const make = (
     while (closed && atRest.some((move) => move())) continue
     if (world?.parked === 0) return
     for (const waiter of Array.from(parked)) {
-      // those that resume may park again
-      if (world !== undefined && waiter.world !== world) continue
+      // those that resume may park again, or let go of others
+      if (!waiter.parked || (world !== undefined && waiter.world !== world)) continue
       gate.forget(waiter)
       waiter.op.cancel?.()
       if (world !== undefined) waiter.op.lose?.()
