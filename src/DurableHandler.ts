@@ -238,15 +238,17 @@ interface Loaded {
   readonly body: AnyBody<any> // any: `invocation` says what it needs
   readonly options: RunOptions
   readonly lambda: LambdaContext | undefined
-  readonly event: Protocol.InvocationEvent
   readonly execution: Protocol.Operation
+  /** (not the event: it holds all that is on record) */
+  readonly updated: ReadonlyArray<string> | undefined
+  readonly arn: string
   readonly startTime: number
 }
 
 /** Runs the body and answers. */
 const answered = /*#__PURE__*/ Effect.fnUntraced(
   function* (
-    { body, definition, event, execution, lambda, options, startTime }: Loaded,
+    { arn, body, definition, execution, lambda, options, startTime, updated }: Loaded,
     checkpoints: CheckpointService.Checkpoints,
     observer: Observer | undefined
   ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
@@ -254,14 +256,14 @@ const answered = /*#__PURE__*/ Effect.fnUntraced(
     const outcome = yield* run(
       Effect.scoped(Effect.suspend(() => body(payload))),
       checkpoints,
-      { arn: event.DurableExecutionArn, startTimestamp: startTime },
+      { arn, startTimestamp: startTime },
       {
         order: options.order ?? "markers",
         pace: options.pace ?? 1,
         startDelay: millisOf(options.startDelay ?? 50),
         unvisited: options.unvisited ?? "fail",
         finalizerGrace: millisOf(options.finalizerGrace ?? 250),
-        updated: event.UpdatedOperationIds,
+        updated,
         deadline: deadlineOf(lambda, options.deadlineMargin),
         observer
       }
@@ -309,17 +311,18 @@ export const invocation: <R>(
       return yield* malformed("its state holds no EXECUTION operation, on no page")
     }
     const current = describeExecution(event, checkpoints.operations, execution, lambda)
-    const { isFirstInvocation, remainingTime, requestId, startTime } = current
-    const started = { definition, body, options, lambda, event, execution, startTime }
+    const { arn, isFirstInvocation, remainingTime, requestId, startTime } = current
+    const { UpdatedOperationIds: updated } = event
+    const started = { definition, body, options, lambda, execution, arn, startTime, updated }
     const plugins = [...(options.plugins ?? []), ...(yield* Plugins), ...loaded]
     const observed = plugins[0]?.["~effect-durable-lambda/DurablePlugin"](
       plugins,
       {
-        executionArn: event.DurableExecutionArn,
+        executionArn: arn,
         requestId,
         isFirstInvocation,
         execution,
-        updatedOperationIds: event.UpdatedOperationIds ?? [],
+        updatedOperationIds: updated ?? [],
         remainingTime
       },
       checkpoints,

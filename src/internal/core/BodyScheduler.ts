@@ -79,6 +79,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
       const { queue } = this
       this.queue = []
       for (const task of queue) if (!this.isStopped) task.run()
+      queue.length = 0 // an old array leads to no young tasks
     }
   }
 }

@@ -88,6 +88,8 @@ export interface Core extends Worlds.Owner {
   readonly abort: () => void
   /** What is left of the body is being torn down (core/run.ts). */
   tornDown: boolean
+  /** All of it has ended: what still leads to it (services that somebody keeps) leads to nothing of it any more. */
+  readonly dispose: () => void
   /** Lets go of the fibers that still wait (detached, or in uninterruptible regions), so that they can end. */
   readonly release: (world?: World) => void
 }
@@ -472,6 +474,11 @@ export const make = (
     start,
     fail,
     abort,
+    dispose: () => {
+      gate.dispose()
+      records.clear()
+      root.forget()
+    },
     release
   }
   return core

@@ -72,6 +72,7 @@ export class Running implements Link<Running> {
         ended(exit, world, of) // (a rebuilt body that fails says more than what it has not asked for)
       }
       if (world.parked > 0) core.release(world) // fibers that would outlive it
+      world.forget()
     })
   }
   /** Its parent lets go of it: nothing of it goes on record any more. */

@@ -51,6 +51,8 @@ export interface Gate {
   readonly settle: (op: Op) => void
   /** The service has answered; everything up to and including this instant is known. */
   readonly advance: (complete: number) => void
+  /** The invocation is over: nothing leads to its operations any more. */
+  readonly dispose: () => void
   /**
    * The completion that comes next in some world. Between worlds any order will do, so they take turns; one that
    * `turn`, the first delivery since all were at rest, or a later one has moved must come to rest before it is given more.
@@ -217,6 +219,11 @@ export const make = (
     update,
     settle,
     advance,
+    dispose: () => {
+      opened.clear()
+      timers.clear()
+      ready.length = 0
+    },
     next
   }
 }

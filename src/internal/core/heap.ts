@@ -8,6 +8,9 @@ export class Heap<A> {
     this.less = less
     this.items = NOTHING
   }
+  clear(): void {
+    this.items = NOTHING
+  }
   peek(): A | undefined {
     return this.items[0]
   }

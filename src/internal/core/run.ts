@@ -37,55 +37,65 @@ export interface RunOptions extends Options {
   readonly observer?: Observer | undefined
 }
 
-/** Runs a body over the recorded state, up to the outcome of this invocation. Nothing of it runs afterwards. */
-export const run = /*#__PURE__*/ Effect.fnUntraced(function* <A, E, R>(
+/**
+ * Runs a body over the recorded state, up to the outcome of this invocation. Nothing of it runs afterwards. (No generator:
+ * what one yields is handed on in an object that V8, when there are many, puts among its old ones. It would lead to the core.)
+ */
+export const run = <A, E, R>(
   body: Effect.Effect<A, E, R>,
   checkpoints: Checkpoints,
   execution: { readonly arn: string; readonly startTimestamp: number },
   options: RunOptions
-): Effect.fn.Return<Outcome, never, Exclude<R, DurableContext>> {
-  const context = (yield* Effect.context<never>()) as Context.Context<never>
-  const clock = Context.get(context, Clock.Clock)
-  const core = makeCore(
-    {
-      clock,
-      outside: outsideOf(context),
-      fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
-      warn: (message) => warn(context, message),
-      observer: options.observer,
-      lastAsked: (fiber) =>
-        Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
-          ?.place.world.lastAsked()
-          .findLast((op) => op.fiber === fiber),
-      leave,
-      settle: Context.get(context, Settle)
-    },
-    options,
-    checkpoints,
-    execution
-  )
-  const endsAt = clock.currentTimeMillisUnsafe() + (options.deadline?.left ?? Infinity)
-  const grace = (): number =>
-    Math.min(options.finalizerGrace, Math.max(0, endsAt - clock.currentTimeMillisUnsafe()) / 2)
-  let root: Fiber.Fiber<A, E> | undefined
-  const outcome = yield* Effect.callback<Outcome>((resume) => {
-    core.start(
-      () => {
-        const { place } = core.root
-        const services = bodyContext(context, core, place, undefined)
-        root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
-        return root
+): Effect.Effect<Outcome, never, Exclude<R, DurableContext>> =>
+  Effect.withFiber((fiber) => {
+    const context = fiber.context as Context.Context<never>
+    const clock = Context.get(context, Clock.Clock)
+    const core = makeCore(
+      {
+        clock,
+        outside: outsideOf(context),
+        fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
+        warn: (message) => warn(context, message),
+        observer: options.observer,
+        lastAsked: (fiber) =>
+          Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
+            ?.place.world.lastAsked()
+            .findLast((op) => op.fiber === fiber),
+        leave,
+        settle: Context.get(context, Settle)
       },
-      (outcome) => resume(Effect.succeed(outcome))
+      options,
+      checkpoints,
+      execution
     )
-    return Effect.suspend(() => {
-      core.abort()
-      return tearDown(core, root, grace())
+    const endsAt = clock.currentTimeMillisUnsafe() + (options.deadline?.left ?? Infinity)
+    let root: Fiber.Fiber<A, E> | undefined
+    const end = Effect.suspend(() => {
+      const grace = Math.max(0, endsAt - clock.currentTimeMillisUnsafe()) / 2
+      return tearDown(core, root, Math.min(options.finalizerGrace, grace))
     })
+    const outcome = Effect.callback<Outcome>((resume) => {
+      core.start(
+        () => {
+          const { place } = core.root
+          const services = bodyContext(context, core, place, undefined)
+          root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
+          return root
+        },
+        (outcome) => resume(Effect.succeed(outcome))
+      )
+      return Effect.suspend(() => {
+        core.abort()
+        return end
+      })
+    })
+    return Effect.flatMap(outcome, (outcome) =>
+      Effect.map(end, () => {
+        core.dispose()
+        return outcome
+      })
+    )
   })
-  yield* tearDown(core, root, grace())
-  return outcome
-})
 
 /** (by hand: `Effect.forEach` is 1 KB of a bundle) */
 const allEnded = /*#__PURE__*/ Effect.fnUntraced(function* (

@@ -262,6 +262,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
         else act(item)
         if (closed()) return
       }
+      items.length = 0 // (as in BodyScheduler)
     },
     wrapUp: () => {
       for (const item of take()) if (item.op.spec.type === "CONTEXT" && !closed()) act(item)

@@ -398,6 +398,15 @@ export class World {
     this.asked++
   }
 
+  /** Its body has ended: services that somebody keeps lead to it, and it leads nowhere any more. */
+  forget(): void {
+    const { place } = this
+    this.trail = undefined
+    this.own = this.outside = undefined
+    place.steps = undefined
+    place.shared = place.inner = place.around = undefined
+  }
+
   /** The place of a delivery in the order is to be recorded. */
   keep(id: string, nth: number): void {
     this.unrecorded ??= []
