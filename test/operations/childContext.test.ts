@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import { DurableContext } from "../../src/DurableContext.ts"
 import * as FakeService from "../wire/FakeService.ts"
 import * as kit from "./kit.ts"
 import { CardDeclined, Unavailable } from "./kit.ts"
@@ -573,6 +574,40 @@ describe("childContext: what it leaves running", () => {
       return yield* Durable.step("own", Effect.as(kit.turn, 1))
     })
   }
+
+  it.effect("whoever keeps the services of a body keeps nothing of what was done in it", () =>
+    Effect.gen(function* () {
+      const kept: Array<DurableContext["Service"]> = []
+      const ids: Array<string> = []
+      const keeping = Effect.gen(function* () {
+        kept.push(yield* DurableContext)
+        return yield* Durable.step(
+          "s",
+          Effect.map(Durable.CurrentStep, ({ operationId }) => ids.push(operationId))
+        )
+      })
+      const body = Effect.gen(function* () {
+        yield* keeping
+        yield* Durable.childContext("c", keeping)
+        yield* Durable.map("m", [1, 2], () => keeping, { nesting: "flat" })
+        yield* Durable.wait("w", "1 hour")
+      })
+      yield* kit.sees(Effect.asVoid(body), Exit.void)
+      assert.lengthOf(new Set(ids), 4)
+      assert.isAbove(new Set(kept.map(({ core }) => core)).size, 1)
+      for (const { core, place } of kept) {
+        assert.deepStrictEqual(
+          ids.flatMap((id) => core.recordOf(id) ?? []),
+          []
+        )
+        assert.deepStrictEqual(place.world.lastAsked(), [])
+        assert.deepStrictEqual(
+          [place.steps, place.inner, place.around, place.shared],
+          [undefined, undefined, undefined, undefined]
+        )
+      }
+    }).pipe(Effect.provide(layerMemory))
+  )
 
   it.effect("detached fibers that interrupt each other end with their context, and what waits beside it goes on", () =>
     Effect.gen(function* () {
