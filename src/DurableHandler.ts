@@ -18,18 +18,14 @@ import * as DurableExecutionClient from "./DurableExecutionClient.ts"
 import * as DurableFunction from "./DurableFunction.ts"
 import * as DurableLogger from "./DurableLogger.ts"
 import { type DurablePlugin, Plugins } from "./DurablePlugin.ts"
-import type { Outcome } from "./internal/core/host.ts"
+import { answer, answerFatal } from "./internal/answer.ts"
 import type { OrderPolicy } from "./internal/core/order.ts"
 import { run, Settle } from "./internal/core/run.ts"
 import { decodeInvocationEvent } from "./internal/decode.ts"
-import * as failures from "./internal/failure.ts"
 import type { Observer } from "./internal/observer.ts"
-import { operationId } from "./internal/operationId.ts"
 import { fromEnvironment } from "./internal/pluginModules.ts"
-import { logDefects } from "./internal/warn.ts"
 import { type CurrentStep, step } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
-import { jsonBytes, Limits } from "./internal/wire.ts"
 import * as Serdes from "./Serdes.ts"
 import type { First, GivesEffect, StepServices, StepServicesIn } from "./StepServices.ts"
 
@@ -216,22 +212,6 @@ const malformed = (reason: string) =>
       "Invoke the function through Lambda with durable execution enabled (DurableConfig), or through the local engine; in a test, run its body with TestRunner."
   })
 
-/** Answers with a fatal error, or fails with it when Lambda should invoke again. */
-const answerFatal = (error: DurableError.Fatal): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal> => {
-  const scope = DurableError.scopeOf(error)
-  return scope === "invocation"
-    ? Effect.fail(error)
-    : scope === "suspend"
-      ? Effect.succeed({ Status: "PENDING" })
-      : Effect.succeed({
-          Status: "FAILED",
-          Error: {
-            ErrorType: failures.typeOf(error),
-            ErrorMessage: `${failures.messageOf(error)} (help: docs/troubleshooting.md#${error._tag.toLowerCase()} in effect-durable-lambda)`
-          }
-        })
-}
-
 /** An invocation whose state is loaded. */
 interface Loaded {
   readonly definition: DurableFunction.Any
@@ -336,67 +316,6 @@ export const invocation: <R>(
   },
   (running) => Effect.catch(Effect.scoped(running), answerFatal)
 )
-
-/** Everything is durable before the invocation answers; whether it became durable decides the answer. */
-const answer = (
-  definition: DurableFunction.Any,
-  checkpoints: CheckpointService.Checkpoints,
-  outcome: Outcome
-): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> => {
-  switch (outcome._tag) {
-    case "Suspended":
-      return Effect.as(checkpoints.drain, { Status: "PENDING" })
-    case "Fatal":
-      return outcome.error._tag === "CheckpointFailed" || outcome.error._tag === "OutOfTime"
-        ? Effect.fail(outcome.error)
-        : Effect.andThen(checkpoints.drain, Effect.fail(outcome.error))
-    case "Completed":
-      return Effect.andThen(
-        checkpoints.drain,
-        Exit.isSuccess(outcome.exit)
-          ? succeeded(definition, checkpoints, outcome.exit.value)
-          : Effect.map(
-              Effect.andThen(
-                logDefects(`the body of "${definition.name}"`, outcome.exit.cause),
-                failures.encodeFailure(
-                  outcome.exit.cause,
-                  { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
-                  `The error of "${definition.name}"`
-                )
-              ),
-              (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
-            )
-      )
-  }
-}
-
-/** A result that is too large for a function's answer is recorded by a checkpoint instead. */
-const succeeded = /*#__PURE__*/ Effect.fnUntraced(function* (
-  definition: DurableFunction.Any,
-  checkpoints: CheckpointService.Checkpoints,
-  value: unknown
-): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
-  const result = yield* Effect.mapError(
-    Serdes.payloadCodec(definition.success).encode(value),
-    DurableError.serdesFailed(`The result of "${definition.name}"`, "encode")
-  )
-  if (result === undefined) return { Status: "SUCCEEDED" }
-  if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
-  yield* checkpoints.commit({
-    Id: operationId("", "execution", definition.name, 1),
-    Type: "EXECUTION",
-    Action: "SUCCEED",
-    Payload: result
-  })
-  return { Status: "SUCCEEDED", Result: "" }
-})
-
-/** Drops the data of an error that no answer could carry; type and message always fit. */
-const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
-  if (jsonBytes(error) <= Limits.payloadBytes) return error
-  const { ErrorData: _, ...rest } = error
-  return { ...rest, ErrorMessage: `${rest.ErrorMessage ?? ""} (its data is larger than the service records)` }
-}
 
 // ---- the handler -----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [7, "both", "cli/** bin dev/**"],
   [6, "both", "testing/**"],
 
-  [5, "sdk", "DurableHandler DurableClient internal/clientCalls internal/executionEnd"],
+  [5, "sdk", "DurableHandler DurableClient internal/answer internal/clientCalls internal/executionEnd"],
   [4, "sdk", "Durable DurableFunction DurableLogger DurableTracer DurableMetrics operations/** internal/tracing/**"],
   [4, "engine", "engine/**"],
   [3, "sdk", "DurableContext CurrentExecution StepServices internal/core/**"],

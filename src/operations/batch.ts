@@ -67,7 +67,6 @@ interface Batch {
   readonly op: Op
   readonly program: Program
   readonly options: AnyOptions
-  /** For messages. */
 }
 
 const nameOf = ({ kind, names }: Program, index: number): string => names?.[index] ?? `${DEFAULT_NAMES[kind]}${index}`

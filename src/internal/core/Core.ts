@@ -21,6 +21,7 @@ import type * as Types from "effect/Types"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { type Fatal, NonDeterministic, UntrackedAsync } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
+import { whenEnded } from "../whenEnded.ts"
 import * as Alarm from "./alarm.ts"
 import { BodyScheduler } from "./BodyScheduler.ts"
 import { Chain, type Link } from "./chain.ts"
@@ -34,7 +35,6 @@ import * as Visits from "./visits.ts"
 import * as Work from "./work.ts"
 import type * as Worlds from "./worlds.ts"
 import { type Decode, hasEnded, type Op, type Place, type Spec, type Waiter, waitsForService, World } from "./world.ts"
-import { whenEnded } from "../whenEnded.ts"
 
 /** The body of a child context, while it runs. */
 export interface Body extends Link<Body> {

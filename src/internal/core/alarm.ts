@@ -4,8 +4,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
-import type { Host } from "./host.ts"
 import { whenEnded } from "../whenEnded.ts"
+import type { Host } from "./host.ts"
 
 /**
  * `start`: a START has waited long enough for another reason to send; `pace`: a request may be sent whose

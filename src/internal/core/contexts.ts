@@ -14,6 +14,7 @@ import { plainJsonFault, readPlainJson, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { logDefects } from "../warn.ts"
 import { Limits } from "../wire.ts"
+import { whenEnded } from "../whenEnded.ts"
 import type { Link } from "./chain.ts"
 import type { Core } from "./Core.ts"
 import {
@@ -33,7 +34,6 @@ import {
 } from "./operation.ts"
 import { type Closing, type Decode, type Ending, isReplaying, type Op, type World } from "./world.ts"
 import * as Worlds from "./worlds.ts"
-import { whenEnded } from "../whenEnded.ts"
 
 type AnyEffect = Effect.Effect<unknown, unknown, any>
 

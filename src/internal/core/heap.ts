@@ -1,3 +1,4 @@
+/** Of all that hold nothing: never pushed to. */
 const NOTHING: Array<never> = []
 
 /** A binary heap ordered by `less`: the first element is always at hand, whatever the number of elements. */

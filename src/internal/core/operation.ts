@@ -230,6 +230,7 @@ class Standing {
   }
 }
 
+/** The services of steps, and of which body fiber they were made. */
 class OutsideOf implements Outside {
   declare readonly of: Context.Context<never>
   declare readonly context: Context.Context<never>

@@ -72,7 +72,7 @@ export const run = <A, E, R>(
     let root: Fiber.Fiber<A, E> | undefined
     const end = Effect.suspend(() => {
       const grace = Math.max(0, endsAt - clock.currentTimeMillisUnsafe()) / 2
-      return tearDown(core, root, Math.min(options.finalizerGrace, grace))
+      return Effect.map(tearDown(core, root, Math.min(options.finalizerGrace, grace)), core.dispose)
     })
     const outcome = Effect.callback<Outcome>((resume) => {
       core.start(
@@ -89,12 +89,7 @@ export const run = <A, E, R>(
         return end
       })
     })
-    return Effect.flatMap(outcome, (outcome) =>
-      Effect.map(end, () => {
-        core.dispose()
-        return outcome
-      })
-    )
+    return Effect.flatMap(outcome, (outcome) => Effect.as(end, outcome))
   })
 
 /** (by hand: `Effect.forEach` is 1 KB of a bundle) */

@@ -9,10 +9,10 @@ import type * as Fiber from "effect/Fiber"
 import { type Fatal, InvalidOperation, NonDeterministic } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { logDefects } from "../warn.ts"
+import { whenEnded } from "../whenEnded.ts"
 import * as explain from "./explain.ts"
 import type { Host } from "./host.ts"
 import { Attempt, type Closing, type Ending, isFrozen, type Op, type World } from "./world.ts"
-import { whenEnded } from "../whenEnded.ts"
 
 /** What to do for an operation at the next live edge. */
 class Planned {

@@ -1,0 +1,94 @@
+/**
+ * What an invocation answers: the outcome of its body, once everything is durable, or the error that ended it.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { Checkpoints } from "../CheckpointService.ts"
+import * as DurableError from "../DurableError.ts"
+import type * as DurableFunction from "../DurableFunction.ts"
+import type * as Protocol from "../Protocol.ts"
+import * as Serdes from "../Serdes.ts"
+import type { Outcome } from "./core/host.ts"
+import * as failures from "./failure.ts"
+import { operationId } from "./operationId.ts"
+import { logDefects } from "./warn.ts"
+import { jsonBytes, Limits } from "./wire.ts"
+
+/** Answers with a fatal error, or fails with it when Lambda should invoke again. */
+export const answerFatal = (
+  error: DurableError.Fatal
+): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal> => {
+  const scope = DurableError.scopeOf(error)
+  return scope === "invocation"
+    ? Effect.fail(error)
+    : scope === "suspend"
+      ? Effect.succeed({ Status: "PENDING" })
+      : Effect.succeed({
+          Status: "FAILED",
+          Error: {
+            ErrorType: failures.typeOf(error),
+            ErrorMessage: `${failures.messageOf(error)} (help: docs/troubleshooting.md#${error._tag.toLowerCase()} in effect-durable-lambda)`
+          }
+        })
+}
+
+/** Everything is durable before the invocation answers; whether it became durable decides the answer. */
+export const answer = (
+  definition: DurableFunction.Any,
+  checkpoints: Checkpoints,
+  outcome: Outcome
+): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> => {
+  switch (outcome._tag) {
+    case "Suspended":
+      return Effect.as(checkpoints.drain, { Status: "PENDING" })
+    case "Fatal":
+      return outcome.error._tag === "CheckpointFailed" || outcome.error._tag === "OutOfTime"
+        ? Effect.fail(outcome.error)
+        : Effect.andThen(checkpoints.drain, Effect.fail(outcome.error))
+    case "Completed":
+      return Effect.andThen(
+        checkpoints.drain,
+        Exit.isSuccess(outcome.exit)
+          ? succeeded(definition, checkpoints, outcome.exit.value)
+          : Effect.map(
+              Effect.andThen(
+                logDefects(`the body of "${definition.name}"`, outcome.exit.cause),
+                failures.encodeFailure(
+                  outcome.exit.cause,
+                  { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
+                  `The error of "${definition.name}"`
+                )
+              ),
+              (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
+            )
+      )
+  }
+}
+
+/** A result that is too large for a function's answer is recorded by a checkpoint instead. */
+const succeeded = /*#__PURE__*/ Effect.fnUntraced(function* (
+  definition: DurableFunction.Any,
+  checkpoints: Checkpoints,
+  value: unknown
+): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
+  const result = yield* Effect.mapError(
+    Serdes.payloadCodec(definition.success).encode(value),
+    DurableError.serdesFailed(`The result of "${definition.name}"`, "encode")
+  )
+  if (result === undefined) return { Status: "SUCCEEDED" }
+  if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
+  yield* checkpoints.commit({
+    Id: operationId("", "execution", definition.name, 1),
+    Type: "EXECUTION",
+    Action: "SUCCEED",
+    Payload: result
+  })
+  return { Status: "SUCCEEDED", Result: "" }
+})
+
+/** Drops the data of an error that no answer could carry; type and message always fit. */
+const fitting = (error: Protocol.ErrorObject): Protocol.ErrorObject => {
+  if (jsonBytes(error) <= Limits.payloadBytes) return error
+  const { ErrorData: _, ...rest } = error
+  return { ...rest, ErrorMessage: `${rest.ErrorMessage ?? ""} (its data is larger than the service records)` }
+}
