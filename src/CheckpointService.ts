@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { CheckpointFailed, OperationLimitExceeded, PayloadTooLarge } from "./DurableError.ts"
 import { DurableExecutionClient, type ServiceCallFailed } from "./DurableExecutionClient.ts"
+import * as Line from "./internal/line.ts"
 import { uniqueKey } from "./internal/operationId.ts"
 import { boundOf, ENVELOPE_BYTES, jsonBoundOf, recordedBytes, SMALL_BYTES } from "./internal/requestSize.ts"
 import { warn } from "./internal/warn.ts"
@@ -141,14 +142,9 @@ const makeQueue = (
   let requests = 0
   let batches = 0
 
-  let queue: Array<Protocol.OperationUpdate> = []
-  /** Which of them may wait for another reason to send. */
-  let lazy: Array<boolean> = []
+  const line = Line.make()
   /** Those that someone waits for. */
   const waits = new Map<Protocol.OperationUpdate, Done>()
-  let eager = 0
-  /** How many of them, at the head, were queued to go first. */
-  let firsts = 0
   let pollWanted = false
   let sending: Fiber.Fiber<unknown, unknown> | undefined
   let listener: Listener | undefined
@@ -156,14 +152,14 @@ const makeQueue = (
   let drained: Array<Done> = []
 
   /**
-   * Ids that count as operations (children of finished contexts are not in the state, so this is a lower bound), and
-   * which batch carried them last: twice its number, and one more if it carried more than a START.
+   * What was sent of the operations that count as such (children of finished contexts are not in the state, so this is
+   * a lower bound). None: nothing yet.
    */
-  const known = new Map<string, number>()
+  const known = new Map<string, Line.Sent | undefined>()
   let stored = 0
   const warned = new Set<string>()
   for (const operation of operations) {
-    known.set(operation.Id, 0)
+    known.set(operation.Id, undefined)
     stored += recordedBytes(operation)
   }
 
@@ -190,7 +186,6 @@ const makeQueue = (
       return new PayloadTooLarge({ operation, bytes, limit })
     }
     stored += bytes
-    if (update.Action === "START" && !known.has(update.Id)) known.set(update.Id, 0)
     if (known.size > limits.operations) {
       return new OperationLimitExceeded({
         operation: describe(update),
@@ -215,28 +210,25 @@ const makeQueue = (
       if (done !== undefined) Deferred.doneUnsafe(done, Exit.fail(failure))
       return undefined
     }
-    const refused = update.Type === "EXECUTION" ? undefined : refuse(update)
-    if (refused !== undefined) return refused
-    const isLazy = options?.lazy === true
-    if (!isLazy) eager++
-    if (done !== undefined) waits.set(update, done)
-    if (options?.first === true) {
-      queue.splice(firsts, 0, update)
-      lazy.splice(firsts++, 0, isLazy)
-    } else {
-      queue.push(update)
-      lazy.push(isLazy)
+    let sent: Line.Sent | undefined
+    if (update.Type !== "EXECUTION") {
+      sent = known.get(update.Id)
+      if (sent === undefined) known.set(update.Id, (sent = new Line.Sent()))
+      const refused = refuse(update)
+      if (refused !== undefined) return refused
     }
+    if (done !== undefined) waits.set(update, done)
+    line.add(update, sent, options?.lazy === true, options?.first === true)
     return undefined
   }
 
   // ---- sending -----------------------------------------------------------------------------------
 
-  const urgent = () => eager > 0 || pollWanted
+  const urgent = () => line.eager() > 0 || pollWanted
 
   const send = (options?: { readonly force?: boolean }): void => {
     if (sending !== undefined || failure !== undefined) return
-    if (!urgent() && !(options?.force === true && queue.length > 0)) return
+    if (!urgent() && !(options?.force === true && line.size() > 0)) return
     const updates = take()
     pollWanted = false
     const fiber = Effect.runForkWith(context)(request(updates))
@@ -248,44 +240,40 @@ const makeQueue = (
     })
   }
 
-  /** START and what ends that attempt may share a request; anything else of one id closes the batch. */
-  const conflicts = ({ Action, Id }: Protocol.OperationUpdate): boolean => {
-    const started = 2 * batches
-    const before = known.get(Id) ?? 0
-    if (before > started || (before === started && Action === "START")) return true
-    known.set(Id, Action === "START" ? started : started + 1)
-    return false
-  }
-
   /** The longest prefix of the queue that fits a request. The first update is always taken, so an oversized one travels alone. */
   const take = (): ReadonlyArray<Protocol.OperationUpdate> => {
+    const size = line.size()
     batches++
     let exact = token.length + ENVELOPE_BYTES
     let counted = 0
     let bytes = exact
     let n = 0
-    for (; n < queue.length && n < limits.batchUpdates; n++) {
-      const update = queue[n]!
-      let size = boundOf(update)
-      if (n > 0 && bytes + size > limits.batchBytes) {
-        size = Math.min(size, jsonBoundOf(update))
-        if (bytes + size > limits.batchBytes) {
+    for (; n < size && n < limits.batchUpdates; n++) {
+      const update = line.at(n)!
+      let more = boundOf(update)
+      if (n > 0 && bytes + more > limits.batchBytes) {
+        more = Math.min(more, jsonBoundOf(update))
+        if (bytes + more > limits.batchBytes) {
           // bounds alone would split the batch: count
-          for (; counted < n; counted++) exact += bytesOf(queue[counted]!)
+          for (; counted < n; counted++) exact += bytesOf(line.at(counted)!)
           bytes = exact
-          size = bytesOf(update)
-          if (bytes + size > limits.batchBytes) break
+          more = bytesOf(update)
+          if (bytes + more > limits.batchBytes) break
         }
       }
-      if (conflicts(update)) break
-      bytes += size
+      // START and what ends that attempt may share a request; anything else of one id closes the batch
+      const sent = line.sentAt(n)
+      if (sent !== undefined) {
+        if (sent.request === batches && (sent.more || update.Action === "START")) break
+        sent.request = batches
+        sent.more = update.Action !== "START"
+      }
+      bytes += more
     }
     // a START may wipe out what the end of its attempt replaces: an invocation must not die between them
-    const last = queue[n - 1]
-    if (n > 1 && last?.Action === "START" && last.Id === queue[n]?.Id) n--
-    eager -= lazy.splice(0, n).filter((isLazy) => !isLazy).length
-    firsts = Math.max(0, firsts - n)
-    return queue.splice(0, n)
+    const last = line.at(n - 1)
+    if (n > 1 && last?.Action === "START" && last.Id === line.at(n)?.Id) n--
+    return line.take(n)
   }
 
   /** One checkpoint and all pages of what it answers. */
@@ -323,16 +311,14 @@ const makeQueue = (
     }
     if (failure !== undefined) return fail(failure)
     if (drained.length === 0) return
-    if (queue.length > 0) return send({ force: true })
+    if (line.size() > 0) return send({ force: true })
     if (sending === undefined) settleDrains(Exit.void)
   }
 
   /** The token chain is unusable: nothing more is sent, and every waiter sees why. */
   const fail = (error: CheckpointFailed): void => {
     failure = error
-    queue = []
-    lazy = []
-    eager = 0
+    line.clear()
     for (const done of waits.values()) Deferred.doneUnsafe(done, Exit.fail(error))
     waits.clear()
     settleDrains(Exit.fail(error))
@@ -353,7 +339,7 @@ const makeQueue = (
     },
     send,
     inFlight: () => sending !== undefined,
-    queued: () => queue.length,
+    queued: line.size,
     urgent,
     listen: (wanted) => {
       listener = wanted
@@ -365,12 +351,12 @@ const makeQueue = (
         if (refused !== undefined) return Effect.fail(refused)
         send()
         // behind a request in flight or a full batch: it is sent next, whoever else asks for it
-        if (queue.length > 0) drained.push(Deferred.makeUnsafe())
+        if (line.size() > 0) drained.push(Deferred.makeUnsafe())
         return Deferred.await(done)
       }),
     drain: Effect.suspend(() => {
       if (failure !== undefined) return Effect.fail(failure)
-      if (queue.length === 0 && sending === undefined) return Effect.void
+      if (line.size() === 0 && sending === undefined) return Effect.void
       const done: Done = Deferred.makeUnsafe()
       drained.push(done)
       send({ force: true })

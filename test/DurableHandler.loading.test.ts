@@ -219,7 +219,7 @@ describe("when AWS's client is loaded", () => {
   }
 
   for (const [where, env, expected] of [
-    ["in Lambda", LAMBDA, ["makeQueue", "decodeInvocationEvent", "attemptOf", "acknowledge", "completed"]],
+    ["in Lambda", LAMBDA, ["makeQueue", "decodeInvocationEvent", "ended", "acknowledge", "completed"]],
     ["elsewhere: none", {}, []]
   ] as const) {
     it(`a step is rehearsed to its end before anything can come, and nothing of the user's runs, ${where}`, async () => {
@@ -240,7 +240,7 @@ describe("when AWS's client is loaded", () => {
         }
         let atOnce
         globalThis.handlerMade = () => {
-          atOnce = ran(["makeQueue", "decodeInvocationEvent", "attemptOf", "acknowledge", "completed", "greet"])
+          atOnce = ran(["makeQueue", "decodeInvocationEvent", "ended", "acknowledge", "completed", "greet"])
         }`
       const script = `
         await import("node:timers/promises").then(({ setTimeout }) => setTimeout(200))

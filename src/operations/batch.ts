@@ -194,17 +194,20 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   }
 
   // (one for all items: each would hold on to closures of its own while it runs)
-  const bodyEnded = (exit: Exit.Exit<unknown, unknown>, inner: World, item: Item): void => {
-    const { index, op } = item
-    const encode = () => contexts.close(here, op, exit, new ItemCodec(program, index, flat))
-    worlds.finishItem(op, inner, encode, !flat, ({ ending, outcome, plain }) => {
-      if (items[index] !== item) return // no part of the result
+  const itemEnd: Worlds.ItemEnd<contexts.ContextClosing, Item> = {
+    recorded: !flat,
+    encode: (exit, { index, op }) => contexts.close(here, op, exit, new ItemCodec(program, index, flat)),
+    done: ({ ending, outcome, plain }, inner, item) => {
+      if (items[item.index] !== item) return // no part of the result
       stopped(item)
       if (flat && inner.unrecorded !== undefined) parts.push(inner)
       settled(item, ending.Action === "SUCCEED", new contexts.Read(outcome, plain))
       advance()
-    })
+    }
   }
+
+  const bodyEnded = (exit: Exit.Exit<unknown, unknown>, inner: World, item: Item): void =>
+    worlds.finishItem(item.op, inner, exit, item, itemEnd)
 
   const settled = (item: Item, success: boolean, read: contexts.Read | undefined): void => {
     const { index, op } = item

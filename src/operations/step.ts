@@ -278,7 +278,7 @@ class AskedStep implements Attempts, OutcomeCodec {
     return { operation: this.op.spec.name, schema: this.options.error, ...failures.STEPS }
   }
   begin(attempt: Attempt): Run {
-    return attemptOf(this, attempt)
+    return new StepRun(this, attempt)
   }
 }
 
@@ -315,27 +315,39 @@ export class StepAttempt implements StepService {
  */
 const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
 
-/** One attempt: what to run, and what to record of how it ends. (No closure: there may be ten thousand steps at a time.) */
-const attemptOf = (asked: AskedStep, attempt: Attempt): Run => {
-  const { core, effect, op, outside } = asked
-  const context = Context.addUnsafe(outside.context, CurrentStep.key, new StepAttempt(core, op, attempt))
-  const began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
-  const provided = <A, E>(effect: Effect.Effect<A, E, any>) =>
-    Effect.provideContext(effect, context as Context.Context<any>)
-  // as Effect.scoped does it, but for a fiber that begins with its scope
-  const scope: Scope.Closeable = Object.create(NEW_SCOPE)
-  return {
-    effect: Effect.onExitPrimitive(
+/** One attempt: what to run, and what to record of how it ends. (A class: there may be ten thousand steps at a time.) */
+class StepRun implements Run {
+  declare readonly effect: AnyEffect
+  declare readonly context: Context.Context<never>
+  declare private readonly asked: AskedStep
+  declare private readonly attempt: Attempt
+  declare private readonly began: number
+  /** What codecs and schedules see. */
+  declare private readonly services: Context.Context<never>
+
+  constructor(asked: AskedStep, attempt: Attempt) {
+    const { core, effect, op, outside } = asked
+    // as Effect.scoped does it, but for a fiber that begins with its scope
+    const scope: Scope.Closeable = Object.create(NEW_SCOPE)
+    this.asked = asked
+    this.attempt = attempt
+    this.began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
+    this.services = Context.addUnsafe(outside.context, CurrentStep.key, new StepAttempt(core, op, attempt))
+    this.context = Context.addUnsafe(this.services, Scope.Scope.key, scope)
+    this.effect = Effect.onExitPrimitive(
       attempt.interrupted ? Effect.fail(new StepInterrupted({ operation: op.spec.name })) : effect,
       (exit) => Scope.closeUnsafe(scope, exit)
-    ),
-    context: Context.addUnsafe(context, Scope.Scope.key, scope),
-    ending: (exit) => {
-      if (Exit.isFailure(exit)) return provided(fail(asked, exit.cause, attempt, began))
-      const plain = encodePlain(op, outside.transforms, asked, exit.value)
-      if (plain === undefined) return provided(succeed(asked, exit.value))
-      return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
-    }
+    )
+  }
+  ending(exit: Exit.Exit<unknown, unknown>): Ending | Effect.Effect<Ending, Fatal> {
+    const { asked } = this
+    if (Exit.isFailure(exit)) return this.provide(fail(asked, exit.cause, this.attempt, this.began))
+    const plain = encodePlain(asked.op, asked.outside.transforms, asked, exit.value)
+    if (plain === undefined) return this.provide(succeed(asked, exit.value))
+    return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
+  }
+  private provide<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
+    return Effect.provideContext(effect, this.services as Context.Context<any>)
   }
 }
 

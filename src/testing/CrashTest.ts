@@ -160,23 +160,23 @@ const runOnce = (
         return fault
       })
 
-    const watch: Watch = ({ interrupted, invocation, number, op }, one) => {
-      if (invocation.executionArn !== (main ??= invocation.executionArn)) return one
+    const watch: Watch = ({ interrupted, invocation, number, op }, effect) => {
+      if (invocation.executionArn !== (main ??= invocation.executionArn)) return effect
       if (interrupted) {
         cutOff = true
-        return one
+        return effect
       }
       if (op.spec.name === KEEP_ALIVE) {
-        return { ...one, effect: Effect.flatMap(Clock.Clock, (clock) => clock.sleep(Duration.infinity)) }
+        return Effect.flatMap(Clock.Clock, (clock) => clock.sleep(Duration.infinity))
       }
       const key = keyOf(op, number)
-      const effect = Effect.gen(function* () {
+      return Effect.gen(function* () {
         const at = runs.push({ key, name: op.spec.name })
         const recorded = (yield* Effect.orDie(there.engine!.operations(invocation.executionArn))).find(
           ({ Id }) => Id === op.id
         )
         if (recorded !== undefined && isTerminal(recorded.Status)) again.push(op.spec.name)
-        const exit = yield* Effect.exit(one.effect)
+        const exit = yield* Effect.exit(effect)
         if (Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)) return yield* exit
         if (boundary?._tag === "Step" && boundary.run === at) {
           crashed = true
@@ -187,7 +187,6 @@ const runOnce = (
         if (before === undefined) known.set(key, exit)
         return yield* before ?? exit
       })
-      return { ...one, effect }
     }
 
     const answered = (arn: string, output: unknown) =>

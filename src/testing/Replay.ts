@@ -135,9 +135,9 @@ const runOver = (
       )
 
     // no attempt of a step runs
-    const kit = instrument((_attempt, run) => {
+    const kit = instrument(() => {
       edge()
-      return { ...run, effect: Effect.never }
+      return Effect.never
     })
     const run = DurableHandler.invocation(
       definition,

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import { Timers } from "../engine/Timers.ts"
-import { Heap } from "../internal/core/heap.ts"
+import { Heap, type Node } from "../internal/core/heap.ts"
 
 /** Time, and what may sleep in it. */
 export interface VirtualTimers {
@@ -22,7 +22,7 @@ export interface VirtualTimers {
   readonly onStandstill: (listener: () => void) => () => void
 }
 
-interface Entry {
+interface Entry extends Node<Entry> {
   readonly at: number
   readonly order: number
   readonly action: Effect.Effect<void>
@@ -141,7 +141,7 @@ export const make = Effect.fnUntraced(function* (start: number, patient = false)
   }
 
   const schedule = (at: number, action: Effect.Effect<void>, patient = false): (() => void) => {
-    const entry: Entry = { at, order: order++, action, cancelled: false }
+    const entry: Entry = { at, order: order++, action, cancelled: false, child: undefined, next: undefined }
     if (patient) patientEntries.push(entry)
     else entries.push(entry)
     arm()

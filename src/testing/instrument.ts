@@ -15,8 +15,8 @@ export interface Attempt {
 
 type Run = Parameters<Observer["attempt"]>[2]
 
-/** Gives what runs in place of an attempt. Its ending may be kept. */
-export type Watch = <R extends Run>(attempt: Attempt, run: R) => R
+/** Gives what runs in place of an attempt's effect. */
+export type Watch = (attempt: Attempt, effect: Run["effect"]) => Run["effect"]
 
 const TypeId = "~effect-durable-lambda/DurablePlugin"
 
@@ -29,13 +29,17 @@ export const instrument = (watch: Watch): DurablePlugin => ({
       run(checkpoints, {
         ...observer,
         attempt: (op, { interrupted, number }, one) =>
-          watch({ invocation, op, number, interrupted }, observer.attempt(op, { interrupted, number }, one))
+          watching(watch, { invocation, op, number, interrupted }, observer.attempt(op, { interrupted, number }, one))
       })
     return others[0] === undefined
       ? watched(checkpoints, silent)
       : others[0][TypeId](others, invocation, checkpoints, watched)
   }
 })
+
+/** The same attempt with another effect. (A copy would have no methods.) */
+const watching = <R extends Run>(watch: Watch, attempt: Attempt, run: R): R =>
+  Object.create(run, { effect: { value: watch(attempt, run.effect) } }) as R
 
 /** An observer of nothing. */
 const silent: Observer = {

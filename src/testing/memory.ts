@@ -123,20 +123,20 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
   const noting = <A, E, R>(arn: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.tapCause(effect, (cause) => Effect.sync(() => traces.note(arn, cause)))
 
-  const counted: Watch = (attempt, one) => {
+  const counting: Watch = (attempt, effect) => {
     const { executionArn } = attempt.invocation
     const { name } = attempt.op.spec
-    const found = watch?.(attempt, one) ?? one
+    const found = watch?.(attempt, effect) ?? effect
     if (attempt.interrupted) return found
-    const effect = Effect.suspend(() => {
+    const counted = Effect.suspend(() => {
       const counts = runs.get(executionArn) ?? new Map<string, number>()
       runs.set(executionArn, counts)
       counts.set(name, (counts.get(name) ?? 0) + 1)
-      return noting(executionArn, found.effect)
+      return noting(executionArn, found)
     })
-    return { ...found, effect: parties.get(executionArn)?.run(effect) ?? effect }
+    return parties.get(executionArn)?.run(counted) ?? counted
   }
-  const kit = instrument(counted)
+  const kit = instrument(counting)
 
   const executor =
     (definition: DurableFunction.Any, own: DurableHandler.AnyBody<any>, options: Options): Engine.Executor<any> =>

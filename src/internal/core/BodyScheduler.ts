@@ -1,7 +1,13 @@
 import type * as Fiber from "effect/Fiber"
 import type * as Scheduler from "effect/Scheduler"
 
-class Task {
+/** What the body does next, once. */
+export interface Task {
+  readonly priority: number
+  readonly run: () => void
+}
+
+class FiberTask implements Task {
   declare readonly priority: number
   declare readonly run: () => void
   constructor(priority: number, run: () => void) {
@@ -56,17 +62,17 @@ export class BodyScheduler implements Scheduler.Scheduler {
   }
 
   private readonly dispatcher: Scheduler.SchedulerDispatcher = {
-    scheduleTask: (task, priority) => this.schedule(task, priority),
+    scheduleTask: (task, priority) => this.schedule(new FiberTask(priority, task)),
     flush: () => this.drain()
   }
 
-  schedule(run: () => void, priority: number): void {
+  schedule(task: Task): void {
     if (this.isStopped) return
     const { queue } = this
     let i = queue.length
-    while (i > 0 && queue[i - 1]!.priority > priority) i--
-    if (i === queue.length) queue.push(new Task(priority, run))
-    else queue.splice(i, 0, new Task(priority, run))
+    while (i > 0 && queue[i - 1]!.priority > task.priority) i--
+    if (i === queue.length) queue.push(task)
+    else queue.splice(i, 0, task)
     if (this.phase === "idle") this.onMove(undefined)
   }
 

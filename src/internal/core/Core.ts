@@ -245,7 +245,7 @@ export const make = (
     if (!waiter.parked) return
     gate.forget(waiter)
     gate.wake(waiter.world)
-    if (waiter.op.waiters.length === 0) waiter.op.cancel?.()
+    if (waiter.op.waiters === 0) waiter.op.cancel?.()
   }
 
   // ---- the body moves -------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ export const make = (
     // (nothing parked: the body is busy with async work of its own)
     if (parked.size > 0 && gate.held.size === 0 && worlds?.remaking() !== true) {
       if (!visits.complete()) return
-      work.perform(visits.waits)
+      work.perform(visits.missing() > 0 ? visits.waits : undefined)
       if (closed) return
     }
     scheduler.phase = "idle"

@@ -15,6 +15,7 @@ import * as failures from "../failure.ts"
 import { logDefects } from "../warn.ts"
 import { Limits } from "../wire.ts"
 import { whenEnded } from "../whenEnded.ts"
+import type { Task } from "./BodyScheduler.ts"
 import type { Link } from "./chain.ts"
 import type { Core } from "./Core.ts"
 import {
@@ -32,48 +33,75 @@ import {
   transform,
   transformError
 } from "./operation.ts"
-import { type Closing, type Decode, type Ending, isReplaying, type Op, type World } from "./world.ts"
+import { type Closing, type Decode, type Ending, isReplaying, type Op, type Place, type World } from "./world.ts"
 import * as Worlds from "./worlds.ts"
 
 type AnyEffect = Effect.Effect<unknown, unknown, any>
 
 // ---- running -------------------------------------------------------------------------------------------
 
-/** A body that runs. A class: there may be ten thousand at a time. */
-export class Running implements Link<Running> {
+/** Called when a body has ended by itself, with what it belongs to. */
+export type Ended<Of> = (exit: Exit.Exit<unknown, unknown>, world: World, of: Of) => void
+
+/** A body that runs, and before that the task of beginning it. A class: there may be ten thousand at a time. */
+export class Running implements Link<Running>, Task {
+  readonly priority = 0
   declare readonly world: World
   declare private readonly core: Core
+  declare private readonly place: Place
+  /** Of the fiber that has asked for it. */
+  declare private readonly context: Context.Context<never>
+  /** What it is a body of, if that has a record. */
+  declare private readonly op: Op | undefined
+  declare private body: AnyEffect | undefined
+  declare private readonly ended: Ended<any> // any: it knows what it is called with
+  declare private readonly of: unknown
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   before: Running | undefined
   after: Running | undefined
   private interrupted: ReadonlyArray<() => void> | undefined
 
-  constructor(core: Core, world: World) {
-    this.core = core
-    this.world = world
-  }
-  /** It begins; `ended` is called when it has ended by itself, with what it belongs to. */
-  begin<Of>(
+  constructor(
+    { core, fiber, place }: Here,
+    op: Op | undefined,
+    world: World,
     body: AnyEffect,
-    services: Context.Context<DurableContext>,
-    ended: (exit: Exit.Exit<unknown, unknown>, world: World, of: Of) => void,
-    of: Of
-  ): void {
-    const { core, world } = this
-    const fiber = Effect.runForkWith(services)(body as Effect.Effect<unknown, unknown, DurableContext>)
+    ended: Ended<any>, // any: as above
+    of: unknown
+  ) {
+    this.core = core
+    this.place = place
+    this.context = fiber.context as Context.Context<never>
+    this.op = op
+    this.world = world
+    this.body = body
+    this.ended = ended
+    this.of = of
+  }
+  /** It begins. Observers are told of those that have a record. */
+  run(): void {
+    const { context, core, op, place, world } = this
+    if (core.closed || world.state !== "open") return
+    const whole = ending(world.place, this.body!)
+    this.body = undefined
+    const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
+    const services = bodyContext(context, core, world.place, place)
+    const fiber = Effect.runForkWith(services)(observed as Effect.Effect<unknown, unknown, DurableContext>)
     this.fiber = fiber
     core.bodies.add(this)
-    whenEnded(fiber, (exit) => {
-      core.bodies.delete(this)
-      if (this.interrupted !== undefined) {
-        Worlds.of(core).end(world)
-        for (const done of this.interrupted) done()
-      } else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {
-        ended(exit, world, of) // (a rebuilt body that fails says more than what it has not asked for)
-      }
-      if (world.parked > 0) core.release(world) // fibers that would outlive it
-      world.forget()
-    })
+    whenEnded(fiber, (exit) => this.end(exit))
+  }
+  private end(exit: Exit.Exit<unknown, unknown>): void {
+    const { core, world } = this
+    core.bodies.delete(this)
+    if (this.interrupted !== undefined) {
+      Worlds.of(core).end(world)
+      for (const done of this.interrupted) done()
+    } else if ((world.rebuilding && Exit.isFailure(exit)) || core.complete(world, exit)) {
+      this.ended(exit, world, this.of) // (a rebuilt body that fails says more than what it has not asked for)
+    }
+    if (world.parked > 0) core.release(world) // fibers that would outlive it
+    world.forget()
   }
   /** Its parent lets go of it: nothing of it goes on record any more. */
   lose(): void {
@@ -93,22 +121,17 @@ export class Running implements Link<Running> {
   }
 }
 
-/** Runs the body of a context in its world. Observers are told of those that have a record. */
+/** Runs the body of a context in its world. */
 export const start = <Of>(
-  { core, fiber: { context }, place }: Here,
+  here: Here,
   op: Op | undefined,
   world: World,
   body: AnyEffect,
-  ended: (exit: Exit.Exit<unknown, unknown>, world: World, of: Of) => void,
+  ended: Ended<Of>,
   of: Of
 ): Running => {
-  const running = new Running(core, world)
-  core.scheduler.schedule(() => {
-    if (core.closed || world.state !== "open") return
-    const whole = ending(world.place, body)
-    const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
-    running.begin(observed, bodyContext(context, core, world.place, place), ended, of)
-  }, 0)
+  const running = new Running(here, op, world, body, ended, of)
+  here.core.scheduler.schedule(running)
   return running
 }
 

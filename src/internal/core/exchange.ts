@@ -130,7 +130,7 @@ export const make = (
     const op = gate.opened.get(update.Id)
     if (op === undefined) return
     if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
-    if (update.Action === "START" && op.atMostOnce && op.waiters.length > 0) work.plan(op, "begin")
+    if (update.Action === "START" && op.atMostOnce && op.waiters > 0) work.plan(op, "begin")
   }
 
   /** Whether something that the body waits for is due at the service by now. */

@@ -15,7 +15,6 @@ import {
   hasEnded,
   isAdded,
   isOutside,
-  NO_WAITERS,
   Op,
   type Place,
   rebuilds,
@@ -89,7 +88,9 @@ export const make = (
     const nth = ++op.waits
     const order = nth === 1 ? op.seq : ++seq
     const waiter = new Waiter(op, event, nth, order, resume, decode)
-    op.waiters = op.waiters.length === 0 ? Array.of(waiter) : [...op.waiters, waiter]
+    waiter.sibling = op.waiter
+    op.waiter = waiter
+    op.waiters++
     parked.add(waiter)
     world.parked++
     if (isOutside(waiter)) world.unknownOutside++
@@ -102,9 +103,16 @@ export const make = (
     waiter.parked = false
     parked.delete(waiter)
     world.parked--
-    op.waiters = op.waiters.length === 1 ? NO_WAITERS : op.waiters.filter((other) => other !== waiter)
+    op.waiters--
+    if (op.waiter === waiter) op.waiter = waiter.sibling
+    else {
+      let before = op.waiter!
+      while (before.sibling !== waiter) before = before.sibling!
+      before.sibling = waiter.sibling
+    }
+    waiter.sibling = undefined
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
-    if (op.waiters.length > 0) return
+    if (op.waiters > 0) return
     op.attempts = undefined // no attempt begins without a waiter
     // (the code may await again what a callback gave)
     if (op.spec.type === "STEP" && hasEnded(op) && !isAdded(op)) {
@@ -152,7 +160,7 @@ export const make = (
   }
 
   const settle = (op: Op): void => {
-    for (const waiter of op.waiters) {
+    for (let waiter = op.waiter; waiter !== undefined; waiter = waiter.sibling) {
       waiter.ready = true
       if (!waiter.known) know(waiter, maxSeen, 0)
     }
@@ -166,7 +174,7 @@ export const make = (
 
   const update = (op: Op, record: Protocol.Operation): void => {
     op.record = record
-    op.waiters.forEach(refresh)
+    for (let waiter = op.waiter; waiter !== undefined; waiter = waiter.sibling) refresh(waiter)
   }
 
   const advance = (complete: number): void => {

@@ -1,51 +1,62 @@
-/** Of all that hold nothing: never pushed to. */
-const NOTHING: Array<never> = []
+/** What may stand in a heap: in one at a time. */
+export interface Node<A> {
+  child: A | undefined
+  next: A | undefined
+}
 
-/** A binary heap ordered by `less`: the first element is always at hand, whatever the number of elements. */
-export class Heap<A> {
-  declare private items: Array<A>
+/**
+ * A heap ordered by `less`: the first element is always at hand, whatever the number of elements. (A pairing heap, whose
+ * elements know each other: there may be ten thousand heaps, and most never hold more than one.)
+ */
+export class Heap<A extends Node<A>> {
+  private first: A | undefined
   declare private readonly less: (a: A, b: A) => boolean
   constructor(less: (a: A, b: A) => boolean) {
     this.less = less
-    this.items = NOTHING
   }
   clear(): void {
-    this.items = NOTHING
+    this.first = undefined
   }
   peek(): A | undefined {
-    return this.items[0]
+    return this.first
   }
   push(item: A): void {
-    const { items, less } = this
-    if (items.length === 0) {
-      this.items = Array.of(item) // most heaps never hold more, and pushing to an empty array makes room for many
-      return
-    }
-    let i = items.push(item) - 1
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if (!less(item, items[parent]!)) break
-      items[i] = items[parent]!
-      i = parent
-    }
-    items[i] = item
+    const { first } = this
+    this.first = first === undefined ? item : this.meld(first, item)
   }
   pop(): A | undefined {
-    const { items, less } = this
-    const first = items[0]
-    const last = items.pop()
-    if (items.length > 0 && last !== undefined) {
-      let i = 0
-      for (;;) {
-        let child = 2 * i + 1
-        if (child >= items.length) break
-        if (child + 1 < items.length && less(items[child + 1]!, items[child]!)) child++
-        if (!less(items[child]!, last)) break
-        items[i] = items[child]!
-        i = child
-      }
-      items[i] = last
+    const { first } = this
+    if (first === undefined) return undefined
+    // its children two by two, and then all of those
+    let pairs: A | undefined
+    for (let a = first.child; a !== undefined;) {
+      const b: A | undefined = a.next
+      const rest: A | undefined = b?.next
+      const pair: A = b === undefined ? a : this.meld(a, b)
+      pair.next = pairs
+      pairs = pair
+      a = rest
     }
+    let whole: A | undefined
+    while (pairs !== undefined) {
+      const { next }: A = pairs
+      pairs.next = undefined
+      whole = whole === undefined ? pairs : this.meld(whole, pairs)
+      pairs = next
+    }
+    this.first = whole
+    first.child = undefined
     return first
+  }
+  /** The earlier of two, with the other below it. */
+  private meld(a: A, b: A): A {
+    if (this.less(b, a)) return this.put(a, b)
+    return this.put(b, a)
+  }
+  private put(below: A, above: A): A {
+    below.next = above.child
+    above.child = below
+    above.next = undefined
+    return above
   }
 }

@@ -78,7 +78,8 @@ const byRecord = (
   for (let i = scriptAt; i < script.length; i++) {
     const { id, nth, time } = script[i]!
     if (byMarkers && own !== undefined && own.time < time) break
-    const waiter = horizon.opened.get(id)?.waiters.find((waiter) => waiter.nth === nth && waiter.known)
+    let waiter = horizon.opened.get(id)?.waiter
+    while (waiter !== undefined && !(waiter.nth === nth && waiter.known)) waiter = waiter.sibling
     if (waiter !== undefined) {
       if (!waiter.ready) return waiter
       if (i === scriptAt) world.scriptAt++

@@ -75,7 +75,7 @@ export const make = (
     const [world] = behind
     if (world === undefined) return true
     const asked = [...opened.values()].filter((op) => op.record === undefined)
-    const stray = asked.find((op) => op.place.world.rebuilding && op.waiters.length > 0)
+    const stray = asked.find((op) => op.place.world.rebuilding && op.waiters > 0)
     if (stray !== undefined) {
       fail(new NonDeterministic({ message: explain.inFinishedContext(stray) }))
       return false
@@ -144,7 +144,7 @@ export const make = (
     complete,
     waits: (op) => {
       const held = waits(op)
-      if (held && op.waiters.length > 0 && !told.has(op)) {
+      if (held && op.waiters > 0 && !told.has(op)) {
         told.add(op)
         warn(explain.waits(op))
       }

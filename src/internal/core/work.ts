@@ -12,7 +12,7 @@ import { logDefects } from "../warn.ts"
 import { whenEnded } from "../whenEnded.ts"
 import * as explain from "./explain.ts"
 import type { Host } from "./host.ts"
-import { Attempt, type Closing, type Ending, isFrozen, type Op, type World } from "./world.ts"
+import { Attempt, type Closing, type Ending, isFrozen, type Op, type Run, type World } from "./world.ts"
 
 /** What to do for an operation at the next live edge. */
 class Planned {
@@ -53,8 +53,8 @@ export interface Work {
   readonly plan: (op: Op, act: Planned["act"], ending?: Ending) => void
   /** Some world was let go of: what was planned there is not done. */
   readonly lose: () => void
-  /** The live edge is reached: does what was planned, but for what must wait until later. */
-  readonly perform: (waits: (op: Op) => boolean) => void
+  /** The live edge is reached: does what was planned, but for what must wait until later, if anything does. */
+  readonly perform: (waits: ((op: Op) => boolean) | undefined) => void
   /** The body has ended: contexts that ended with it go on record, work that it did not wait for does not begin. */
   readonly wrapUp: () => void
   /**
@@ -103,16 +103,16 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       case "attempt":
         return attempt(op)
       case "begin":
-        return op.waiters.length > 0 ? begin(op, false) : undefined
+        return op.waiters > 0 ? begin(op, false) : undefined
       case "record":
         return record(op, ending!)
       case "recordIfAwaited":
-        return op.waiters.length > 0 ? record(op, ending!) : undefined
+        return op.waiters > 0 ? record(op, ending!) : undefined
     }
   }
 
   const launch = (op: Op): void => {
-    if (op.launched || (op.waiters.length === 0 && op.spec.type !== "CONTEXT")) return // lost a race before it began
+    if (op.launched || (op.waiters === 0 && op.spec.type !== "CONTEXT")) return // lost a race before it began
     op.launched = true
     const isStep = op.spec.type === "STEP"
     if (op.record === undefined) {
@@ -141,7 +141,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
 
   const attempt = (op: Op): void => {
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
-    if (number <= op.attempt || op.waiters.length === 0 || tooLate()) return
+    if (number <= op.attempt || op.waiters === 0 || tooLate()) return
     op.attempt = number
     const status = op.record?.Status
     if (status === "READY" && !op.carriesState) {
@@ -155,24 +155,32 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     if (closed() || tooLate()) return // (closed: its START was refused, for a limit)
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
-    const run = op.attempts!.begin(new Attempt(number, op.record?.StartTimestamp, interrupted))
-    const { context, effect, ending } = host.observer?.attempt(op, { number, interrupted }, run) ?? run
+    const asked = op.attempts!.begin(new Attempt(number, op.record?.StartTimestamp, interrupted))
+    const run = host.observer?.attempt(op, { number, interrupted }, asked) ?? asked
     running++
-    const finish = (exit: Exit.Exit<unknown, unknown>): void => {
+    const fiber = host.fork(run.effect, run.context)
+    const exit = fiber.pollUnsafe()
+    if (exit !== undefined) return finished(op, run, exit)
+    attempts.set(op, {
+      number,
+      since: host.clock.currentTimeMillisUnsafe(),
+      finish: (exit) => finish(op, run, exit)
+    })
+    follow(op, fiber, (exit) => {
       attempts.delete(op)
-      const end = ending(exit)
-      if ("Action" in end) return ended(op, end)
-      follow(op, host.fork(end), (exit) => (Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit))))
-    }
-    const finished = (exit: Exit.Exit<unknown, unknown>): void => {
-      if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) host.fork(logDefects(op, exit.cause), context)
-      finish(exit)
-    }
-    const fiber = host.fork(effect, context)
-    if (fiber.pollUnsafe() === undefined) {
-      attempts.set(op, { number, since: host.clock.currentTimeMillisUnsafe(), finish })
-    }
-    follow(op, fiber, finished)
+      finished(op, run, exit)
+    })
+  }
+
+  const finished = (op: Op, run: Run, exit: Exit.Exit<unknown, unknown>): void => {
+    if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) host.fork(logDefects(op, exit.cause), run.context)
+    finish(op, run, exit)
+  }
+
+  const finish = (op: Op, run: Run, exit: Exit.Exit<unknown, unknown>): void => {
+    const end = run.ending(exit)
+    if ("Action" in end) return ended(op, end)
+    follow(op, host.fork(end), (exit) => (Exit.isSuccess(exit) ? ended(op, exit.value) : fail(fatalOf(exit))))
   }
 
   const track: Work["track"] = (op, fiber, done) => {
@@ -256,9 +264,10 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     },
     perform: (waits) => {
       const items = take()
+      const root = items[0]?.op.place.world.root
       for (let i = 0; i < items.length; i++) {
         const item = items[i]!
-        if (waits(item.op) || isFrozen(item.op.place.world)) planned.push(item)
+        if (waits?.(item.op) || (root!.freezes && isFrozen(item.op.place.world))) planned.push(item)
         else act(item)
         if (closed()) return
       }

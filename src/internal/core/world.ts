@@ -17,7 +17,7 @@ import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
 import { digestOf, idAt, prefixOf } from "../operationId.ts"
 import type { Link } from "./chain.ts"
-import { Heap } from "./heap.ts"
+import { Heap, type Node } from "./heap.ts"
 
 /** What an operation is, and what it is called. */
 export class Spec {
@@ -114,9 +114,6 @@ export class Place {
   }
 }
 
-/** What an operation has that nobody waits for. */
-export const NO_WAITERS: ReadonlyArray<Waiter> = []
-
 /**
  * What all updates of an operation begin with. A plain object as far as anybody sees, but no literal: V8 puts literals, of
  * which thousands wait to be sent, among its old objects, and what those hold lives as long.
@@ -149,7 +146,9 @@ export class Op {
   /** The how-manieth request of the body: breaks ties, the same in every replay. */
   declare readonly seq: number
   declare record: Protocol.Operation | undefined
-  waiters: ReadonlyArray<Waiter> = NO_WAITERS
+  /** The fibers parked on it: one, which knows the next, and how many. */
+  waiter: Waiter | undefined
+  waiters = 0
   waits = 0
   /** Who asked for it. */
   fiber: Fiber.Fiber<unknown, unknown> | undefined
@@ -263,7 +262,7 @@ export type Decode = (
 ) => Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, Fatal>
 
 /** A body fiber parked on an operation. */
-export class Waiter implements Link<Waiter> {
+export class Waiter implements Link<Waiter>, Node<Waiter> {
   declare readonly op: Op
   declare readonly world: World
   /** `created`: the operation exists at the service; `ended`: it has its outcome. */
@@ -276,6 +275,10 @@ export class Waiter implements Link<Waiter> {
   parked = true
   before: Waiter | undefined
   after: Waiter | undefined
+  child: Waiter | undefined
+  next: Waiter | undefined
+  /** Another that is parked on the same operation. */
+  sibling: Waiter | undefined
   /** When the event happened is known. */
   known = false
   /** Its outcome is at hand (false while a finished context is rebuilt from its children). */
@@ -363,7 +366,8 @@ export class World {
   movedAt = 0
   /** Nothing new has been delivered to it, and an earlier invocation has begun it, if that is known (core/past.ts). */
   past = false
-  /** The last operations asked for here, in a ring. */
+  /** The first operation asked for here; the last ones, in a ring, once there are more. (Most worlds ask for one.) */
+  private only: Op | undefined
   private trail: Array<Op> | undefined
   private asked = 0
 
@@ -392,16 +396,16 @@ export class World {
   }
 
   remember(op: Op): void {
-    // (an empty array makes room for many, and most worlds hold one)
-    if (this.trail === undefined) this.trail = Array.of(op)
-    else this.trail[this.asked % TRAIL] = op
+    const { asked, only } = this
+    if (only === undefined) this.only = op
+    else (this.trail ??= [only])[asked % TRAIL] = op
     this.asked++
   }
 
   /** Its body has ended: services that somebody keeps lead to it, and it leads nowhere any more. */
   forget(): void {
     const { place } = this
-    this.trail = undefined
+    this.only = this.trail = undefined
     this.own = this.outside = undefined
     place.steps = undefined
     place.shared = place.inner = place.around = undefined
@@ -415,7 +419,8 @@ export class World {
 
   /** The last operations asked for here, for messages. */
   lastAsked(): ReadonlyArray<Op> {
-    const { asked, trail = [] } = this
+    const { asked, only } = this
+    const { trail = only === undefined ? [] : [only] } = this
     return [...trail.slice(asked % TRAIL), ...trail.slice(0, asked % TRAIL)]
   }
 }

@@ -4,6 +4,7 @@
  * gets it from the first of them, by `of`.
  */
 import type * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import { type Fatal, InvalidOperation, UntrackedAsync } from "../../DurableError.ts"
 import * as explain from "./explain.ts"
 import type { Gate } from "./gate.ts"
@@ -30,12 +31,12 @@ export interface Worlds {
     parts?: ReadonlyArray<World>
   ) => void
   /** The body of an item has returned. It is recorded if it is to be, and its batch goes on at once. */
-  readonly finishItem: <C extends Closing>(
+  readonly finishItem: <C extends Closing, Of>(
     op: Op,
     world: World,
-    encode: () => C | Effect.Effect<C, Fatal>,
-    recorded: boolean,
-    done: (closing: C) => void
+    exit: Exit.Exit<unknown, unknown>,
+    item: Of,
+    how: ItemEnd<C, Of>
   ) => void
   /** The body of a context that its parent lets go of has returned: it has done its cleanup. */
   readonly end: (world: World) => void
@@ -54,6 +55,14 @@ export interface Worlds {
   readonly stir: (world: World) => void
   /** Why nothing durable can be asked for in this world, which is lost, or was moved by another one. */
   readonly refusal: (world: World, spec: Spec) => Fatal
+}
+
+/** How the items of a batch end. */
+export interface ItemEnd<C extends Closing, Of> {
+  /** Whether they have records of their own. */
+  readonly recorded: boolean
+  readonly encode: (exit: Exit.Exit<unknown, unknown>, item: Of) => C | Effect.Effect<C, Fatal>
+  readonly done: (closing: C, world: World, item: Of) => void
 }
 
 /** What it asks of the core. */
@@ -100,46 +109,51 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
   const part = (world: World, item: Op): World =>
     enter(item, item.id, world.place.parentId, world, world.time, world.rebuilding)
 
-  const finish: Worlds["finish"] = (op, world, encode, parts = []) =>
-    conclude(
-      op,
-      world,
-      encode,
-      () => op.waiters.length === 0,
-      (closing) => finished(op, [world, ...parts], closing)
-    )
+  const finish: Worlds["finish"] = (op, world, encode, parts = []) => {
+    leave(world, "ended")
+    const isLost = () => op.waiters === 0
+    if (closed() || isLost()) return
+    const closing = encode()
+    const done = (closing: Closing) => finished(op, [world, ...parts], closing)
+    if ("ending" in closing) done(closing)
+    else conclude(op, world, closing, isLost, done)
+  }
+
+  const finishItem: Worlds["finishItem"] = (op, world, exit, item, how) => {
+    leave(world, "ended")
+    if (closed() || world.abandoned) return
+    const closing = how.encode(exit, item)
+    if ("ending" in closing) return itemFinished(op, world, item, how, closing)
+    const isLost = () => world.abandoned
+    conclude(op, world, closing, isLost, (closing) => itemFinished(op, world, item, how, closing))
+  }
 
   // The order in which items end decides nothing but how their batch ends, and that is on its own record.
-  const finishItem: Worlds["finishItem"] = (op, world, encode, recorded, done) =>
-    conclude(
-      op,
-      world,
-      encode,
-      () => world.abandoned,
-      (closing) => {
-        if (!recorded) {
-          // its body will run again, by the same order: what follows its end must not go on record without that
-          if (world.unrecorded !== undefined) gate.unwritten.add(world)
-        } else if (!hasEnded(op)) {
-          keepRebuilt(world, closing)
-          work.plan(op, "record", closing.ending)
-        }
-        done(closing)
-      }
-    )
+  const itemFinished = <C extends Closing, Of>(
+    op: Op,
+    world: World,
+    item: Of,
+    how: ItemEnd<C, Of>,
+    closing: C
+  ): void => {
+    if (!how.recorded) {
+      // its body will run again, by the same order: what follows its end must not go on record without that
+      if (world.unrecorded !== undefined) gate.unwritten.add(world)
+    } else if (!hasEnded(op)) {
+      keepRebuilt(world, closing)
+      work.plan(op, "record", closing.ending)
+    }
+    how.done(closing, world, item)
+  }
 
-  /** No operation of a context that has ended is sent any more, not even while its result is being encoded. */
+  /** Its result takes time to be encoded. (Nothing that it has asked for is sent meanwhile: it has left.) */
   const conclude = <C extends Closing>(
     op: Op,
     world: World,
-    encode: () => C | Effect.Effect<C, Fatal>,
+    closing: Effect.Effect<C, Fatal>,
     isLost: () => boolean,
     done: (closing: C) => void
   ): void => {
-    leave(world, "ended")
-    if (closed() || isLost()) return
-    const closing = encode()
-    if ("ending" in closing) return done(closing)
     const again = world.rebuilding || visits.missing() > 0
     if (again) remade++
     work.encode(op, closing, (closing: C) => {
@@ -172,7 +186,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
         later.push(one) // its parent is about to move by something else
         continue
       }
-      const isAlone = op.waiters.length > 0 && op.place.world.parked === op.waiters.length
+      const isAlone = op.waiters > 0 && op.place.world.parked === op.waiters
       if (isAlone) gate.settle(op)
       work.plan(op, isAlone ? "record" : "recordIfAwaited", ending)
     }
@@ -190,8 +204,9 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
     world.state = state
     world.movedAt = delivery()
     visits.leave(world)
-    gate.unwritten.delete(world)
     gate.held.delete(world)
+    if (gate.unwritten.size === 0) return
+    gate.unwritten.delete(world)
     // (its parts without a record of their own, too)
     gate.unwritten.forEach((part) => {
       if (part.parent === world && isPart(part)) gate.unwritten.delete(part)
