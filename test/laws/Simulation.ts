@@ -101,6 +101,8 @@ interface Invocation {
   readonly old: boolean
   readonly epoch: number
   readonly verify: boolean
+  /** What it did, although it only verifies: a fault, unless cleanup turns out to be the reason. */
+  strayed: string | undefined
   /** When it began. */
   readonly began: number
   alive: boolean
@@ -141,7 +143,9 @@ const BATCH = /:(batch |(map|par)[=!])/
 
 /** Whether a world will be run again as it is: a part of a batch also after its end, as long as the batch runs. */
 const isGoingOn = ({ parent, place, state }: World): boolean =>
-  state === "open" || (state === "ended" && parent?.state === "open" && parent.place.parentId === place.parentId)
+  state === "open" ||
+  parent === undefined ||
+  (state === "ended" && parent.state === "open" && parent.place.parentId === place.parentId)
 
 const isOutOfTime = (failure: unknown) => (failure as { readonly _tag?: string })._tag === "OutOfTime"
 
@@ -280,6 +284,7 @@ export class Simulation {
       durable: new Map(),
       upon: new Map(),
       begun: new Set(),
+      strayed: undefined,
       cleaned: new Map()
     }
     for (const { Name, ParentId, Status, SubType } of this.service.operations.values()) {
@@ -357,7 +362,7 @@ export class Simulation {
         if (!inv.alive) return
         this.total.attempts++
         if (!inv.old) this.done++
-        if (inv.verify) this.report(`the verifying replay ran step ${id}`)
+        if (inv.verify) inv.strayed ??= `ran step ${id}`
         const operation = this.service.operations.get(id)
         const live = inv === this.current
         if (live && operation !== undefined && isTerminal(operation.Status))
@@ -405,7 +410,8 @@ export class Simulation {
       asked: (id, attempt) => {
         if (!inv.alive) return
         const key = `until ${id}:${attempt}`
-        if (inv.verify || inv.begun.has(key)) this.report(`the condition ${id} was asked again after check ${attempt}`)
+        if (inv.verify) inv.strayed ??= `asked the condition ${id} again after check ${attempt}`
+        if (inv.begun.has(key)) this.report(`the condition ${id} was asked again after check ${attempt}`)
         inv.begun.add(key)
       },
       cleans: (world, name) => {
@@ -416,8 +422,9 @@ export class Simulation {
       cleaned: (world, names, seen) => {
         // of a context that will not run again nothing is left to do
         if (!inv.alive || inv.core?.closed !== false || world.rebuilding) return
-        // what a fiber that outlives its context would clean up, nobody does: it ends with it
-        if (seen.state === "ended" || (seen === inv.core.root && inv.over)) return
+        // what a fiber that outlives its context would clean up, nobody does, nor what is in it: it ends with it
+        for (let w: World | undefined = seen; w !== undefined; w = w.parent)
+          if (w.state === "ended" || (w === inv.core.root && inv.over)) return
         // nor of one that was lost in an invocation before this one, and has come further now
         if (world.state === "lost" && inv.n > 1) return
         for (const name of names) {
@@ -510,6 +517,7 @@ export class Simulation {
     this.compare(inv, output.Status === "PENDING" ? "suspended" : "completed")
     if (this.error !== undefined) return
     if (output.Status === "PENDING") {
+      if (inv.strayed !== undefined) return this.report(`the verifying replay ${inv.strayed}`)
       if (inv.verify && !this.forgetful()) return this.report("the verifying replay suspended")
       const pending = this.service.pending()
       if (pending === "never") return this.report("PENDING with no pending operations")
@@ -518,6 +526,7 @@ export class Simulation {
       return
     }
     const text = JSON.stringify(output)
+    if (inv.strayed !== undefined) this.report(`the verifying replay ${inv.strayed}`)
     if (inv.verify) {
       this.verified = true
       if (text !== this.output)
@@ -575,8 +584,8 @@ export class Simulation {
       return this.setting.cleans === true ? durable : this.decided(inv, key, length)
     }
     const { rebuilding, state } = inv.worlds.get(key)!
-    const full =
-      state === "open" ? how === "suspended" || (how === "completed" && key === "") : state === "ended" && rebuilding
+    const isOver = state !== "open" && key !== "" // (all that the workflow's own body has done counts, also at its end)
+    const full = isOver ? state === "ended" && rebuilding : how === "suspended" || (how === "completed" && key === "")
     return full ? length : durable
   }
 
@@ -675,12 +684,16 @@ export class Simulation {
     if (inv !== this.current) for (const update of Updates) this.count("written by a zombie", update)
     if (inv.verify && Updates.some(({ SubType }) => SubType === "Cleanup")) {
       // What was let go of last had no cleanup then, and has come further since. Nothing has followed from that but the
-      // answer: were it lost, the cleanup would be done now.
+      // answer: were it lost, the cleanup would be done now (and beside it what it would have interrupted goes on).
       this.verified = true
       inv.alive = false
       return
     }
-    if (inv.verify && Updates.length > 0) this.report(`the verifying replay wrote ${JSON.stringify(Updates)}`)
+    if (inv.verify && Updates.length > 0) {
+      inv.strayed ??= `wrote ${JSON.stringify(Updates)}`
+      // (the order of what was delivered may go before the cleanup that follows from it)
+      if (Updates.some(({ Name }) => Name !== MARKER_NAME)) this.report(`the verifying replay ${inv.strayed}`)
+    }
     if (inv.upon.has(ClientToken)) {
       for (const update of Updates) this.count("resent", update)
       return

@@ -448,6 +448,31 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     },
     { order: "markers" },
     100
+  ],
+  [
+    "what a fiber that outlives the body lets go of does not go on record after its end",
+    {
+      t: "relay",
+      c: [
+        {
+          t: "all",
+          n: 0,
+          c: [
+            {
+              t: "fork",
+              a: { t: "cb", k: 0, mid: null, wait: "once" },
+              b: { t: "sleep", s: 1, named: false },
+              join: false
+            },
+            { t: "par", struct: false, c: [{ t: "sleep", s: 1, named: false }], ...batch({ k: 2 }) }
+          ]
+        }
+      ],
+      b: { t: "sleep", s: 2, named: false },
+      join: false
+    },
+    { order: "log" },
+    800
   ]
 ]
 

@@ -335,6 +335,7 @@ export const make = (
    */
   const completed = (exit: Exit.Exit<unknown, unknown>): void => {
     if (!visits.complete([root], exit)) return
+    root.state = "ended" // what its fibers let go of now is lost, as in any context
     release(root) // fibers that would outlive it
     worlds?.settleEnded()
     work.wrapUp()
