@@ -176,46 +176,57 @@ export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCode
 
 const isPlainPrototype = (prototype: unknown) => prototype === Object.prototype || prototype === null
 
-const at = (path: string) => (path === "" ? "it" : `\`${path}\``)
+/** What is wrong, and where: the path is put together on the way back, where most values never come. */
+interface Found {
+  readonly path: string
+  readonly what: string
+}
+
+const found = (what: string): Found => ({ path: "", what })
+
+const within = (key: string, { path, what }: Found): Found => ({
+  path: path === "" || path.startsWith("[") ? key + path : `${key}.${path}`,
+  what
+})
 
 /**
  * Says what in a value is not plain JSON, or nothing. `undefined` is allowed where JSON leaves it out (as a
  * property), because the value read back is the same to every program that uses optional keys.
  */
-const fault = (value: unknown, path: string, parents: ReadonlyArray<object>): string | undefined => {
+const fault = (value: unknown, parents: Array<object>): Found | undefined => {
   switch (typeof value) {
     case "string":
     case "boolean":
       return undefined
     case "number":
-      return Number.isFinite(value) ? undefined : `${at(path)} is ${value}`
+      return Number.isFinite(value) ? undefined : found(`is ${value}`)
     case "undefined":
-      return `${at(path)} is undefined`
-    case "object": {
-      if (value === null) return undefined
-      if (parents.includes(value)) return `${at(path)} contains itself`
-      const inner = [...parents, value]
-      if (Array.isArray(value)) {
-        for (let i = 0; i < value.length; i++) {
-          const found = fault(value[i], `${path}[${i}]`, inner)
-          if (found !== undefined) return found
-        }
-        return undefined
-      }
-      if (!isPlainPrototype(Object.getPrototypeOf(value))) {
-        return `${at(path)} is an instance of ${value.constructor?.name || "a class"}`
-      }
-      for (const key of Object.keys(value)) {
-        const member = (value as Record<string, unknown>)[key]
-        if (member === undefined) continue
-        const found = fault(member, path === "" ? key : `${path}.${key}`, inner)
-        if (found !== undefined) return found
-      }
-      return undefined
-    }
+      return found("is undefined")
+    case "object":
+      break
     default:
-      return `${at(path)} is a ${typeof value}`
+      return found(`is a ${typeof value}`)
   }
+  if (value === null) return undefined
+  if (parents.includes(value)) return found("contains itself")
+  parents.push(value)
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      const wrong = fault(value[i], parents)
+      if (wrong !== undefined) return within(`[${i}]`, wrong)
+    }
+  } else {
+    if (!isPlainPrototype(Object.getPrototypeOf(value))) {
+      return found(`is an instance of ${value.constructor?.name || "a class"}`)
+    }
+    for (const key of Object.keys(value)) {
+      const member = (value as Record<string, unknown>)[key]
+      const wrong = member === undefined ? undefined : fault(member, parents)
+      if (wrong !== undefined) return within(key, wrong)
+    }
+  }
+  parents.pop()
+  return undefined
 }
 
 /**
@@ -243,7 +254,8 @@ export const plainJsonFault = (value: unknown): string | undefined => {
   if (value === undefined) return undefined
   // try: reading a value runs its getters, and a very deep one exceeds the stack
   try {
-    return fault(value, "", [])
+    const wrong = fault(value, [])
+    return wrong && `${wrong.path === "" ? "it" : `\`${wrong.path}\``} ${wrong.what}`
   } catch (error) {
     return `it cannot be read (${String(error)})`
   }

@@ -15,14 +15,11 @@ export const SMALL_BYTES = 2_048
 /** Any text may need six bytes for a character when it is quoted. */
 export const boundOf = (update: Protocol.OperationUpdate): number => {
   const { Error: error, Payload: payload } = update
-  return (
-    FIELDS_BYTES +
-    6 *
-      ((payload?.length ?? 0) +
-        (error?.ErrorMessage?.length ?? 0) +
-        (error?.ErrorData?.length ?? 0) +
-        (error?.ErrorType?.length ?? 0))
-  )
+  let length = payload?.length ?? 0
+  if (error !== undefined) {
+    for (const text of [error.ErrorMessage, error.ErrorData, error.ErrorType]) length += text?.length ?? 0
+  }
+  return FIELDS_BYTES + 6 * length
 }
 
 /** A closer bound: JSON text, which has no control characters, doubles at most when it is quoted. */

@@ -378,6 +378,7 @@ describe("step: what is no payload ends the execution with a sentence", () => {
     ["Infinity", [1, -Infinity], "`[1]` is -Infinity"],
     ["a circle", circular, "`self` contains itself"],
     ["a bigint", { a: { b: BigInt(1) } }, "`a.b` is a bigint"],
+    ["a bigint in lists", [{ a: [[{ b: BigInt(1) }]] }], "`[0].a[0][0].b` is a bigint"],
     ["a function", { f: () => 1 }, "`f` is a function"],
     ["a symbol", Symbol("x"), "it is a symbol"],
     ["a hole in a list", [1, undefined], "`[1]` is undefined"],
