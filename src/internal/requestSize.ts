@@ -15,11 +15,8 @@ export const SMALL_BYTES = 2_048
 /** Any text may need six bytes for a character when it is quoted. */
 export const boundOf = (update: Protocol.OperationUpdate): number => {
   const { Error: error, Payload: payload } = update
-  let length = payload?.length ?? 0
-  if (error !== undefined) {
-    for (const text of [error.ErrorMessage, error.ErrorData, error.ErrorType]) length += text?.length ?? 0
-  }
-  return FIELDS_BYTES + 6 * length
+  const texts = error === undefined ? "" : [error.ErrorMessage, error.ErrorData, error.ErrorType].join("")
+  return FIELDS_BYTES + 6 * (texts.length + (payload?.length ?? 0))
 }
 
 /** A closer bound: JSON text, which has no control characters, doubles at most when it is quoted. */
