@@ -185,7 +185,7 @@ interface Found {
 const found = (what: string): Found => ({ path: "", what })
 
 const within = (key: string, { path, what }: Found): Found => ({
-  path: path === "" || path.startsWith("[") ? key + path : `${key}.${path}`,
+  path: /^(\[|$)/.test(path) ? key + path : `${key}.${path}`,
   what
 })
 

@@ -19,7 +19,7 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * of gzip, the logger and Lambda's deadline 0.6 each, plugins by name and layers 0.4 each, schedules 0.2. What contexts,
  * batches, cleanup, plugins and Serdes layers need comes along with their first use.
  */
-const budget = { minified: 158.3, gzip: 56.9 }
+const budget = { minified: 158.4, gzip: 56.9 }
 
 /** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly, with what requires AWS's client. */
 const budgetAsDeployed = { minified: 149.6, gzip: 54.4 }
