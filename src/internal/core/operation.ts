@@ -377,14 +377,18 @@ export const waitHere = (
   }
   const op = open(here, call, "WAIT", "Wait", name)
   if (op === undefined) return halt
-  const start = (WaitSeconds: number) => ({ WaitOptions: { WaitSeconds } })
   op.start =
-    secondsLeft === undefined ? start(seconds) : Effect.sync(() => start(Math.min(Math.max(secondsLeft(), 1), seconds)))
-  // a cancelled wait has ended like any other
-  return park<void, never>(here.core, op, "ended", (op, record) =>
-    isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void
-  )
+    secondsLeft === undefined
+      ? startOfWait(seconds)
+      : Effect.sync(() => startOfWait(Math.min(Math.max(secondsLeft(), 1), seconds)))
+  return park<void, never>(here.core, op, "ended", endOfWait)
 }
+
+const startOfWait = (WaitSeconds: number) => ({ WaitOptions: { WaitSeconds } })
+
+/** A cancelled wait has ended like any other. */
+const endOfWait: Decode = (op, record) =>
+  isTerminated(record) && record.Status !== "CANCELLED" ? terminated(op, record) : Exit.void
 
 // ---- reading and writing outcomes --------------------------------------------------------------------
 

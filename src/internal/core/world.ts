@@ -100,7 +100,7 @@ export class Place {
     const digest = digestOf(subType, name)
     const occurrence = this.count(digest) + 1
     if (this.first === undefined) this.first = digest
-    else (this.occurrences ??= new Map([[this.first, 1]])).set(digest, occurrence)
+    else (this.occurrences ??= new Map().set(this.first, 1)).set(digest, occurrence)
     return idAt(this.prefix, digest, occurrence)
   }
 
