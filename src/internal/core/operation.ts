@@ -21,7 +21,7 @@ import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, wr
 import * as failures from "../failure.ts"
 import { SeededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
-import { type Decode, type Ending, type Op, type Outside, type Place, Spec, Written } from "./world.ts"
+import { type Decode, type Ending, type Op, type Outside, type Place, Spec, type Waiter, Written } from "./world.ts"
 
 /** Interruptible even inside `Effect.uninterruptible`; ends at once in an interrupted fiber. */
 export const halt: Effect.Effect<never> = Effect.interruptible(Effect.never)
@@ -126,11 +126,14 @@ export const park = <A, E>(
 ): Effect.Effect<A, E> =>
   Effect.callback<A, E>((resume) => {
     const waiter = core.park(op, event, resume, decode)
-    const leave = onParked?.()
-    return Effect.suspend(() => {
-      core.unpark(waiter)
-      return leave?.() ?? Effect.void
-    })
+    return unparking(core, waiter, onParked?.())
+  })
+
+/** (on its own: it is kept as long as the fiber is parked, and would keep all that is around it) */
+const unparking = (core: Core, waiter: Waiter, leave: (() => Effect.Effect<void>) | undefined): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    core.unpark(waiter)
+    return leave?.() ?? Effect.void
   })
 
 // ---- outcomes ----------------------------------------------------------------------------------------
@@ -353,11 +356,18 @@ class BodyServices implements Clock.Clock, Random.Random {
   }
 }
 
+/** What was read last: what stands in a loop, or in every item of a map, reads the same text each time. */
+let lastInput: Duration.Input | undefined
+let lastRead: Duration.Duration | undefined
+
 /** Reads a duration; nothing for what is none, and for NaN, of which Duration makes a zero. */
-export const readDuration = (input: Duration.Input): Duration.Duration | undefined =>
-  typeof input === "number" && Number.isNaN(input)
+export const readDuration = (input: Duration.Input): Duration.Duration | undefined => {
+  if (typeof input === "string" && input === lastInput) return lastRead
+  lastInput = input
+  return (lastRead = Number.isNaN(input)
     ? undefined
-    : Result.getOrUndefined(Result.try(() => Duration.fromInputUnsafe(input)))
+    : Result.getOrUndefined(Result.try(() => Duration.fromInputUnsafe(input))))
+}
 
 /** A durable wait. A fraction of a second rounds up. `secondsLeft`: what to ask the service for then, which is not more. */
 export const waitHere = (
