@@ -174,8 +174,8 @@ const makeQueue = (
     )
   }
 
-  /** What the service would refuse, or close the execution for, is refused here, where it can be explained. */
-  const refuse = (update: Protocol.OperationUpdate): Refusal | undefined => {
+  /** What the service would refuse is refused here, where it can be explained. */
+  const tooLarge = (update: Protocol.OperationUpdate): Refusal | undefined => {
     const { Error: error, Payload: payload } = update
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
     const text = error === undefined ? (payload ?? "") : JSON.stringify(error)
@@ -186,6 +186,11 @@ const makeQueue = (
       return new PayloadTooLarge({ operation, bytes, limit })
     }
     stored += bytes
+    return undefined
+  }
+
+  /** So is what it would close the execution for. */
+  const overLimit = (update: Protocol.OperationUpdate): Refusal | undefined => {
     if (known.size > limits.operations) {
       return new OperationLimitExceeded({
         operation: describe(update),
@@ -212,9 +217,11 @@ const makeQueue = (
     }
     let sent: Line.Sent | undefined
     if (update.Type !== "EXECUTION") {
+      const large = tooLarge(update)
+      if (large !== undefined) return large
       sent = known.get(update.Id)
       if (sent === undefined) known.set(update.Id, (sent = new Line.Sent()))
-      const refused = refuse(update)
+      const refused = overLimit(update)
       if (refused !== undefined) return refused
     }
     if (done !== undefined) waits.set(update, done)

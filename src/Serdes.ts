@@ -184,10 +184,7 @@ interface Found {
 
 const found = (what: string): Found => ({ path: "", what })
 
-const within = (key: string, { path, what }: Found): Found => ({
-  path: /^(\[|$)/.test(path) ? key + path : `${key}.${path}`,
-  what
-})
+const within = (step: string, { path, what }: Found): Found => ({ path: step + path, what })
 
 /**
  * Says what in a value is not plain JSON, or nothing. `undefined` is allowed where JSON leaves it out (as a
@@ -222,7 +219,7 @@ const fault = (value: unknown, parents: Array<object>): Found | undefined => {
     for (const key of Object.keys(value)) {
       const member = (value as Record<string, unknown>)[key]
       const wrong = member === undefined ? undefined : fault(member, parents)
-      if (wrong !== undefined) return within(key, wrong)
+      if (wrong !== undefined) return within(`.${key}`, wrong)
     }
   }
   parents.pop()
@@ -255,7 +252,8 @@ export const plainJsonFault = (value: unknown): string | undefined => {
   // try: reading a value runs its getters, and a very deep one exceeds the stack
   try {
     const wrong = fault(value, [])
-    return wrong && `${wrong.path === "" ? "it" : `\`${wrong.path}\``} ${wrong.what}`
+    const path = wrong?.path.replace(/^\./, "")
+    return wrong && `${path === "" ? "it" : `\`${path}\``} ${wrong.what}`
   } catch (error) {
     return `it cannot be read (${String(error)})`
   }

@@ -569,6 +569,15 @@ describe("CheckpointService: limits", () => {
     })
   )
 
+  it.effect("what is refused for its size does not count as an operation", () =>
+    Effect.gen(function* () {
+      const queue = yield* open(FakeService.make(), { limits: { payloadBytes: 1, operations: 1 } })
+      assert.strictEqual(queue.offer(update("1", "START", { Payload: "xx" }))?._tag, "PayloadTooLarge")
+      assert.isUndefined(queue.offer(update("2")))
+      assert.strictEqual(queue.offer(update("3"))?._tag, "OperationLimitExceeded")
+    })
+  )
+
   it.effect("Infinity switches a limit off; the execution's own result has none here", () =>
     Effect.gen(function* () {
       const service = FakeService.make()

@@ -14,7 +14,7 @@ export class Sent {
 
 /** Closures, not a class: bundlers shorten their names. */
 export const make = () => {
-  let updates: Array<OperationUpdate> = []
+  let updates: Array<OperationUpdate | undefined> = []
   /** What was sent of their operations before. */
   let sent: Array<Sent | undefined> = []
   /** Which of them may wait for another reason to send. */
@@ -48,11 +48,14 @@ export const make = () => {
     },
     /** Takes the first `count`. */
     take: (count: number): ReadonlyArray<OperationUpdate> => {
-      const taken = updates.slice(head, head + count)
-      for (let i = head; i < head + count; i++) if (!lazy[i]) eager--
+      const taken = updates.slice(head, head + count) as Array<OperationUpdate>
+      for (let i = head; i < head + count; i++) {
+        if (!lazy[i]) eager--
+        updates[i] = sent[i] = undefined // what has left is not kept
+      }
       head += count
       firsts = Math.max(0, firsts - count)
-      // what has left is cut off when it is more than what is left
+      // their places are cut off when they are more than those that are left
       if (head >= size()) {
         updates = updates.slice(head)
         sent = sent.slice(head)

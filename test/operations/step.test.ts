@@ -539,6 +539,26 @@ describe("step: what is no payload ends the execution with a sentence", () => {
       assert.deepStrictEqual(ran, [1, 2, 3])
     })
   )
+
+  it.effect("the order of completions counts as well: no execution goes on without it", () =>
+    Effect.gen(function* () {
+      const service = FakeService.make()
+      const answerOf = (name: string) => Effect.flatMap(Durable.callback(name), (callback) => callback.await)
+      const handler = DurableHandler.make(
+        kit.Anything,
+        () => Effect.andThen(Effect.raceFirst(answerOf("a"), answerOf("b")), Durable.step("after", Effect.void)),
+        // the execution, two callbacks and the step
+        { client: service.layer, checkpoints: CheckpointService.layerWith({ limits: { operations: 4 } }) }
+      )
+      assert.strictEqual((yield* service.invoke(handler)).Status, "PENDING")
+      const { CallbackDetails: details } = service.record("a")
+      service.change("a", { Status: "SUCCEEDED", CallbackDetails: { ...details, Result: "1" } })
+      const answer = yield* service.invoke(handler)
+      assert(answer.Status === "FAILED")
+      assert.strictEqual(answer.Error?.ErrorType, "OperationLimitExceeded")
+      assert.match(answer.Error?.ErrorMessage ?? "", /^STEP "order-of-completions" .* limit of 4 operations\./)
+    })
+  )
 })
 
 // ---- retry -----------------------------------------------------------------------------------------------

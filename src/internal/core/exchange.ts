@@ -90,6 +90,7 @@ export const make = (
     alarm.clear("start")
     const marked = gate.unwritten.size > 0
     writeMarkers()
+    if (closed()) return
     const paced = byTime && monotonic() - lastReceived >= pace
     beforeResponse = { marked, complete: paced ? gate.maxSeen() : -Infinity }
     checkpoints.send({ force: true })
@@ -97,7 +98,10 @@ export const make = (
 
   const writeMarkers = (): void => {
     for (const world of gate.unwritten) {
-      for (const update of Order.writeMarker(world)) checkpoints.offer(update, { first: true })
+      for (const update of Order.writeMarker(world)) {
+        const refused = checkpoints.offer(update, { first: true })
+        if (refused !== undefined) return fail(refused) // no execution goes on from an order that is not on record
+      }
     }
     gate.unwritten.clear()
   }

@@ -366,8 +366,8 @@ export class World {
   movedAt = 0
   /** Nothing new has been delivered to it, and an earlier invocation has begun it, if that is known (core/past.ts). */
   past = false
-  /** The first operation asked for here; the last ones, in a ring, once there are more. (Most worlds ask for one.) */
-  private only: Op | undefined
+  /** The operation asked for here last; the last ones, in a ring, once there are more. (Most worlds ask for one.) */
+  private last: Op | undefined
   private trail: Array<Op> | undefined
   private asked = 0
 
@@ -396,16 +396,16 @@ export class World {
   }
 
   remember(op: Op): void {
-    const { asked, only } = this
-    if (only === undefined) this.only = op
-    else (this.trail ??= [only])[asked % TRAIL] = op
+    const { asked, last } = this
+    if (last !== undefined) (this.trail ??= [last])[asked % TRAIL] = op
+    this.last = op
     this.asked++
   }
 
   /** Its body has ended: services that somebody keeps lead to it, and it leads nowhere any more. */
   forget(): void {
     const { place } = this
-    this.only = this.trail = undefined
+    this.last = this.trail = undefined
     this.own = this.outside = undefined
     place.steps = undefined
     place.shared = place.inner = place.around = undefined
@@ -419,8 +419,8 @@ export class World {
 
   /** The last operations asked for here, for messages. */
   lastAsked(): ReadonlyArray<Op> {
-    const { asked, only } = this
-    const { trail = only === undefined ? [] : [only] } = this
+    const { asked, last } = this
+    const { trail = last === undefined ? [] : [last] } = this
     return [...trail.slice(asked % TRAIL), ...trail.slice(0, asked % TRAIL)]
   }
 }
