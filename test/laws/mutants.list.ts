@@ -164,7 +164,7 @@ export const mutants: ReadonlyArray<Mutant> = [
 
   // ---- steps
   { name: "the loser of a race waits for its step's finalizers", patches: [
-    [OPERATION, "      return leave?.() ?? Effect.void\n    })\n", "      return leave?.() ?? Effect.void\n    }).pipe(Effect.andThen(Effect.suspend(() => (op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((op as any).fiber)))))\n"],
+    [OPERATION, "    return leave?.() ?? Effect.void\n  })\n", "    return leave?.() ?? Effect.void\n  }).pipe(Effect.andThen(Effect.suspend(() => (waiter.op as any).fiber === undefined || core.closed ? Effect.void : Effect.asVoid(Fiber.await((waiter.op as any).fiber)))))\n"],
     [WORK, "    track(op, fiber, (exit) => {\n      if (op.cancel", "    ;(op as any).fiber = fiber\n    track(op, fiber, (exit) => {\n      if (op.cancel"]
   ] },
   { name: "what a cancelled step still produces counts", patches: [[WORK, "if (!closed() && !cancelled) done(exit)", "if (!closed()) done(exit)"]] },
