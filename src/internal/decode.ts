@@ -74,12 +74,12 @@ const DETAILS = /*#__PURE__*/ shape({
 })
 
 /** A plain object as far as anybody sees, but one whose fields V8 makes room for from the start. */
-const Recorded = function (this: Record<string, unknown>, id: string, type: unknown, status: unknown) {
+const Operation = function (this: Record<string, unknown>, id: string, type: unknown, status: unknown) {
   this.Id = id
   this.Type = type
   this.Status = status
 } as unknown as new (id: string, type: unknown, status: unknown) => Record<string, unknown>
-Recorded.prototype = Object.prototype
+Operation.prototype = Object.prototype
 
 /** (what all have is read by its name: that is what reading a long state takes most of) */
 const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefined => {
@@ -88,7 +88,7 @@ const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefin
   if (typeof Id !== "string") return fail("Id", Id)
   if (!TYPES.includes(Type)) return fail("Type", Type)
   if (!STATUSES.includes(Status)) return fail("Status", Status)
-  const to = new Recorded(Id, Type, Status)
+  const to = new Operation(Id, Type, Status)
   if (typeof ParentId === "string") to.ParentId = ParentId
   else if (!isAbsent(ParentId)) return fail("ParentId", ParentId)
   if (typeof Name === "string") to.Name = Name

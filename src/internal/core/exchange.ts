@@ -12,7 +12,7 @@ import type { Gate } from "./gate.ts"
 import type { Host, Options } from "./host.ts"
 import * as Order from "./order.ts"
 import type { Work } from "./work.ts"
-import { dueAtService } from "./world.ts"
+import { type Waiter, waitsForService } from "./world.ts"
 
 /** While steps keep the invocation alive: first look at the service after this long, then ever less often. */
 const POLL_FIRST = 1_000
@@ -166,4 +166,17 @@ export const make = (
       flush()
     }
   }
+}
+
+/** Whether something that the body waits for is due at the service by now, and the milliseconds until the next that is not. */
+const dueAtService = (parked: Iterable<Waiter>, now: number): { readonly due: boolean; readonly next: number } => {
+  let due = false
+  let next = Infinity
+  for (const { op } of parked) {
+    if (!waitsForService(op)) continue
+    const at = op.record?.WaitDetails?.ScheduledEndTimestamp ?? op.record?.StepDetails?.NextAttemptTimestamp
+    if (at === undefined || at <= now) due = true
+    else next = Math.min(next, at - now)
+  }
+  return { due, next }
 }

@@ -485,19 +485,3 @@ export const rebuilds = ({ record }: Op): boolean =>
 
 /** Whether the body of this context must run: it has no outcome yet, or only its children have one. */
 export const mustRun = (op: Op): boolean => !hasEnded(op) || rebuilds(op)
-
-/** Whether something that the body waits for is due at the service by now, and the milliseconds until the next that is not. */
-export const dueAtService = (
-  parked: Iterable<Waiter>,
-  now: number
-): { readonly due: boolean; readonly next: number } => {
-  let due = false
-  let next = Infinity
-  for (const { op } of parked) {
-    if (!waitsForService(op)) continue
-    const at = op.record?.WaitDetails?.ScheduledEndTimestamp ?? op.record?.StepDetails?.NextAttemptTimestamp
-    if (at === undefined || at <= now) due = true
-    else next = Math.min(next, at - now)
-  }
-  return { due, next }
-}
