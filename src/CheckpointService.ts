@@ -56,12 +56,22 @@ export interface Invocation {
   readonly nextMarker: string | undefined
 }
 
+/**
+ * What the queue notes of an operation, for who keeps it with the operation and gives it with each update: the queue need
+ * not look for it then. Begins as `{ counted: false, sentIn: 0, sentMore: false }`, `counted` for one that is on record.
+ */
+export type Sent = Line.Sent
+
 /** Told of each response, after its pages have been read, and of the one failure that ends the queue. */
 export interface Listener {
-  /** `acknowledged` are the updates that this request carried, `operations` what changed at the service. */
+  /**
+   * `acknowledged` are the updates that this request carried, `sent` what was given with each, `operations` what changed
+   * at the service.
+   */
   readonly responded: (
     operations: ReadonlyArray<Protocol.Operation>,
-    acknowledged: ReadonlyArray<Protocol.OperationUpdate>
+    acknowledged: ReadonlyArray<Protocol.OperationUpdate>,
+    sent: ReadonlyArray<Sent | undefined>
   ) => void
   readonly failed: (error: CheckpointFailed) => void
 }
@@ -81,7 +91,8 @@ export interface Checkpoints {
   /** Queues an update. Gives the reason when it exceeds a limit; it is then not queued. */
   readonly offer: (
     update: Protocol.OperationUpdate,
-    options?: OfferOptions
+    options?: OfferOptions,
+    sent?: Sent
   ) => PayloadTooLarge | OperationLimitExceeded | undefined
   /** Asks for a request even when nothing is queued. Polls coalesce with whatever is sent next. */
   readonly poll: () => void
@@ -151,17 +162,13 @@ const makeQueue = (
   let failure: CheckpointFailed | undefined
   let drained: Array<Done> = []
 
-  /**
-   * What was sent of the operations that count as such (children of finished contexts are not in the state, so this is
-   * a lower bound). None: nothing yet.
-   */
-  const known = new Map<string, Line.Sent | undefined>()
+  /** Operations that count as such (children of finished contexts are not in the state, so this is a lower bound). */
+  let count = operations.length
+  /** What is noted of those whose updates come without. */
+  let noted: Map<string, Line.Sent> | undefined
   let stored = 0
   const warned = new Set<string>()
-  for (const operation of operations) {
-    known.set(operation.Id, undefined)
-    stored += recordedBytes(operation)
-  }
+  for (const operation of operations) stored += recordedBytes(operation)
 
   // ---- queueing ----------------------------------------------------------------------------------
 
@@ -191,7 +198,7 @@ const makeQueue = (
 
   /** So is what it would close the execution for. */
   const overLimit = (update: Protocol.OperationUpdate): Refusal | undefined => {
-    if (known.size > limits.operations) {
+    if (count > limits.operations) {
       return new OperationLimitExceeded({
         operation: describe(update),
         quantity: "operations",
@@ -205,22 +212,36 @@ const makeQueue = (
         limit: limits.storageBytes
       })
     }
-    if (known.size >= limits.operations * WARN_FROM) warnOf("operations", known.size, limits.operations)
+    if (count >= limits.operations * WARN_FROM) warnOf("operations", count, limits.operations)
     if (stored >= limits.storageBytes * WARN_FROM) warnOf("bytes", stored, limits.storageBytes)
     return undefined
   }
 
-  const enqueue = (update: Protocol.OperationUpdate, options?: OfferOptions, done?: Done): Refusal | undefined => {
+  const notedOf = (id: string): Line.Sent => {
+    noted ??= new Map(operations.map(({ Id }) => [Id, { counted: true, sentIn: 0, sentMore: false }]))
+    let sent = noted.get(id)
+    if (sent === undefined) noted.set(id, (sent = { counted: false, sentIn: 0, sentMore: false }))
+    return sent
+  }
+
+  const enqueue = (
+    update: Protocol.OperationUpdate,
+    options?: OfferOptions,
+    sent?: Line.Sent,
+    done?: Done
+  ): Refusal | undefined => {
     if (failure !== undefined) {
       if (done !== undefined) Deferred.doneUnsafe(done, Exit.fail(failure))
       return undefined
     }
-    let sent: Line.Sent | undefined
     if (update.Type !== "EXECUTION") {
       const large = tooLarge(update)
       if (large !== undefined) return large
-      sent = known.get(update.Id)
-      if (sent === undefined) known.set(update.Id, (sent = new Line.Sent()))
+      sent ??= notedOf(update.Id)
+      if (!sent.counted) {
+        sent.counted = true
+        count++
+      }
       const refused = overLimit(update)
       if (refused !== undefined) return refused
     }
@@ -236,19 +257,19 @@ const makeQueue = (
   const send = (options?: { readonly force?: boolean }): void => {
     if (sending !== undefined || failure !== undefined) return
     if (!urgent() && !(options?.force === true && line.size() > 0)) return
-    const updates = take()
+    const batch = take()
     pollWanted = false
-    const fiber = Effect.runForkWith(context)(request(updates))
+    const fiber = Effect.runForkWith(context)(request(batch.updates))
     sending = fiber
     whenEnded(fiber, (exit) => {
       sending = undefined
-      if (Exit.isSuccess(exit)) succeeded(updates, exit.value)
+      if (Exit.isSuccess(exit)) succeeded(batch, exit.value)
       else if (listener !== undefined || !Cause.hasInterruptsOnly(exit.cause)) fail(toFailure(exit.cause))
     })
   }
 
   /** The longest prefix of the queue that fits a request. The first update is always taken, so an oversized one travels alone. */
-  const take = (): ReadonlyArray<Protocol.OperationUpdate> => {
+  const take = (): Line.Batch => {
     const size = line.size()
     batches++
     let exact = token.length + ENVELOPE_BYTES
@@ -271,9 +292,9 @@ const makeQueue = (
       // START and what ends that attempt may share a request; anything else of one id closes the batch
       const sent = line.sentAt(n)
       if (sent !== undefined) {
-        if (sent.request === batches && (sent.more || update.Action === "START")) break
-        sent.request = batches
-        sent.more = update.Action !== "START"
+        if (sent.sentIn === batches && (sent.sentMore || update.Action === "START")) break
+        sent.sentIn = batches
+        sent.sentMore = update.Action !== "START"
       }
       bytes += more
     }
@@ -306,11 +327,11 @@ const makeQueue = (
         })
       )
 
-  const succeeded = (updates: ReadonlyArray<Protocol.OperationUpdate>, response: Response): void => {
+  const succeeded = ({ sent, updates }: Line.Batch, response: Response): void => {
     // who is told goes on at once, so what it may ask for next must be settled before
     if (response.token !== undefined) token = response.token
     else if (updates.at(-1)?.Type !== "EXECUTION") failure = noFurtherCheckpoints()
-    if (failure === undefined) listener?.responded(response.operations, updates)
+    if (failure === undefined) listener?.responded(response.operations, updates, sent)
     for (const update of waits.size > 0 ? updates : []) {
       const done = waits.get(update)
       waits.delete(update)
@@ -354,7 +375,7 @@ const makeQueue = (
     commit: (update) =>
       Effect.suspend((): Effect.Effect<void, CheckpointFailed | Refusal> => {
         const done: Done = Deferred.makeUnsafe()
-        const refused = enqueue(update, undefined, done)
+        const refused = enqueue(update, undefined, undefined, done)
         if (refused !== undefined) return Effect.fail(refused)
         send()
         // behind a request in flight or a full batch: it is sent next, whoever else asks for it

@@ -23,29 +23,20 @@ const shape = (keys: Readonly<Record<string, Kind>>): Shape => Object.entries(ke
 
 const isStrings = (value: unknown) => Array.isArray(value) && value.every((line) => typeof line === "string")
 
-/**
- * Copies the keys that are known and have a value; `undefined` when one has a value of another kind. In an order of its
- * own, so that operations have few shapes: all that follows reads them faster then.
- */
-const copy = (
-  from: Raw,
-  known: Shape,
-  fail: Fail,
-  to: Record<string, unknown> = {}
-): Record<string, unknown> | undefined => {
+/** Copies the keys that are known and have a value; `undefined` when one has a value of another kind. */
+const copy = (from: Raw, known: Shape, fail: Fail): Record<string, unknown> | undefined => {
+  const to: Record<string, unknown> = {}
   for (let i = 0; i < known.length; i++) {
     const field = known[i]! // (to take it apart makes an iterator, until the code is hot)
     const key = field[0]
     const kind = field[1]
     const value = from[key]
-    if (isAbsent(value)) continue
+    if (value === undefined || value === null) continue
     if (kind === "timestamp") {
       const millis = parseTimestamp(value)
       if (millis !== undefined) to[key] = millis
     } else if (typeof kind === "object") {
-      const inner = isRaw(value) ? copy(value, kind, fail) : fail(key, value)
-      if (inner === undefined) return undefined
-      to[key] = inner
+      if (!nested(to, key, value, kind, fail)) return undefined
     } else if (kind === "strings" ? isStrings(value) : typeof value === kind) {
       to[key] = value
     } else {
@@ -54,6 +45,10 @@ const copy = (
   }
   return to
 }
+
+/** Copies what has keys of its own, if it has a value, and says whether that could be read. */
+const nested = (to: Record<string, unknown>, key: string, value: unknown, known: Shape, fail: Fail): boolean =>
+  value === null || (to[key] = isRaw(value) ? copy(value, known, fail) : fail(key, value)) !== undefined
 
 const TYPES: ReadonlyArray<unknown> = OPERATION_TYPES
 const STATUSES: ReadonlyArray<unknown> = OPERATION_STATUSES
@@ -64,14 +59,12 @@ const ERROR = /*#__PURE__*/ shape({
   StackTrace: "strings"
 })
 const OUTCOME = { Result: "string", Error: ERROR } as const
-const DETAILS = /*#__PURE__*/ shape({
-  StepDetails: /*#__PURE__*/ shape({ ...OUTCOME, Attempt: "number", NextAttemptTimestamp: "timestamp" }),
-  ContextDetails: /*#__PURE__*/ shape({ ...OUTCOME, ReplayChildren: "boolean" }),
-  WaitDetails: /*#__PURE__*/ shape({ ScheduledEndTimestamp: "timestamp" }),
-  CallbackDetails: /*#__PURE__*/ shape({ ...OUTCOME, CallbackId: "string" }),
-  ChainedInvokeDetails: /*#__PURE__*/ shape(OUTCOME),
-  ExecutionDetails: /*#__PURE__*/ shape({ InputPayload: "string" })
-})
+const STEP = /*#__PURE__*/ shape({ ...OUTCOME, Attempt: "number", NextAttemptTimestamp: "timestamp" })
+const CONTEXT = /*#__PURE__*/ shape({ ...OUTCOME, ReplayChildren: "boolean" })
+const WAIT = /*#__PURE__*/ shape({ ScheduledEndTimestamp: "timestamp" })
+const CALLBACK = /*#__PURE__*/ shape({ ...OUTCOME, CallbackId: "string" })
+const INVOKE = /*#__PURE__*/ shape(OUTCOME)
+const EXECUTION = /*#__PURE__*/ shape({ InputPayload: "string" })
 
 /** A plain object as far as anybody sees, but one whose fields V8 makes room for from the start. */
 const Operation = function (this: Record<string, unknown>, id: string, type: unknown, status: unknown) {
@@ -81,10 +74,14 @@ const Operation = function (this: Record<string, unknown>, id: string, type: unk
 } as unknown as new (id: string, type: unknown, status: unknown) => Record<string, unknown>
 Operation.prototype = Object.prototype
 
-/** (what all have is read by its name: that is what reading a long state takes most of) */
+/**
+ * (by names, not by a list of them: that is what reading a long state takes most of. In an order of its own, so that
+ * operations have few shapes: all that follows reads them faster then.)
+ */
 const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefined => {
   if (!isRaw(input)) return fail("", input)
   const { EndTimestamp, Id, Name, ParentId, StartTimestamp, Status, SubType, Type } = input
+  const { CallbackDetails, ChainedInvokeDetails, ContextDetails, ExecutionDetails, StepDetails, WaitDetails } = input
   if (typeof Id !== "string") return fail("Id", Id)
   if (!TYPES.includes(Type)) return fail("Type", Type)
   if (!STATUSES.includes(Status)) return fail("Status", Status)
@@ -99,7 +96,14 @@ const readOperation = (input: unknown, fail: Fail): Protocol.Operation | undefin
   if (started !== undefined) to.StartTimestamp = started
   const ended = parseTimestamp(EndTimestamp)
   if (ended !== undefined) to.EndTimestamp = ended
-  return copy(input, DETAILS, fail, to) as Protocol.Operation | undefined
+  return (StepDetails === undefined || nested(to, "StepDetails", StepDetails, STEP, fail)) &&
+    (ContextDetails === undefined || nested(to, "ContextDetails", ContextDetails, CONTEXT, fail)) &&
+    (WaitDetails === undefined || nested(to, "WaitDetails", WaitDetails, WAIT, fail)) &&
+    (CallbackDetails === undefined || nested(to, "CallbackDetails", CallbackDetails, CALLBACK, fail)) &&
+    (ChainedInvokeDetails === undefined || nested(to, "ChainedInvokeDetails", ChainedInvokeDetails, INVOKE, fail)) &&
+    (ExecutionDetails === undefined || nested(to, "ExecutionDetails", ExecutionDetails, EXECUTION, fail))
+    ? (to as unknown as Protocol.Operation)
+    : undefined
 }
 
 const show = (value: unknown): string => {

@@ -232,8 +232,8 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
     urgent: () => opened.urgent(),
     commit: (update) => Effect.andThen(Effect.sync(sending), opened.commit(update)),
     drain: Effect.andThen(Effect.sync(sending), opened.drain),
-    offer: (update, options) => {
-      const refused = opened.offer(update, options)
+    offer: (update, options, sent) => {
+      const refused = opened.offer(update, options, sent)
       if (refused === undefined && update.Action === "START") begin(update.Id, () => named(update))
       return refused
     },
@@ -243,7 +243,7 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
           answered(0, error.message)
           listener.failed(error)
         },
-        responded: (changed, acknowledged) => {
+        responded: (changed, acknowledged, sent) => {
           answered(acknowledged.length)
           const delta = new Map<string, Protocol.Operation>()
           for (const record of changed) if (merge(record)) delta.set(record.Id, record)
@@ -260,7 +260,7 @@ export const observe: Observe = Effect.fnUntraced(function* (plugins, invocation
               operations
             }))
           }
-          listener.responded(changed, acknowledged)
+          listener.responded(changed, acknowledged, sent)
         }
       })
   }

@@ -24,17 +24,19 @@ describe("line", () => {
       }> = []
       acts.forEach((act, id) => {
         if ("add" in act) {
-          const sent = new Line.Sent()
+          const sent: Line.Sent = { counted: true, sentIn: 0, sentMore: false }
           const one = { id, lazy: act.lazy, first: act.add, sent }
           line.add(update(id), sent, act.lazy, act.add)
           const firsts = model.filter(({ first }) => first).length
           model.splice(act.add ? firsts : model.length, 0, one)
         } else {
           const count = Math.min(act.take, model.length)
+          const { sent, updates } = line.take(count)
           assert.deepStrictEqual(
-            line.take(count).map(({ Id }) => Number(Id)),
+            updates.map(({ Id }) => Number(Id)),
             model.slice(0, count).map(({ id }) => id)
           )
+          assert.isTrue(sent.length === count && sent.every((noted, i) => noted === model[i]!.sent))
           model = model.slice(count)
         }
         assert.strictEqual(line.size(), model.length)

@@ -22,8 +22,10 @@ class FiberTask implements Task {
  */
 export class BodyScheduler implements Scheduler.Scheduler {
   readonly executionMode = "async" as const
-  /** By priority. */
-  private queue: Array<Task> = []
+  /** By priority. Its places are used again, by turns with those of the tasks that run: they come and go all the time. */
+  private queue: Array<Task | undefined> = []
+  private size = 0
+  private spare: Array<Task | undefined> | undefined
   private isStopped = false
   private moves = 0
   declare private readonly onMove: (fiber: Fiber.Fiber<unknown, unknown> | undefined) => void
@@ -54,6 +56,7 @@ export class BodyScheduler implements Scheduler.Scheduler {
   stop(): void {
     this.isStopped = true
     this.queue = []
+    this.size = 0
   }
 
   /** One dispatcher for all fibers: one order. */
@@ -69,23 +72,28 @@ export class BodyScheduler implements Scheduler.Scheduler {
   schedule(task: Task): void {
     if (this.isStopped) return
     const { queue } = this
-    let i = queue.length
-    while (i > 0 && queue[i - 1]!.priority > task.priority) i--
-    if (i === queue.length) queue.push(task)
-    else queue.splice(i, 0, task)
+    let i = this.size++
+    for (; i > 0 && queue[i - 1]!.priority > task.priority; i--) queue[i] = queue[i - 1]
+    queue[i] = task
     if (this.phase === "idle") this.onMove(undefined)
   }
 
   get idle(): boolean {
-    return this.queue.length === 0
+    return this.size === 0
   }
 
   drain(): void {
-    while (this.queue.length > 0) {
-      const { queue } = this
-      this.queue = []
-      for (const task of queue) if (!this.isStopped) task.run()
-      queue.length = 0 // an old array leads to no young tasks
+    while (this.size > 0) {
+      const { queue, size } = this
+      this.queue = this.spare ?? []
+      this.size = 0
+      this.spare = undefined // (a task may drain the queue itself)
+      for (let i = 0; i < size; i++) {
+        const task = queue[i]!
+        queue[i] = undefined // an old array leads to no young tasks
+        if (!this.isStopped) task.run()
+      }
+      this.spare = queue
     }
   }
 }

@@ -148,7 +148,7 @@ export const make = (
     host,
     closed: isClosed,
     fail,
-    offer: (update, lazy) => exchange.offer(update, lazy),
+    offer: (update, op, lazy) => exchange.offer(update, op, lazy),
     pump: () => pump()
   })
   /** Those within the execution's own world, if there are any. */

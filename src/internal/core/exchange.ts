@@ -3,7 +3,7 @@
  * that must be stamped later than what was delivered is held back for a pace; the recorded order of what was delivered
  * travels at the head of the next one.
  */
-import type { Checkpoints } from "../../CheckpointService.ts"
+import type { Checkpoints, Sent } from "../../CheckpointService.ts"
 import type { Fatal } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { recordOf, reflects } from "../acknowledged.ts"
@@ -12,15 +12,15 @@ import type { Gate } from "./gate.ts"
 import type { Host, Options } from "./host.ts"
 import * as Order from "./order.ts"
 import type { Work } from "./work.ts"
-import { type Waiter, waitsForService } from "./world.ts"
+import { Op, type Waiter, waitsForService } from "./world.ts"
 
 /** While steps keep the invocation alive: first look at the service after this long, then ever less often. */
 const POLL_FIRST = 1_000
 const POLL_LONGEST = 10_000
 
 export interface Exchange {
-  /** Queues an update. A lazy one waits for another reason to send. */
-  readonly offer: (update: Protocol.OperationUpdate, lazy?: boolean) => void
+  /** Queues an update, of an operation that the body asked for. A lazy one waits for another reason to send. */
+  readonly offer: (update: Protocol.OperationUpdate, op?: Op, lazy?: boolean) => void
   /** The next request must be stamped later than what has just been delivered. */
   readonly choice: () => void
   /** Sends what is queued, unless it must wait so that its timestamp is later than the last one. */
@@ -65,8 +65,8 @@ export const make = (
   let beforeResponse = { marked: false, complete: -Infinity }
   let polls = 0
 
-  const offer = (update: Protocol.OperationUpdate, lazy = false): void => {
-    const refused = checkpoints.offer(update, lazy ? LAZY : undefined)
+  const offer = (update: Protocol.OperationUpdate, op?: Op, lazy = false): void => {
+    const refused = checkpoints.offer(update, lazy ? LAZY : undefined, op)
     if (refused !== undefined) fail(refused)
     // START of an at-least-once step rides with the next request; alone it is sent only when the body takes long
     else if (lazy && !alarm.isSet("start")) alarm.set("start", clock.currentTimeMillisUnsafe() + startDelay)
@@ -108,7 +108,8 @@ export const make = (
 
   const responded = (
     operations: ReadonlyArray<Protocol.Operation>,
-    acknowledged: ReadonlyArray<Protocol.OperationUpdate>
+    acknowledged: ReadonlyArray<Protocol.OperationUpdate>,
+    sent: ReadonlyArray<Sent | undefined>
   ): void => {
     if (closed()) return
     const { complete, marked } = beforeResponse
@@ -116,7 +117,11 @@ export const make = (
     ambiguous = false
     if (marked) choice() // what follows a marker must be stamped later than the marker
     operations.forEach(merge)
-    acknowledged.forEach(acknowledge)
+    acknowledged.forEach((update, i) => {
+      const noted = sent[i]
+      const op = noted instanceof Op ? noted : gate.opened.get(update.Id)
+      if (op !== undefined) acknowledge(op, update)
+    })
     gate.advance(complete)
     pump()
   }
@@ -130,9 +135,7 @@ export const make = (
   }
 
   /** Our own update is durable. */
-  const acknowledge = (update: Protocol.OperationUpdate): void => {
-    const op = gate.opened.get(update.Id)
-    if (op === undefined) return
+  const acknowledge = (op: Op, update: Protocol.OperationUpdate): void => {
     if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
     if (update.Action === "START" && op.atMostOnce && op.waiters > 0) work.plan(op, "begin")
   }

@@ -40,7 +40,7 @@ export interface Surroundings {
   readonly closed: () => boolean
   readonly fail: (error: Fatal) => void
   /** Queues an update. A lazy one waits for another reason to send. */
-  readonly offer: (update: Protocol.OperationUpdate, lazy?: boolean) => void
+  readonly offer: (update: Protocol.OperationUpdate, op: Op, lazy?: boolean) => void
   /** Something has ended: the body may move. */
   readonly pump: () => void
 }
@@ -120,7 +120,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
       if (op.place.world.rebuilding) {
         return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
       }
-      if (isStep) offer(op.update("START"), !op.atMostOnce && startDelay > 0)
+      if (isStep) offer(op.update("START"), op, !op.atMostOnce && startDelay > 0)
       else start(op)
     }
     if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) attempt(op)
@@ -129,12 +129,12 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   /** A START may carry a payload, which is encoded only where there is no record yet. */
   const start = (op: Op): void => {
     const fields = op.start
-    if (fields === undefined || !Effect.isEffect(fields)) return offer(op.update("START", fields))
+    if (fields === undefined || !Effect.isEffect(fields)) return offer(op.update("START", fields), op)
     running++
     follow(op, host.fork(fields), (exit) => {
       running--
       if (Exit.isFailure(exit)) return fail(fatalOf(exit))
-      offer(op.update("START", exit.value))
+      offer(op.update("START", exit.value), op)
       pump()
     })
   }
@@ -145,8 +145,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     op.attempt = number
     const status = op.record?.Status
     if (status === "READY" && !op.carriesState) {
-      if (op.atMostOnce) return offer(op.update("START")) // the body runs when it is acknowledged
-      offer(op.update("START"), true)
+      if (op.atMostOnce) return offer(op.update("START"), op) // the body runs when it is acknowledged
+      offer(op.update("START"), op, true)
     }
     begin(op, op.atMostOnce && status === "STARTED")
   }
@@ -234,8 +234,8 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
   }
 
   const record = (op: Op, ending: Ending): void => {
-    if (op.carriesState && op.record?.Status === "READY") offer(op.update("START"))
-    offer(op.update(ending.Action, ending))
+    if (op.carriesState && op.record?.Status === "READY") offer(op.update("START"), op)
+    offer(op.update(ending.Action, ending), op)
   }
 
   const encode = <C extends Closing>(op: Op, closing: Effect.Effect<C, Fatal>, done: (closing: C) => void): void => {

@@ -13,6 +13,7 @@ import type * as Fiber from "effect/Fiber"
 import type * as Random from "effect/Random"
 import type * as Types from "effect/Types"
 import type { Fatal } from "../../DurableError.ts"
+import type { Sent } from "../../CheckpointService.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { isTerminal } from "../wire.ts"
 import { digestOf, idAt, prefixOf } from "../operationId.ts"
@@ -139,13 +140,17 @@ const Update = function (
 Update.prototype = Object.prototype
 
 /** A durable operation that the body has asked for in this invocation. */
-export class Op {
+export class Op implements Sent {
   declare readonly id: string
   declare readonly place: Place
   declare readonly spec: Spec
   /** The how-manieth request of the body: breaks ties, the same in every replay. */
   declare readonly seq: number
   declare record: Protocol.Operation | undefined
+  /** (these are the queue's) */
+  declare counted: boolean
+  sentIn = 0
+  sentMore = false
   /** The fibers parked on it: one, which knows the next, and how many. */
   waiter: Waiter | undefined
   waiters = 0
@@ -177,6 +182,7 @@ export class Op {
     this.place = place
     this.spec = spec
     this.record = record
+    this.counted = record !== undefined
     this.seq = seq
   }
 
