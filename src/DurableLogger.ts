@@ -114,7 +114,7 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
       operationId: step?.operationId,
       operationName: step?.name,
       attempt: step?.attempt,
-      parentId: current?.place.parentId
+      parentId: (step ?? current?.place)?.parentId // (steps of all contexts share what they stand in)
     }
     const head = {
       level: entry.logLevel.toUpperCase(),

@@ -197,11 +197,11 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   const itemEnd: Worlds.ItemEnd<contexts.ContextClosing, Item> = {
     recorded: !flat,
     encode: (exit, { index, op }) => contexts.close(here, op, exit, new ItemCodec(program, index, flat)),
-    done: ({ ending, outcome, plain }, inner, item) => {
+    done: (closing, inner, item) => {
       if (items[item.index] !== item) return // no part of the result
       stopped(item)
       if (flat && inner.unrecorded !== undefined) parts.push(inner)
-      settled(item, ending.Action === "SUCCEED", new contexts.Read(outcome, plain))
+      settled(item, closing.ending.Action === "SUCCEED", closing)
       advance()
     }
   }
@@ -216,9 +216,8 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     if (success) tally.success++
     else tally.failure++
     if (!large()) {
-      const plain = read?.plain
-      const text = read === undefined ? op.record?.ContextDetails?.Result : plain && "text" in plain && plain.text
-      characters += text === undefined || text === false ? 0 : text.length
+      const text = read === undefined ? op.record?.ContextDetails?.Result : read.plain?.text
+      characters += text?.length ?? 0
       if (large()) for (const { read } of items) if (read !== undefined) read.plain = undefined
     }
     if (read !== undefined && large()) read.plain = undefined
@@ -375,7 +374,7 @@ const close = /*#__PURE__*/ Effect.fnUntraced(function* (
       (status === "STARTED"
         ? undefined
         : contexts.read(here, own, own.record!, new ItemCodec(batch.program, index, false)))
-    reads.push(Effect.isEffect(known) ? yield* known : known)
+    reads.push(known === undefined || known instanceof contexts.Read ? known : yield* known)
   }
   const outcomes = reads.map((read) => read?.outcome)
   const whole = wholeCodec(batch)

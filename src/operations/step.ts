@@ -71,6 +71,8 @@ export class CurrentStep extends Context.Service<
     readonly operationId: string
     /** Name of the step. */
     readonly name: string
+    /** @internal The context that it stands in. */
+    readonly parentId?: string | undefined
   }
 >()("effect-durable-lambda/CurrentStep") {}
 
@@ -295,12 +297,14 @@ export class StepAttempt implements StepService {
   declare readonly attempt: number
   declare readonly operationId: string
   declare readonly name: string
+  declare readonly parentId: string | undefined
   declare private readonly executionArn: string
 
   constructor(core: Core, op: Op, attempt: Attempt) {
     this.attempt = attempt.number
     this.operationId = op.id
     this.name = op.spec.name
+    this.parentId = op.place.parentId
     this.executionArn = core.executionArn
   }
   /** A hash, so made when it is asked for. */

@@ -28,17 +28,14 @@ export interface Entry {
 // ---- writing -------------------------------------------------------------------------------------------
 
 /** One item as JSON. The text of its value is JSON, unless it `isText`. */
-export const writeItem = (index: number, status: ItemStatus, plain: Plain, isText: boolean): string => {
+export const writeItem = (index: number, status: ItemStatus, plain: Plain | undefined, isText: boolean): string => {
+  const { error, text } = plain ?? {}
   const head =
-    plain === undefined
-      ? ""
-      : "text" in plain
-        ? plain.text === undefined
-          ? ""
-          : `"result":${isText ? JSON.stringify(plain.text) : plain.text},`
-        : plain.error === undefined
-          ? ""
-          : `"error":${JSON.stringify(plain.error)},`
+    text !== undefined
+      ? `"result":${isText ? JSON.stringify(text) : text},`
+      : error !== undefined
+        ? `"error":${JSON.stringify(error)},`
+        : ""
   return `{${head}"index":${index},"status":"${status}"}`
 }
 

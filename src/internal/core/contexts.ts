@@ -145,22 +145,36 @@ export interface ContextCodec extends OutcomeCodec {
   readonly unrecorded?: boolean
 }
 
-/** What a value or a failure is on record, before the `Serdes` layer; `undefined`: it takes the body to make it. */
-export type Plain =
-  { readonly text: string | undefined } | { readonly error: Protocol.ErrorObject | undefined } | undefined
+/** What a value, or a failure, is on record, before the `Serdes` layer. */
+export class Plain {
+  declare readonly text: string | undefined
+  declare readonly error: Protocol.ErrorObject | undefined
+  constructor(text: string | undefined, error?: Protocol.ErrorObject) {
+    this.text = text
+    this.error = error
+  }
+}
 
-/** The outcome of a context, and what it is on record. */
+// (classes, because an execution keeps one for each item: V8 puts such literals among its old objects)
+
+/** The outcome of a context, and what it is on record; `undefined`: it takes the body to make it. */
 export class Read {
   declare readonly outcome: Exit.Exit<unknown, unknown>
-  declare plain: Plain
-  constructor(outcome: Exit.Exit<unknown, unknown>, plain: Plain) {
+  declare plain: Plain | undefined
+  constructor(outcome: Exit.Exit<unknown, unknown>, plain: Plain | undefined) {
     this.outcome = outcome
     this.plain = plain
   }
 }
 
 /** How a context ends. */
-export type ContextClosing = Closing & Read
+export class ContextClosing extends Read implements Closing {
+  declare readonly ending: Ending
+  constructor(ending: Ending, outcome: Exit.Exit<unknown, unknown>, plain: Plain | undefined) {
+    super(outcome, plain)
+    this.ending = ending
+  }
+}
 
 /** What to record of a body that has ended, and what its parent goes on with: the same as on replay. */
 export const close = (
@@ -189,11 +203,8 @@ const closePlain = (
   const { written } = op
   op.written = undefined
   if (text !== undefined && text.length > Limits.inlineResultBytes / 4) return undefined
-  return {
-    ending: succeeded(text),
-    outcome: Exit.succeed(written === undefined ? Result.getOrThrow(readPlainJson(text)) : written.value),
-    plain: { text }
-  }
+  const value = written === undefined ? Result.getOrThrow(readPlainJson(text)) : written.value
+  return new ContextClosing(succeeded(text), Exit.succeed(value), new Plain(text))
 }
 
 const closeAny = /*#__PURE__*/ Effect.fnUntraced(function* (
@@ -207,26 +218,22 @@ const closeAny = /*#__PURE__*/ Effect.fnUntraced(function* (
     if (op.record?.Status === "SUCCEEDED") return yield* notRebuilt(op)
     const error = yield* failures.encodeFailure(exit.cause, codec.failure, op)
     const recorded = codec.unrecorded === true ? error : yield* transformError("encode", core, op, error)
-    return {
-      ending: { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) } satisfies Ending,
-      outcome: yield* failures.decodeFailure(error, codec.failure, op),
-      plain: { error }
-    }
+    const ending: Ending = { Action: "FAIL", ...(recorded === undefined ? undefined : { Error: recorded }) }
+    const outcome = yield* failures.decodeFailure(error, codec.failure, op)
+    return new ContextClosing(ending, outcome, new Plain(undefined, error))
   }
   // no codec: the value is what the body gives when it runs again over its recorded operations
   if (codec.success === undefined && plainJsonFault(exit.value) !== undefined) {
-    return { ending: yield* rebuilt(op, codec, exit.value), outcome: exit, plain: undefined }
+    return new ContextClosing(yield* rebuilt(op, codec, exit.value), exit, undefined)
   }
   const text = yield* encodeValue(op, codec, exit.value)
   const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
-  if (codec.unrecorded === true) return { ending: succeeded(text), outcome, plain: { text } }
+  if (codec.unrecorded === true) return new ContextClosing(succeeded(text), outcome, new Plain(text))
   const payload = yield* transform("encode", core, op, text)
   const large = payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes
-  return {
-    ending: large ? yield* rebuilt(op, codec, exit.value) : succeeded(payload),
-    outcome,
-    plain: large ? undefined : { text }
-  }
+  return large
+    ? new ContextClosing(yield* rebuilt(op, codec, exit.value), outcome, undefined)
+    : new ContextClosing(succeeded(payload), outcome, new Plain(text))
 })
 
 /** What a finished context gave, from its record. */
@@ -244,7 +251,7 @@ export const read = (
     unlayered(payload) === undefined
   ) {
     const value = readPlainJson(payload)
-    if (Result.isSuccess(value)) return { outcome: Exit.succeed(value.success), plain: { text: payload } }
+    if (Result.isSuccess(value)) return new Read(Exit.succeed(value.success), new Plain(payload))
   }
   return outside(here, readSlowly(here.core, op, record, codec))
 }
@@ -259,15 +266,15 @@ const readSlowly = /*#__PURE__*/ Effect.fnUntraced(function* (
   const { Status: status } = record
   if (status === "SUCCEEDED") {
     const text = yield* transform("decode", core, op, payload)
-    return { outcome: Exit.succeed(yield* decodeValue(op, codec, text)), plain: { text } }
+    return new Read(Exit.succeed(yield* decodeValue(op, codec, text)), new Plain(text))
   }
   if (status === "FAILED") {
     const read = yield* transformError("decode", core, op, error)
-    return { outcome: yield* failures.decodeFailure(read, codec.failure, op), plain: { error: read } }
+    return new Read(yield* failures.decodeFailure(read, codec.failure, op), new Plain(undefined, read))
   }
   const outcome = terminated(op, record)
   const written = Exit.isFailure(outcome) ? yield* failures.encodeFailure(outcome.cause, codec.failure, op) : undefined
-  return { outcome, plain: { error: written } }
+  return new Read(outcome, new Plain(undefined, written))
 })
 
 /** A decoder of finished contexts, for the core. */
@@ -275,7 +282,7 @@ export const decoder =
   (here: Here, codec: ContextCodec): Decode =>
   (op, record) => {
     const known = read(here, op, record, codec)
-    return Effect.isEffect(known) ? Effect.map(known, ({ outcome }) => outcome) : known.outcome
+    return known instanceof Read ? known.outcome : Effect.map(known, ({ outcome }) => outcome)
   }
 
 /** Whether a `Serdes` layer has a word in what is recorded. */

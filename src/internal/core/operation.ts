@@ -214,12 +214,16 @@ export const outsideOf = (context: Context.Context<never>): Context.Context<neve
 
 /**
  * The services of the steps that a body fiber with these services asks for. Kept at its place: merging is what a
- * step costs most, so a body that has no services of its own builds on what the body around it has merged.
+ * step costs most, so a body that has no services of its own has what the body around it has merged.
  */
 export const outsideAt = ({ core, fiber, place }: Here): Outside => outsideIn(core, place, fiber.context)
 
-/** The same, where a layer of payloads is not asked for. */
-export const stepContext = (here: Here): Context.Context<never> => outsideAt(here).context
+/** The same for what is no step, such as a codec: it knows where it stands. (A step does by its attempt.) */
+export const stepContext = (here: Here): Context.Context<never> =>
+  standingIn(here.core, here.place, outsideAt(here).context)
+
+const standingIn = (core: Core, place: Place, context: Context.Context<never>): Context.Context<never> =>
+  Context.addUnsafe(context, DurableContext.key, new Standing(core, place, true))
 
 /** Where a fiber stands. */
 class Standing {
@@ -247,15 +251,13 @@ class OutsideOf implements Outside {
 
 const outsideIn = (core: Core, place: Place, of: Context.Context<never>): Outside => {
   if (place.steps?.of === of) return place.steps
-  const inStep = new Standing(core, place, true)
-  const around = place.inner === of ? place.around : undefined
-  const { place: above } = around === undefined ? {} : (Context.getOrUndefined(around, DurableContext) ?? {})
-  if (around === undefined || above === undefined) {
+  const { above, around } = place
+  if (above === undefined || around === undefined || place.inner !== of) {
     const transforms = Context.get(of, Serdes) !== undefined
-    place.steps = new OutsideOf(of, mergeOutside(core, of, inStep), transforms)
+    place.steps = new OutsideOf(of, mergeOutside(core, of, new Standing(core, place, true)), transforms)
   } else {
     const { context, transforms } = outsideIn(core, above, around)
-    place.steps = new OutsideOf(of, Context.addUnsafe(context, DurableContext.key, inStep), transforms)
+    place.steps = new OutsideOf(of, context, transforms)
   }
   return place.steps
 }
@@ -278,6 +280,7 @@ export const bodyContext = (
   if (around !== undefined && shared === context) around.shared = context
   const inner = Context.addUnsafe(shared, DurableContext.key, new Standing(core, place, false))
   place.around = context
+  place.above = around
   place.inner = inner
   place.shared = inner
   return inner
@@ -460,7 +463,8 @@ export const decoder =
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
           Effect.map(decodeValue(op, codec, text), Exit.succeed)
         )
-    return Effect.provideContext(read, context as Context.Context<any>) // services of codecs are in the handler's layer
+    // services of codecs are in the handler's layer
+    return Effect.provideContext(read, standingIn(core, op.place, context) as Context.Context<any>)
   }
 
 /** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */

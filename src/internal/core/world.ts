@@ -71,9 +71,10 @@ export class Place {
   atEnd: ((exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown>) | undefined
   /** The last services of a fiber here that were seen to have the clock and the random numbers of bodies. */
   shared: Context.Context<never> | undefined
-  /** Services of the body that stands here, and of the body around it. */
+  /** Services of the body that stands here, and of the body around it, which stands `above`. */
   inner: Context.Context<never> | undefined
   around: Context.Context<never> | undefined
+  above: Place | undefined
   changes: Changes | undefined
   /** A virtual context that stands here, for messages. None: the world's own body does. */
   declare readonly virtual: Virtual | undefined
@@ -414,7 +415,7 @@ export class World {
     this.last = this.trail = undefined
     this.own = this.outside = undefined
     place.steps = undefined
-    place.shared = place.inner = place.around = undefined
+    place.shared = place.inner = place.around = place.above = undefined
   }
 
   /** The place of a delivery in the order is to be recorded. */
