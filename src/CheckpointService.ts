@@ -167,6 +167,8 @@ const makeQueue = (
   /** What is noted of those whose updates come without. */
   let noted: Map<string, Line.Sent> | undefined
   let stored = 0
+  const manyOperations = limits.operations * WARN_FROM
+  const manyBytes = limits.storageBytes * WARN_FROM
   const warned = new Set<string>()
   for (const operation of operations) stored += recordedBytes(operation)
 
@@ -186,8 +188,7 @@ const makeQueue = (
     const { Error: error, Payload: payload } = update
     const limit = error === undefined ? limits.payloadBytes : limits.errorBytes
     const text = error === undefined ? (payload ?? "") : JSON.stringify(error)
-    // a character has three bytes at most: only what may be too much is counted
-    const bytes = text.length * 3 > limit ? Buffer.byteLength(text) : text.length
+    const bytes = Buffer.byteLength(text)
     if (bytes > limit) {
       const operation = error === undefined ? describe(update) : `the error of ${describe(update)}`
       return new PayloadTooLarge({ operation, bytes, limit })
@@ -196,7 +197,7 @@ const makeQueue = (
     return undefined
   }
 
-  /** So is what it would close the execution for. */
+  /** So is what it would close the execution for; it is warned of before. */
   const overLimit = (update: Protocol.OperationUpdate): Refusal | undefined => {
     if (count > limits.operations) {
       return new OperationLimitExceeded({
@@ -212,8 +213,8 @@ const makeQueue = (
         limit: limits.storageBytes
       })
     }
-    if (count >= limits.operations * WARN_FROM) warnOf("operations", count, limits.operations)
-    if (stored >= limits.storageBytes * WARN_FROM) warnOf("bytes", stored, limits.storageBytes)
+    if (count >= manyOperations) warnOf("operations", count, limits.operations)
+    if (stored >= manyBytes) warnOf("bytes", stored, limits.storageBytes)
     return undefined
   }
 
@@ -235,14 +236,19 @@ const makeQueue = (
       return undefined
     }
     if (update.Type !== "EXECUTION") {
-      const large = tooLarge(update)
-      if (large !== undefined) return large
+      const { Error: error, Payload: payload = "" } = update
+      // a character has three bytes at most: only what may be too much is counted
+      if (error === undefined && payload.length * 3 <= limits.payloadBytes) stored += payload.length
+      else {
+        const large = tooLarge(update)
+        if (large !== undefined) return large
+      }
       sent ??= notedOf(update.Id)
       if (!sent.counted) {
         sent.counted = true
         count++
       }
-      const refused = overLimit(update)
+      const refused = count >= manyOperations || stored >= manyBytes ? overLimit(update) : undefined
       if (refused !== undefined) return refused
     }
     if (done !== undefined) waits.set(update, done)
