@@ -15,7 +15,7 @@ import { DurableContext } from "./DurableContext.ts"
 import { isReplaying } from "./internal/core/world.ts"
 import { textOf } from "./internal/failure.ts"
 import { CurrentLoggers as currentLoggers } from "./internal/warn.ts"
-import { CurrentStep } from "./operations/step.ts"
+import { CurrentStep, StepAttempt } from "./operations/step.ts"
 
 /** Options of `make`. */
 export interface Options {
@@ -114,7 +114,7 @@ export const make = (options?: Options): Logger.Logger<unknown, string | undefin
       operationId: step?.operationId,
       operationName: step?.name,
       attempt: step?.attempt,
-      parentId: (step ?? current?.place)?.parentId // (steps of all contexts share what they stand in)
+      parentId: (StepAttempt.placeOf(step) ?? current?.place)?.parentId
     }
     const head = {
       level: entry.logLevel.toUpperCase(),

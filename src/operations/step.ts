@@ -28,7 +28,7 @@ import {
   transform,
   withHere
 } from "../internal/core/operation.ts"
-import type { Attempt, Attempts, Ending, Op, Outside, Run } from "../internal/core/world.ts"
+import type { Attempt, Attempts, Ending, Op, Outside, Place, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { uniqueKey } from "../internal/operationId.ts"
 import * as retries from "../internal/retry.ts"
@@ -71,8 +71,6 @@ export class CurrentStep extends Context.Service<
     readonly operationId: string
     /** Name of the step. */
     readonly name: string
-    /** @internal The context that it stands in. */
-    readonly parentId?: string | undefined
   }
 >()("effect-durable-lambda/CurrentStep") {}
 
@@ -297,15 +295,19 @@ export class StepAttempt implements StepService {
   declare readonly attempt: number
   declare readonly operationId: string
   declare readonly name: string
-  declare readonly parentId: string | undefined
+  /** Where the body has asked for it. (Private for the language, too: who records his attempt records no more than it shows.) */
+  readonly #place: Place
   declare private readonly executionArn: string
 
   constructor(core: Core, op: Op, attempt: Attempt) {
     this.attempt = attempt.number
     this.operationId = op.id
     this.name = op.spec.name
-    this.parentId = op.place.parentId
+    this.#place = op.place
     this.executionArn = core.executionArn
+  }
+  static placeOf(step: StepService | undefined): Place | undefined {
+    return step !== undefined && #place in step ? step.#place : undefined
   }
   /** A hash, so made when it is asked for. */
   get idempotencyKey(): string {

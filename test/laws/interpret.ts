@@ -17,6 +17,7 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Durable from "../../src/Durable.ts"
 import { DurableContext } from "../../src/DurableContext.ts"
+import { StepAttempt } from "../../src/operations/step.ts"
 import type { World } from "../../src/internal/core/world.ts"
 import * as BatchResult from "../../src/BatchResult.ts"
 import type { Completion, Condition, Fork, Node, Outside, Step } from "./Program.ts"
@@ -89,9 +90,12 @@ const makeScope = (world?: World): Registered => ({ world, list: [], last: Infin
 /** What a program needs; the handler provides it. */
 export type Eff<A = number> = Effect.Effect<A, string, Durable.Requires>
 
-/** The world of the fiber. */
-export const worldOf = (fiber: Fiber.Fiber<unknown, unknown>): World =>
-  Context.get(fiber.context as Context.Context<DurableContext>, DurableContext).place.world
+/** The world of the fiber, also of one that runs a step. */
+export const worldOf = ({ context }: Fiber.Fiber<unknown, unknown>): World => {
+  const { inStep, place } = Context.get(context as Context.Context<DurableContext>, DurableContext)
+  if (!inStep) return place.world
+  return StepAttempt.placeOf(Context.get(context as Context.Context<Durable.CurrentStep>, Durable.CurrentStep))!.world
+}
 
 /** Runs a program in the world it finds itself in. */
 export const interpret =

@@ -101,7 +101,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "no pacing", patches: [[EXCHANGE, "if (ambiguous) {", "if (false) {"]] },
   { name: "a choice does not ask for pacing", args: timestamps, patches: [[CORE, "if (world.parked > 1) choice()", ""]] },
   { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[EXCHANGE, "if (marked) choice()", ""]] },
-  { name: "delivered before it is acknowledged", quick: true, patches: [[EXCHANGE, "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined)\n", "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined)\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
+  { name: "delivered before it is acknowledged", quick: true, patches: [[EXCHANGE, "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined, op)\n", "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined, op)\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
   { name: "steps are launched when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (!waiter.known && waiter.op.spec.type === 'STEP') work.perform(() => false)\n      return waiter\n    },\n"]] },
   { name: "fast path: known and alone, delivered when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (waiter.known && parked.size === 1 && phase === 'running') { const w = gate.next(); if (w === waiter) deliver(w) }\n      return waiter\n    },\n"]] },
   { name: "a wait ends when the service says so", args: timestamps, patches: [[GATE, 'if (record.Type === "WAIT") {', 'if (record.Type === "WAIT" && !ended) return\n    if (record.Type === "WAIT" && record.EndTimestamp === undefined) {']] },
@@ -173,7 +173,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "at most once: the body does not wait for its START", quick: true, patches: [[WORK, " && !(op.atMostOnce && op.record === undefined))", ")"]] },
   { name: "at most once: an interrupted attempt runs again", patches: [[WORK, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
   { name: "START of a step that exists is sent again", patches: [[WORK, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offer(op.update('START'), true)\n    if (isStep && op.record?.Status"]] },
-  { name: "a lazy START is never sent", patches: [[WORK, 'if (isStep) offer(op.update("START"), !op.atMostOnce && startDelay > 0)', 'if (isStep) void (op.atMostOnce && offer(op.update("START")))'], [WORK, '      offer(op.update("START"), true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
+  { name: "a lazy START is never sent", patches: [[WORK, 'if (isStep) offer(op.update("START"), op, !op.atMostOnce && startDelay > 0)', 'if (isStep) void (op.atMostOnce && offer(op.update("START"), op))'], [WORK, '      offer(op.update("START"), op, true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
   { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[EXCHANGE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
 
   // ---- deadlines
@@ -251,7 +251,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "all requests have the same ClientToken", patches: [[QUEUE, "-${++requests}", "-1"]] },
   { name: "further pages of a response are not read", quick: true, args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "token === undefined || !state?.NextMarker", "true"]] },
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
-  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (sent.request === batches && (sent.more || update.Action === \"START\")) break", ""]] },
+  { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (sent.sentIn === batches && (sent.sentMore || update.Action === \"START\")) break", ""]] },
   { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
   { name: "answered before everything is durable", patches: [["internal/answer.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
 ]
