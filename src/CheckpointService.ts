@@ -219,10 +219,16 @@ const makeQueue = (
   }
 
   const notedOf = (id: string): Line.Sent => {
-    noted ??= new Map(operations.map(({ Id }) => [Id, { counted: true, sentIn: 0, sentMore: false }]))
-    let sent = noted.get(id)
-    if (sent === undefined) noted.set(id, (sent = { counted: false, sentIn: 0, sentMore: false }))
-    return sent
+    const note = (id: string, counted: boolean) => {
+      const sent = { counted, sentIn: 0, sentMore: false }
+      noted!.set(id, sent)
+      return sent
+    }
+    if (noted === undefined) {
+      noted = new Map()
+      for (const { Id } of operations) note(Id, true)
+    }
+    return noted.get(id) ?? note(id, false)
   }
 
   const enqueue = (
