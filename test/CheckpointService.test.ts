@@ -518,6 +518,44 @@ describe("CheckpointService: limits", () => {
     })
   )
 
+  it.effect(
+    "what is noted of an operation by who offers it counts like what the queue notes itself, and is given back",
+    () =>
+      Effect.gen(function* () {
+        const note = (counted: boolean): CheckpointService.Sent => ({ counted, sentIn: 0, sentMore: false })
+        const service = FakeService.make()
+        const queue = yield* open(
+          service,
+          { limits: { operations: 4 } },
+          { operations: [recorded("a"), recorded("b")] }
+        )
+        const told: Array<ReadonlyArray<unknown>> = []
+        queue.listen({ responded: (_, updates, sent) => told.push(updates, sent), failed: () => assert.fail() })
+        const [a, c] = [note(true), note(false)]
+        const offers = [
+          queue.offer(update("a"), undefined, a), // the third and fourth operation are "c" and "d"
+          queue.offer(update("c"), undefined, c),
+          queue.offer(update("c", "SUCCEED"), undefined, c),
+          queue.offer(update("b", "SUCCEED")),
+          queue.offer(update("d")),
+          queue.offer(update("c", "SUCCEED"), undefined, c), // for the next request: its end is in this one
+          queue.offer(update("e"), undefined, note(false))
+        ]
+        assert.deepStrictEqual(
+          offers.map((refusal) => refusal?._tag),
+          [undefined, undefined, undefined, undefined, undefined, undefined, "OperationLimitExceeded"]
+        )
+        yield* queue.drain
+        assert.deepStrictEqual(
+          service.requests.map(({ Updates }) => Updates.map(({ Id }) => Id)),
+          [["a", "c", "c", "b", "d"], ["c"]]
+        )
+        const [first = [], noted = [], , later = []] = told
+        assert.lengthOf(first, 5)
+        assert.isTrue(noted[0] === a && noted[1] === c && noted[2] === c && later[0] === c)
+      })
+  )
+
   it.effect("below 80 % nothing is said", () =>
     Effect.gen(function* () {
       const lines = yield* warnings(

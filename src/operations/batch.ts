@@ -112,7 +112,8 @@ const anotherSize = ({ op, program: { size, what } }: Batch, recorded: string) =
 /** An item that was started. */
 class Item {
   declare readonly index: number
-  declare readonly op: Op
+  /** What there is no outcome of yet, or only a record. */
+  op: Op | undefined
   status: payloads.ItemStatus = "STARTED"
   /** While it runs. */
   running: contexts.Running | undefined
@@ -177,9 +178,9 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     const item = new Item(index, own)
     items.push(item)
     if (skipped) return
-    if (!flat && !mustRun(own)) return settled(item, own.record?.Status === "SUCCEEDED", undefined)
+    if (!flat && !mustRun(own)) return settled(item, own, own.record?.Status === "SUCCEEDED", undefined)
     running++
-    item.running = run(item)
+    item.running = run(item, own)
   }
 
   const stopped = (item: Item): void => {
@@ -187,8 +188,8 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     item.running = undefined
   }
 
-  const run = (item: Item): contexts.Running => {
-    const { index, op } = item
+  const run = (item: Item, op: Op): contexts.Running => {
+    const { index } = item
     const inner = flat ? worlds.part(world, op) : worlds.child(op)
     return contexts.start(here, flat ? undefined : op, inner, program.body(index), bodyEnded, item)
   }
@@ -196,21 +197,22 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
   // (one for all items: each would hold on to closures of its own while it runs)
   const itemEnd: Worlds.ItemEnd<contexts.ContextClosing, Item> = {
     recorded: !flat,
-    encode: (exit, { index, op }) => contexts.close(here, op, exit, new ItemCodec(program, index, flat)),
-    done: (closing, inner, item) => {
+    encode: (exit, { index }, op) => contexts.close(here, op, exit, new ItemCodec(program, index, flat)),
+    done: (closing, inner, item, op) => {
       if (items[item.index] !== item) return // no part of the result
       stopped(item)
+      item.op = undefined
       if (flat && inner.unrecorded !== undefined) parts.push(inner)
-      settled(item, closing.ending.Action === "SUCCEED", closing)
+      settled(item, op, closing.ending.Action === "SUCCEED", closing)
       advance()
     }
   }
 
   const bodyEnded = (exit: Exit.Exit<unknown, unknown>, inner: World, item: Item): void =>
-    worlds.finishItem(item.op, inner, exit, item, itemEnd)
+    worlds.finishItem(item.op!, inner, exit, item, itemEnd) // (it is taken away below, when that is done)
 
-  const settled = (item: Item, success: boolean, read: contexts.Read | undefined): void => {
-    const { index, op } = item
+  const settled = (item: Item, op: Op, success: boolean, read: contexts.Read | undefined): void => {
+    const { index } = item
     item.status = success ? "SUCCEEDED" : "FAILED"
     if (marks !== undefined && marks[index] !== item.status) return core.fail(contexts.notRebuilt(op))
     if (success) tally.success++
@@ -257,7 +259,7 @@ const drive = (batch: Batch): Omit<Loss, "op" | "parent" | "decided"> | undefine
     // items that were begun before, and would not be any more: what they have to clean up must be done all the same
     for (let index = items.length; recorded === undefined && core.recordOf(idOf(index)) !== undefined; index++) {
       const own = core.openItem(world, idOf(index), specOf(index))
-      if (own !== undefined && mustRun(own)) begun.push(run(new Item(index, own)))
+      if (own !== undefined && mustRun(own)) begun.push(run(new Item(index, own), own))
     }
     const left = bodies()
     if (left.length === 0) return finish()
@@ -373,7 +375,7 @@ const close = /*#__PURE__*/ Effect.fnUntraced(function* (
       read ??
       (status === "STARTED"
         ? undefined
-        : contexts.read(here, own, own.record!, new ItemCodec(batch.program, index, false)))
+        : contexts.read(here, own!, own!.record!, new ItemCodec(batch.program, index, false))) // there is no other outcome
     reads.push(known === undefined || known instanceof contexts.Read ? known : yield* known)
   }
   const outcomes = reads.map((read) => read?.outcome)

@@ -242,7 +242,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "an outer loss is decided before an inner one", args: [...cleanup, "--hard", "--n", "40000"], patches: [[LOSING, "isOpen(loss.world, loss)\n", "false\n"]] },
   { name: "two losses of one parent are decided in any order", args: ["--n", "3000", "--program", '{"t":"timeout","s":3,"b":{"t":"each","items":2,"n":2,"b":{"t":"fin","b":{"t":"map","items":2,"b":{"t":"step","k":0,"dur":5.4,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false},"k":2,"n":0,"flat":false,"mode":"result","done":{"by":"rule","min":1},"keep":"plain","typed":false,"whole":false},"f":{"t":"rand"},"on":"ensuring"}}}'], patches: [[LOSING, "      waiting.add(parent)\n", ""]] },
   { name: "it may end before it is on record where it was interrupted", args: [...cleanup, "--hard", "--n", "20000"], patches: [[WORLDS, "    if (world.unrecorded !== undefined) gate.unwritten.add(world)\n  }", "  }"]] },
-  { name: "items that were begun before are forgotten when their batch ends", args: [...cleanup, "--n", "20000"], patches: [[BATCH, "if (own !== undefined && mustRun(own)) begun.push(run(new Item(index, own)))", ""]] },
+  { name: "items that were begun before are forgotten when their batch ends", args: [...cleanup, "--n", "20000"], patches: [[BATCH, "if (own !== undefined && mustRun(own)) begun.push(run(new Item(index, own), own))", ""]] },
   { name: "contexts that end settle while their parent stands still", args: hard, patches: [[WORLDS, "if (op.place.world.holds > 0) {", "if (false) {"]] },
 
   // ---- the queue

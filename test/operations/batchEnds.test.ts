@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { CheckpointService, Durable, DurableHandler, Serdes } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
+import { DurableContext } from "../../src/DurableContext.ts"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -573,17 +574,13 @@ describe("many items", () => {
       const n = 10_000
       const service = FakeService.make()
       const checkpoints = CheckpointService.layerWith({ limits: { operations: Infinity } })
-      let most = 0
-      let running = 0
+      const ended = () => service.updates.filter(({ Action, Type }) => Type === "CONTEXT" && Action === "SUCCEED")
+      let kept = n
       const item = (i: number) =>
-        Durable.step(
-          "s",
-          Effect.sync(() => {
-            most = Math.max(most, ++running)
-            running--
-            return i
-          })
-        )
+        Effect.flatMap(DurableContext, ({ core }) => {
+          if (i === n - 1) kept = ended().filter(({ Id }) => core.recordOf(Id) !== undefined).length
+          return Durable.step("s", Effect.succeed(i))
+        })
       const body = Effect.map(Durable.map("m", range(n), item, { concurrency: 100 }), (values) =>
         values.reduce((sum, value) => sum + value, 0)
       )
@@ -591,6 +588,7 @@ describe("many items", () => {
       const answer = yield* service.invoke(handler)
       assert.deepStrictEqual(answer, { Status: "SUCCEEDED", Result: String((n * (n - 1)) / 2) })
       assert.strictEqual(service.updates.length, 4 * n + 2)
+      assert.isAtMost(kept, 100, "records of items that have ended")
     })
   )
 

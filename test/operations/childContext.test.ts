@@ -602,8 +602,8 @@ describe("childContext: what it leaves running", () => {
         )
         assert.deepStrictEqual(place.world.lastAsked(), [])
         assert.deepStrictEqual(
-          [place.steps, place.inner, place.around, place.shared],
-          [undefined, undefined, undefined, undefined]
+          [place.steps, place.inner, place.around, place.above, place.shared],
+          [undefined, undefined, undefined, undefined, undefined]
         )
       }
     }).pipe(Effect.provide(layerMemory))

@@ -137,7 +137,8 @@ export const make = (
   /** Our own update is durable. */
   const acknowledge = (op: Op, update: Protocol.OperationUpdate): void => {
     if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
-    if (update.Action === "START" && op.atMostOnce && op.waiters > 0) work.plan(op, "begin")
+    if (op.waiters === 0) gate.release(op)
+    else if (update.Action === "START" && op.atMostOnce) work.plan(op, "begin")
   }
 
   /** Whether something that the body waits for is due at the service by now. */

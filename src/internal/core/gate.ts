@@ -40,6 +40,8 @@ export interface Gate {
   readonly park: (op: Op, event: Waiter["event"], resume: Waiter["resume"], decode: Decode) => Waiter
   /** Takes a waiter out: it is delivered, or its fiber was interrupted. */
   readonly forget: (waiter: Waiter) => void
+  /** Nobody waits for an operation: it need not be kept, if it has ended. */
+  readonly release: (op: Op) => void
   /** Something of this world may be deliverable now. */
   readonly wake: (world: World) => void
   /** Takes note of a record's timestamps. */
@@ -114,10 +116,12 @@ export const make = (
     if (isOutside(waiter) && !waiter.known) world.unknownOutside--
     if (op.waiters > 0) return
     op.attempts = undefined // no attempt begins without a waiter
-    // (the code may await again what a callback gave)
-    if (op.spec.type === "STEP" && hasEnded(op) && !isAdded(op)) {
-      opened.delete(op.id)
-    }
+    release(op)
+  }
+
+  /** What has ended, and nobody will wait for, is not kept: a step, an item. (The code may await again what a callback gave.) */
+  const release = (op: Op): void => {
+    if ((op.spec.type === "STEP" || op.waits === 0) && hasEnded(op) && !isAdded(op)) opened.delete(op.id)
   }
 
   const wake = (world: World): void => {
@@ -222,6 +226,7 @@ export const make = (
     enter,
     park,
     forget,
+    release,
     wake,
     see,
     update,

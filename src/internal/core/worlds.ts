@@ -61,8 +61,8 @@ export interface Worlds {
 export interface ItemEnd<C extends Closing, Of> {
   /** Whether they have records of their own. */
   readonly recorded: boolean
-  readonly encode: (exit: Exit.Exit<unknown, unknown>, item: Of) => C | Effect.Effect<C, Fatal>
-  readonly done: (closing: C, world: World, item: Of) => void
+  readonly encode: (exit: Exit.Exit<unknown, unknown>, item: Of, op: Op) => C | Effect.Effect<C, Fatal>
+  readonly done: (closing: C, world: World, item: Of, op: Op) => void
 }
 
 /** What it asks of the core. */
@@ -122,7 +122,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
   const finishItem: Worlds["finishItem"] = (op, world, exit, item, how) => {
     leave(world, "ended")
     if (closed() || world.abandoned) return
-    const closing = how.encode(exit, item)
+    const closing = how.encode(exit, item, op)
     if ("ending" in closing) return itemFinished(op, world, item, how, closing)
     const isLost = () => world.abandoned
     conclude(op, world, closing, isLost, (closing) => itemFinished(op, world, item, how, closing))
@@ -143,7 +143,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
       keepRebuilt(world, closing)
       work.plan(op, "record", closing.ending)
     }
-    how.done(closing, world, item)
+    how.done(closing, world, item, op)
   }
 
   /** Its result takes time to be encoded. (Nothing that it has asked for is sent meanwhile: it has left.) */
