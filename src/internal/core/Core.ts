@@ -144,13 +144,23 @@ export const make = (
   const { opened, parked } = gate
   const recordOf = (id: string) => opened.get(id)?.record ?? records.get(id)
   const visits = Visits.make(records, options.unvisited, { gate, fail, warn: host.warn })
-  const work = Work.make(options.startDelay, {
+  const alarm = Alarm.make(host, (isDue, now) => {
+    if (isDue("deadline")) deadline.expire(now)
+    exchange.ring(isDue, now)
+    maybeSuspend()
+  })
+  const exchange = Exchange.make(options, checkpoints, records, {
     host,
+    gate,
+    alarm,
     closed: isClosed,
     fail,
-    offer: (update, op, lazy) => exchange.offer(update, op, lazy),
+    running: () => work.running(),
+    plan: (op, act) => work.plan(op, act),
     pump: () => pump()
   })
+  const { choice, flush, offer } = exchange
+  const work = Work.make(options.startDelay, { host, closed: isClosed, fail, offer, pump: () => pump() })
   /** Those within the execution's own world, if there are any. */
   let worlds: Worlds.Worlds | undefined
   const surroundings: Worlds.Surroundings = {
@@ -180,27 +190,12 @@ export const make = (
     work,
     arn: execution.arn,
     fail,
-    offer: (update) => exchange.offer(update),
+    offer,
     recordOf,
     ringAt: (at) => alarm.set("deadline", at),
     inFlight: checkpoints.inFlight,
     bodies: () => (body === undefined ? [] : [body, ...bodyFibers()])
   })
-  const alarm = Alarm.make(host, (isDue, now) => {
-    if (isDue("deadline")) deadline.expire(now)
-    exchange.ring(isDue, now)
-    maybeSuspend()
-  })
-  const exchange = Exchange.make(options, checkpoints, records, {
-    host,
-    gate,
-    work,
-    alarm,
-    closed: isClosed,
-    fail,
-    pump: () => pump()
-  })
-  const { choice, flush } = exchange
 
   // ---- asked by operations, in body fibers --------------------------------------------------------
 

@@ -35,10 +35,12 @@ export interface Exchange {
 export interface Surroundings {
   readonly host: Host
   readonly gate: Gate
-  readonly work: Work
   readonly alarm: Alarm
   readonly closed: () => boolean
   readonly fail: (error: Fatal) => void
+  /** How much works outside the body, for it. */
+  readonly running: Work["running"]
+  readonly plan: Work["plan"]
   /** The service has answered: the body may move. */
   readonly pump: () => void
 }
@@ -50,7 +52,7 @@ export const make = (
   { order, pace, startDelay }: Options,
   checkpoints: Checkpoints,
   records: Map<string, Protocol.Operation>,
-  { alarm, closed, fail, gate, host: { clock }, pump, work }: Surroundings
+  { alarm, closed, fail, gate, host: { clock }, plan, pump, running }: Surroundings
 ): Exchange => {
   /** Milliseconds of a clock that never runs backwards, with fractions. */
   const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -80,7 +82,7 @@ export const make = (
   const flush = (): void => {
     if (closed() || checkpoints.inFlight()) return
     if (!checkpoints.urgent()) {
-      if (work.running() > 0 || checkpoints.queued() === 0) return
+      if (running() > 0 || checkpoints.queued() === 0) return
     }
     if (ambiguous) {
       const early = pace - (monotonic() - lastChoice)
@@ -131,19 +133,19 @@ export const make = (
     const op = gate.opened.get(record.Id)
     if (op === undefined) return void records.set(record.Id, record)
     gate.update(op, record)
-    if (record.Status === "READY") work.plan(op, "attempt")
+    if (record.Status === "READY") plan(op, "attempt")
   }
 
   /** Our own update is durable. */
   const acknowledge = (op: Op, update: Protocol.OperationUpdate): void => {
     if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
     if (op.waiters === 0) gate.release(op)
-    else if (update.Action === "START" && op.atMostOnce) work.plan(op, "begin")
+    else if (update.Action === "START" && op.atMostOnce) plan(op, "begin")
   }
 
   /** Whether something that the body waits for is due at the service by now. */
   const look = (now: number): void => {
-    if (work.running() === 0) return
+    if (running() === 0) return
     const { due, next } = dueAtService(gate.parked, now)
     if (due) {
       polls++
@@ -159,7 +161,7 @@ export const make = (
     choice,
     flush,
     watch: () => {
-      if (gate.parked.size > work.running() && !alarm.isSet("poll")) {
+      if (gate.parked.size > running() && !alarm.isSet("poll")) {
         alarm.set("poll", clock.currentTimeMillisUnsafe() + POLL_FIRST)
       }
     },
