@@ -8,6 +8,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
@@ -83,7 +84,18 @@ export type Fault = string | PayloadFailed
 export interface PayloadCodec {
   readonly encode: (value: unknown) => Effect.Effect<string | undefined, Fault, any>
   readonly decode: (payload: string | undefined) => Effect.Effect<unknown, Fault, any>
+  /** The same, but what can be done at once (most schemas need nothing else) is done when it is called, and gives an Exit. */
+  readonly encodeNow: PayloadCodec["encode"]
+  readonly decodeNow: PayloadCodec["decode"]
 }
+
+/**
+ * The outcome of what was done at once, as `encodeNow` and `decodeNow` may; nothing for what has yet to run.
+ *
+ * @internal
+ */
+export const doneOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Exit.Exit<A, E> | undefined =>
+  Exit.isExit(effect) ? (effect as unknown as Exit.Exit<A, E>) : undefined // isExit forgets of what
 
 /** What is wrong with a payload that is about to be read by its codec, where no layer has had a word. */
 export const unlayered = (payload: string | undefined): PayloadFailed | undefined =>
@@ -116,17 +128,26 @@ const notJson = (payload: string) => `it is not JSON: ${clip(payload)}`
  * invocation would be repeated for ever. One that dies of a `PayloadFailed` says so in the only way that leads past the
  * issues of schemas.
  */
-const total = <A, R>(run: () => Effect.Effect<A, Schema.SchemaError | string, R>): Effect.Effect<A, Fault, R> =>
-  Effect.catchCause(Effect.suspend(run), (cause) => {
-    const failed = Cause.squash(cause)
-    return Effect.fail(
-      typeof failed === "string" || failed instanceof PayloadFailed
-        ? failed
-        : failed instanceof Schema.SchemaError
-          ? failed.message
-          : `its schema died: ${String(failed)}`
-    )
-  })
+const total = <A, R>(run: () => Effect.Effect<A, Schema.SchemaError | string, R>): Effect.Effect<A, Fault, R> => {
+  // try: Effect.suspend catches what is thrown, too, but never gives an Exit
+  try {
+    const running = run()
+    const done = doneOf(running)
+    if (done === undefined) return Effect.catchCause(running, (cause) => failedBy(Cause.squash(cause)))
+    return Exit.isSuccess(done) ? Exit.succeed(done.value) : failedBy(Cause.squash(done.cause))
+  } catch (defect) {
+    return failedBy(defect)
+  }
+}
+
+const failedBy = (failed: unknown): Exit.Exit<never, Fault> =>
+  Exit.fail(
+    typeof failed === "string" || failed instanceof PayloadFailed
+      ? failed
+      : failed instanceof Schema.SchemaError
+        ? failed.message
+        : `its schema died: ${String(failed)}`
+  )
 
 const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
   const isVerbatim = isText(schema)
@@ -138,16 +159,20 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
     isVerbatim
       ? write(value)
       : // a void schema would write `null`: AWS's SDKs leave the payload out
-        Effect.map(write(value), (json) => (value === undefined ? undefined : stringify(json)))
+        Effect.mapEager(write(value), (json) => (value === undefined ? undefined : stringify(json)))
   const decode = (payload: string | undefined) =>
     isVerbatim
       ? read(payload ?? "")
       : isNothing(payload)
-        ? Effect.catch(read(null), (error) => Effect.catch(read(undefined), () => Effect.fail(error)))
-        : Effect.flatMap(Effect.fromResult(readPlainJson(payload)), read)
+        ? Effect.catchEager(read(null), (error) => Effect.catchEager(read(undefined), () => Effect.fail(error)))
+        : Effect.flatMapEager(Effect.fromResult(readPlainJson(payload)), read)
+  const encodeNow: PayloadCodec["encode"] = (value) => total(() => encode(value))
+  const decodeNow: PayloadCodec["decode"] = (payload) => total(() => decode(payload))
   return {
-    encode: (value) => total(() => encode(value)),
-    decode: (payload) => total(() => decode(payload))
+    encode: (value) => Effect.suspend(() => encodeNow(value)),
+    decode: (payload) => Effect.suspend(() => decodeNow(payload)),
+    encodeNow,
+    decodeNow
   }
 }
 
@@ -159,13 +184,14 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
 export const NO_SCHEMA = "is no Schema. Write Schema.Struct({ ... }) around fields."
 
 const refuse = () => Effect.fail(`its schema ${NO_SCHEMA}`)
+const refusing: PayloadCodec = { encode: refuse, decode: refuse, encodeNow: refuse, decodeNow: refuse }
 
 const codecs = new WeakMap<object, PayloadCodec>()
 
 /** The codec of a schema, built once per schema; without a schema, that of plain JSON. */
 export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCodec => {
   if (schema === undefined) return plainJson
-  if (!(schema as Partial<Schema.Constraint>).ast) return { encode: refuse, decode: refuse }
+  if (!(schema as Partial<Schema.Constraint>).ast) return refusing
   const known = codecs.get(schema)
   if (known !== undefined) return known
   const made = fromSchema(schema)
@@ -238,10 +264,12 @@ export const encodeInput = (
   // a method: a class makes itself
   const maker = schema as { readonly makeEffect?: (input: unknown) => Effect.Effect<unknown, SchemaIssue.Issue> }
   return Effect.flatMap(
-    total(() =>
-      maker.makeEffect === undefined
-        ? Effect.succeed(input)
-        : Effect.mapError(maker.makeEffect(input), (issue) => new Schema.SchemaError(issue).message)
+    Effect.suspend(() =>
+      total(() =>
+        maker.makeEffect === undefined
+          ? Effect.succeed(input)
+          : Effect.mapError(maker.makeEffect(input), (issue) => new Schema.SchemaError(issue).message)
+      )
     ),
     (value) => payloadCodec(schema).encode(value)
   )
@@ -285,7 +313,11 @@ const parse = (payload: string): Result.Result<unknown, string> => {
 export const readPlainJson = (payload: string | undefined): Result.Result<unknown, string> =>
   payload === undefined || payload === "" ? Result.succeed(undefined) : parse(payload)
 
+const encodePlain: PayloadCodec["encode"] = (value) => Effect.fromResult(writePlainJson(value))
+const decodePlain: PayloadCodec["decode"] = (payload) => Effect.fromResult(readPlainJson(payload))
 const plainJson: PayloadCodec = {
-  encode: (value) => Effect.fromResult(writePlainJson(value)),
-  decode: (payload) => Effect.fromResult(readPlainJson(payload))
+  encode: encodePlain,
+  decode: decodePlain,
+  encodeNow: encodePlain,
+  decodeNow: decodePlain
 }

@@ -19,16 +19,16 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * of gzip, the logger and Lambda's deadline 0.6 each, plugins by name and layers 0.4 each, schedules 0.2. What contexts,
  * batches, cleanup, plugins and Serdes layers need comes along with their first use.
  */
-const budget = { minified: 159.5, gzip: 57.4 }
+const budget = { minified: 160.0, gzip: 57.6 }
 
 /** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly, with what requires AWS's client. */
-const budgetAsDeployed = { minified: 150.8, gzip: 54.6 }
+const budgetAsDeployed = { minified: 151.3, gzip: 54.8 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition
  * `aws-in-bundle`, and 119 KB more with all ways to find credentials.
  */
-const budgetWithClient = { minified: 392.8, gzip: 131.4 }
+const budgetWithClient = { minified: 393.4, gzip: 131.6 }
 
 const sizesOf = (code: Buffer) => ({ minified: code.length / 1000, gzip: gzipSync(code, { level: 9 }).length / 1000 })
 

@@ -12,8 +12,8 @@ import * as completions from "../internal/completion.ts"
 import * as payloads from "../internal/core/batchPayload.ts"
 import * as contexts from "../internal/core/contexts.ts"
 import {
-  decodeValue,
-  encodeValue,
+  decodeNow,
+  encodeNow,
   halt,
   type Here,
   invalid,
@@ -381,12 +381,11 @@ const close = /*#__PURE__*/ Effect.fnUntraced(function* (
   const outcomes = reads.map((read) => read?.outcome)
   const whole = wholeCodec(batch)
   // a codec of its own writes the result, and what is gone on with is what it reads
-  const text =
-    options.result === undefined ? undefined : yield* encodeValue(op, whole, resultOf(batch, outcomes, reason))
+  const text = options.result === undefined ? undefined : yield* encodeNow(op, whole, resultOf(batch, outcomes, reason))
   const outcome =
     options.result === undefined
       ? yield* outcomeOf(batch, outcomes, reason)
-      : Exit.succeed(yield* decodeValue(op, whole, text))
+      : Exit.succeed(yield* decodeNow(op, whole, text))
   if (rebuilding) return { ending: succeeded(undefined), outcome }
 
   const statuses = items.map(({ status }) => status)
@@ -428,7 +427,7 @@ const readClosed = /*#__PURE__*/ Effect.fnUntraced(function* (
 ): Effect.fn.Return<Exit.Exit<unknown, unknown>, Fatal, any> {
   const { here, options } = batch
   const text = yield* transform("decode", here.core, op, record.ContextDetails?.Result)
-  if (options.result !== undefined) return Exit.succeed(yield* decodeValue(op, wholeCodec(batch), text))
+  if (options.result !== undefined) return Exit.succeed(yield* decodeNow(op, wholeCodec(batch), text))
   const recorded = readRecorded(batch, text)
   if (recorded instanceof NonDeterministic || recorded instanceof SerdesFailed) return yield* recorded
   const { completionReason, entries } = recorded
@@ -449,7 +448,7 @@ const readEntry = (
   if (status === "FAILED") return failures.decodeFailure(error, codec.failure, batch.op)
   if (codec.success === undefined) return Effect.succeed(Exit.succeed(result))
   const text = result === undefined ? undefined : isText(codec.success) ? String(result) : JSON.stringify(result)
-  return Effect.map(decodeValue(batch.op, codec, text), Exit.succeed)
+  return Effect.map(decodeNow(batch.op, codec, text), Exit.succeed)
 }
 
 // ---- its outcome ---------------------------------------------------------------------------------------

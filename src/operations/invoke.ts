@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type { DurableContext } from "../DurableContext.ts"
 import { InvokeFailed, type SerdesFailed, serdesFailed, type Uncovered } from "../DurableError.ts"
-import { detailsOf, halt, invalid, open, park, stepContext, withHere } from "../internal/core/operation.ts"
+import { detailsOf, halt, invalid, open, park, stepContext, withHere, within } from "../internal/core/operation.ts"
 import { type AnswerCodec, INVALID_RESULT, readAnswer, readFailure } from "../internal/core/outside.ts"
 import type { Decode, Op } from "../internal/core/world.ts"
 import type * as Protocol from "../Protocol.ts"
@@ -100,10 +100,7 @@ export const invoke = <
     const op = open(here, "invoke", "CHAINED_INVOKE", "ChainedInvoke", name)
     if (op === undefined) return halt
     const context = stepContext(here)
-    op.start = Effect.provideContext(
-      start(op, target.payload, payload, options),
-      context as Context.Context<any> // services of codecs are in the handler's layer
-    )
+    op.start = within(start(op, target.payload, payload, options), context)
     return park(here.core, op, "ended", answer(context, name, target))
   })
 

@@ -4,7 +4,6 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
@@ -15,8 +14,7 @@ import type { Core } from "../internal/core/Core.ts"
 import {
   decoder,
   encodeError,
-  encodePlain,
-  encodeValue,
+  encodeNow,
   halt,
   invalid,
   open,
@@ -26,12 +24,14 @@ import {
   outsideAt,
   succeeded,
   transform,
-  withHere
+  withHere,
+  within
 } from "../internal/core/operation.ts"
 import type { Attempt, Attempts, Ending, Op, Outside, Place, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { uniqueKey } from "../internal/operationId.ts"
 import * as retries from "../internal/retry.ts"
+import { doneOf, unlayered } from "../Serdes.ts"
 import type {
   CodecServices,
   CoversError,
@@ -348,18 +348,23 @@ class StepRun implements Run {
   ending(exit: Exit.Exit<unknown, unknown>): Ending | Effect.Effect<Ending, Fatal> {
     const { asked } = this
     if (Exit.isFailure(exit)) return this.provide(fail(asked, exit.cause, this.attempt, this.began))
-    const plain = encodePlain(asked.op, asked.outside.transforms, asked, exit.value)
-    if (plain === undefined) return this.provide(succeed(asked, exit.value))
-    return Result.isSuccess(plain) ? succeeded(plain.success) : Effect.fail(plain.failure)
+    const encoded = encodeNow(asked.op, asked, exit.value)
+    const done = asked.outside.transforms ? undefined : doneOf(encoded)
+    return done === undefined || Exit.isFailure(done) || unlayered(done.value) !== undefined
+      ? this.provide(succeed(asked, encoded))
+      : succeeded(done.value)
   }
   private provide<A, E>(effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> {
-    return Effect.provideContext(effect, this.services as Context.Context<any>)
+    return within(effect, this.services)
   }
 }
 
-const succeed = (asked: AskedStep, value: unknown): Effect.Effect<Ending, Fatal, any> =>
+const succeed = (
+  { core, op }: AskedStep,
+  encoded: Effect.Effect<string | undefined, Fatal, any>
+): Effect.Effect<Ending, Fatal, any> =>
   Effect.map(
-    Effect.flatMap(encodeValue(asked.op, asked, value), (text) => transform("encode", asked.core, asked.op, text)),
+    Effect.flatMap(encoded, (text) => transform("encode", core, op, text)),
     succeeded
   )
 

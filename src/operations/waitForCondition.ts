@@ -18,9 +18,9 @@ import {
 import type { Core } from "../internal/core/Core.ts"
 import {
   decoder,
-  decodeValue,
+  decodeNow,
   encodeError,
-  encodeValue,
+  encodeNow,
   halt,
   invalid,
   open,
@@ -29,7 +29,8 @@ import {
   outsideAt,
   succeeded,
   transform,
-  withHere
+  withHere,
+  within
 } from "../internal/core/operation.ts"
 import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
 import { defaultPolling } from "../internal/retries.ts"
@@ -162,7 +163,7 @@ const checkOf = (
     ending: (exit) =>
       unreadable !== undefined
         ? Effect.fail(unreadable)
-        : Effect.provideContext(
+        : within(
             Exit.isSuccess(exit)
               ? decide(core, op, exit.value, options, codec, attempt, began)
               : exit.cause.reasons[0]?._tag === "Die" && exit.cause.reasons[0].defect instanceof DeadlineExceeded
@@ -171,7 +172,7 @@ const checkOf = (
                     decide(core, op, state, { ...options, until: () => false }, codec, attempt, began)
                   )
                 : fail(core, op, codec, exit.cause),
-            context as Context.Context<any> // services of codecs and schedules are in the handler's layer
+            context // services of codecs and schedules are in the handler's layer
           )
   }
 }
@@ -186,7 +187,7 @@ const readState = (
 ): Effect.Effect<unknown, SerdesFailed, any> => {
   const text = op.record?.StepDetails?.Result
   if (attempt.number === 1 || (text === undefined && op.record?.Status === "STARTED")) return Effect.succeed(initial)
-  return Effect.flatMap(transform("decode", core, op, text), (text) => decodeValue(op, codec, text))
+  return Effect.flatMap(transform("decode", core, op, text), (text) => decodeNow(op, codec, text))
 }
 
 /** The schedule is asked once, now: what it decides is what is recorded. */
@@ -199,7 +200,7 @@ const decide = /*#__PURE__*/ Effect.fnUntraced(function* (
   attempt: Attempt,
   startedAt: number
 ): Effect.fn.Return<Ending, Fatal, any> {
-  const payload = yield* transform("encode", core, op, yield* encodeValue(op, codec, state))
+  const payload = yield* transform("encode", core, op, yield* encodeNow(op, codec, state))
   const met = yield* Effect.exit(Effect.suspend(() => asEffect(options.until(state))))
   if (Exit.isFailure(met)) return yield* fail(core, op, codec, met.cause)
   if (met.value) return succeeded(payload)

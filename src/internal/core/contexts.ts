@@ -6,11 +6,10 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Result from "effect/Result"
 import type { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, NonDeterministic, SerdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
-import { plainJsonFault, readPlainJson, unlayered } from "../../Serdes.ts"
+import { doneOf, plainJsonFault, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { logDefects } from "../warn.ts"
 import { Limits } from "../wire.ts"
@@ -20,9 +19,8 @@ import type { Link } from "./chain.ts"
 import type { Core } from "./Core.ts"
 import {
   bodyContext,
-  decodeValue,
-  encodePlain,
-  encodeValue,
+  decodeNow,
+  encodeNow,
   ending,
   type Here,
   type OutcomeCodec,
@@ -31,7 +29,8 @@ import {
   succeeded,
   terminated,
   transform,
-  transformError
+  transformError,
+  within
 } from "./operation.ts"
 import { type Closing, type Decode, type Ending, isReplaying, type Op, type Place, type World } from "./world.ts"
 import * as Worlds from "./worlds.ts"
@@ -183,28 +182,30 @@ export const close = (
   exit: Exit.Exit<unknown, unknown>,
   codec: ContextCodec
 ): ContextClosing | Effect.Effect<ContextClosing, Fatal> =>
-  closePlain(op, transforms(here), exit, codec) ?? outside(here, closeAny(here.core, op, exit, codec))
+  closeNow(op, transforms(here), exit, codec) ?? outside(here, closeAny(here.core, op, exit, codec))
 
 /** Codecs work outside of the body: they get the layer's services and the real clock, and may take time. */
 export const outside = <A, E>(here: Here, effect: Effect.Effect<A, E, any>): Effect.Effect<A, E> =>
-  Effect.provideContext(effect, stepContext(here) as Context.Context<any>)
+  within(effect, stepContext(here))
 
-/** The common case, a small plain value, without running an effect. */
-const closePlain = (
+/** The common case, a small value whose codec needs no effect, at once. */
+const closeNow = (
   op: Op,
   transforms: boolean,
   exit: Exit.Exit<unknown, unknown>,
   codec: ContextCodec
 ): ContextClosing | undefined => {
-  if (Exit.isFailure(exit)) return undefined
-  const encoded = encodePlain(op, transforms, codec, exit.value)
-  if (encoded === undefined || Result.isFailure(encoded)) return undefined
-  const text = encoded.success
+  if (Exit.isFailure(exit) || transforms) return undefined
+  const encoded = doneOf(encodeNow(op, codec, exit.value))
   const { written } = op
   op.written = undefined
-  if (text !== undefined && text.length > Limits.inlineResultBytes / 4) return undefined
-  const value = written === undefined ? Result.getOrThrow(readPlainJson(text)) : written.value
-  return new ContextClosing(succeeded(text), Exit.succeed(value), new Plain(text))
+  if (encoded === undefined || Exit.isFailure(encoded)) return undefined
+  const text = encoded.value
+  if (text !== undefined && (text.length > Limits.inlineResultBytes / 4 || unlayered(text) !== undefined))
+    return undefined
+  const outcome = written === undefined ? doneOf(decodeNow(op, codec, text)) : Exit.succeed(written.value)
+  if (outcome === undefined || Exit.isFailure(outcome)) return undefined
+  return new ContextClosing(succeeded(text), outcome, new Plain(text))
 }
 
 const closeAny = /*#__PURE__*/ Effect.fnUntraced(function* (
@@ -226,8 +227,8 @@ const closeAny = /*#__PURE__*/ Effect.fnUntraced(function* (
   if (codec.success === undefined && plainJsonFault(exit.value) !== undefined) {
     return new ContextClosing(yield* rebuilt(op, codec, exit.value), exit, undefined)
   }
-  const text = yield* encodeValue(op, codec, exit.value)
-  const outcome = Exit.succeed(yield* decodeValue(op, codec, text))
+  const text = yield* encodeNow(op, codec, exit.value)
+  const outcome = Exit.succeed(yield* decodeNow(op, codec, text))
   if (codec.unrecorded === true) return new ContextClosing(succeeded(text), outcome, new Plain(text))
   const payload = yield* transform("encode", core, op, text)
   const large = payload !== undefined && Buffer.byteLength(payload) > Limits.inlineResultBytes
@@ -244,14 +245,9 @@ export const read = (
   codec: ContextCodec
 ): Read | Effect.Effect<Read, Fatal> => {
   const { Result: payload } = record.ContextDetails ?? {}
-  if (
-    record.Status === "SUCCEEDED" &&
-    codec.success === undefined &&
-    !transforms(here) &&
-    unlayered(payload) === undefined
-  ) {
-    const value = readPlainJson(payload)
-    if (Result.isSuccess(value)) return new Read(Exit.succeed(value.success), new Plain(payload))
+  if (record.Status === "SUCCEEDED" && !transforms(here) && unlayered(payload) === undefined) {
+    const outcome = doneOf(decodeNow(op, codec, payload))
+    if (outcome !== undefined && Exit.isSuccess(outcome)) return new Read(outcome, new Plain(payload))
   }
   return outside(here, readSlowly(here.core, op, record, codec))
 }
@@ -266,7 +262,7 @@ const readSlowly = /*#__PURE__*/ Effect.fnUntraced(function* (
   const { Status: status } = record
   if (status === "SUCCEEDED") {
     const text = yield* transform("decode", core, op, payload)
-    return new Read(Exit.succeed(yield* decodeValue(op, codec, text)), new Plain(text))
+    return new Read(Exit.succeed(yield* decodeNow(op, codec, text)), new Plain(text))
   }
   if (status === "FAILED") {
     const read = yield* transformError("decode", core, op, error)

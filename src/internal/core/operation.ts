@@ -17,7 +17,7 @@ import { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, InvalidOperation, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { clip, isTerminal, Limits } from "../wire.ts"
-import { payloadCodec, type PayloadContext, readPlainJson, Serdes, unlayered, writePlainJson } from "../../Serdes.ts"
+import { doneOf, payloadCodec, type PayloadContext, Serdes, unlayered } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { SeededRandom } from "../random.ts"
 import type { Core } from "./Core.ts"
@@ -225,6 +225,13 @@ export const stepContext = (here: Here): Context.Context<never> =>
 const standingIn = (core: Core, place: Place, context: Context.Context<never>): Context.Context<never> =>
   Context.addUnsafe(context, DurableContext.key, new Standing(core, place, true))
 
+/**
+ * Runs outside of the body, with these services: all there are, so nothing of the fiber's own is merged with them.
+ * (Merging would take longer than what a codec does.)
+ */
+export const within = <A, E>(effect: Effect.Effect<A, E, any>, context: Context.Context<never>): Effect.Effect<A, E> =>
+  Effect.updateContext(effect, () => context as Context.Context<any>)
+
 /** Where a fiber stands. */
 class Standing {
   declare readonly core: Core
@@ -411,22 +418,6 @@ export interface OutcomeCodec {
   readonly failure: failures.FailureReader
 }
 
-/** The text of a value, before the `Serdes` layer. */
-export const encodeValue = (
-  op: Op,
-  codec: OutcomeCodec,
-  value: unknown
-): Effect.Effect<string | undefined, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).encode(value), serdesFailed(op, "encode"))
-
-/** The value of a text, after the `Serdes` layer. */
-export const decodeValue = (
-  op: Op,
-  codec: OutcomeCodec,
-  text: string | undefined
-): Effect.Effect<unknown, SerdesFailed, any> =>
-  Effect.mapError(payloadCodec(codec.success).decode(text), serdesFailed(op, "decode"))
-
 /** The error object of a failure, as it is recorded. */
 export const encodeError = (
   core: Core,
@@ -435,6 +426,29 @@ export const encodeError = (
   cause: Cause.Cause<unknown>
 ): Effect.Effect<Protocol.ErrorObject | undefined, SerdesFailed, any> =>
   Effect.flatMap(failures.encodeFailure(cause, codec.failure, op), (error) => transformError("encode", core, op, error))
+
+/** The text of a value, before the `Serdes` layer, at once where that can be (`doneOf`). */
+export const encodeNow = (
+  op: Op,
+  codec: OutcomeCodec,
+  value: unknown
+): Effect.Effect<string | undefined, SerdesFailed, any> => {
+  const encoded = Effect.mapErrorEager(payloadCodec(codec.success).encodeNow(value), serdesFailed(op, "encode"))
+  // what cannot change need not be read back (but -0 is written as 0)
+  if (codec.success === undefined && typeof value !== "object" && !Object.is(value, -0)) {
+    const done = doneOf(encoded)
+    if (done !== undefined && Exit.isSuccess(done)) op.written = new Written(done.value, value)
+  }
+  return encoded
+}
+
+/** The value of a text, after the `Serdes` layer, at once where that can be. */
+export const decodeNow = (
+  op: Op,
+  codec: OutcomeCodec,
+  text: string | undefined
+): Effect.Effect<unknown, SerdesFailed, any> =>
+  Effect.mapErrorEager(payloadCodec(codec.success).decodeNow(text), serdesFailed(op, "decode"))
 
 /**
  * A decoder of finished records, for the core. What runs, runs outside of the body, like a step, or its time and its
@@ -445,42 +459,28 @@ export const decoder =
   (op, record) => {
     if (isTerminated(record)) return terminated(op, record)
     const { Error: error, Result: result } = detailsOf(record)
-    if (record.Status === "SUCCEEDED" && codec.success === undefined && !transforms) {
+    // services of codecs are in the handler's layer
+    const inLayer = <A, E>(effect: Effect.Effect<A, E, any>) => within(effect, standingIn(core, op.place, context))
+    if (record.Status === "SUCCEEDED" && !transforms) {
       const { written } = op
       op.written = undefined
       if (written !== undefined && written.text === result) return Exit.succeed(written.value)
       const fault = unlayered(result)
-      const value = readPlainJson(result)
-      if (Result.isSuccess(value) && fault === undefined) return Exit.succeed(value.success)
-      const failure = serdesFailed(op, "decode")(fault ?? (value as Result.Failure<unknown, string>).failure)
-      // suspended, because a bare Effect.fail is an Exit, which would be given to the body
-      return Effect.suspend(() => Effect.fail(failure))
+      const value = fault === undefined ? decodeNow(op, codec, result) : Exit.fail(serdesFailed(op, "decode")(fault))
+      const done = doneOf(value)
+      if (done === undefined) return inLayer(Effect.map(value, Exit.succeed))
+      // suspended, because a bare failure is an Exit, which would be given to the body
+      return Exit.isSuccess(done) ? done : Effect.suspend(() => Exit.failCause(done.cause))
     }
     const read: Effect.Effect<Exit.Exit<unknown, unknown>, Fatal, any> = record.Status === "FAILED"
       ? Effect.flatMap(transformError("decode", core, op, error), (error) =>
           failures.decodeFailure(error, codec.failure, op)
         )
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
-          Effect.map(decodeValue(op, codec, text), Exit.succeed)
+          Effect.map(decodeNow(op, codec, text), Exit.succeed)
         )
-    // services of codecs are in the handler's layer
-    return Effect.provideContext(read, standingIn(core, op.place, context) as Context.Context<any>)
+    return inLayer(read)
   }
-
-/** The payload of a plain value where nothing transforms it; `undefined` when it takes more than that. */
-export const encodePlain = (
-  op: Op,
-  transforms: boolean,
-  codec: OutcomeCodec,
-  value: unknown
-): Result.Result<string | undefined, SerdesFailed> | undefined => {
-  if (codec.success !== undefined || transforms) return undefined
-  const text = writePlainJson(value)
-  if (Result.isFailure(text)) return Result.fail(serdesFailed(op, "encode")(text.failure))
-  // what cannot change need not be read back (but -0 is written as 0)
-  if (typeof value !== "object" && !Object.is(value, -0)) op.written = new Written(text.success, value)
-  return text as Result.Result<string | undefined, never>
-}
 
 /** What to record of a success. */
 export const succeeded = (payload: string | undefined): Ending =>

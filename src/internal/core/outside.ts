@@ -11,7 +11,7 @@ import type * as Protocol from "../../Protocol.ts"
 import { payloadCodec } from "../../Serdes.ts"
 import * as failures from "../failure.ts"
 import { Limits } from "../wire.ts"
-import { detailsOf, readDuration } from "./operation.ts"
+import { detailsOf, readDuration, within } from "./operation.ts"
 import type { Decode } from "./world.ts"
 
 /** What others answer with, as far as this workflow knows: text that no codec of ours has written. */
@@ -36,12 +36,12 @@ export const readAnswer = (
 ): Exit.Exit<unknown, unknown> | Effect.Effect<Exit.Exit<unknown, unknown>, SerdesFailed> =>
   schema.ast._tag === "Void"
     ? Exit.void
-    : Effect.provideContext(
+    : within(
         Effect.catch(
           Effect.map(payloadCodec(schema).decode(text), (value): Exit.Exit<unknown, unknown> => Exit.succeed(value)),
           failures.refused(operation, refuse)
         ),
-        context as Context.Context<any>
+        context
       )
 
 /** Reads a failure by a schema, whose services are in the handler's layer; `otherwise` makes an error of the rest. */
@@ -53,7 +53,7 @@ export const readFailure = (
   otherwise: (known: Omit<Uncovered, "operation">) => unknown
 ): Exit.Exit<never, unknown> | Effect.Effect<Exit.Exit<never, unknown>, SerdesFailed> => {
   const decoded = failures.decodeForeign(operation, error, schema, otherwise)
-  return Exit.isExit(decoded) ? decoded : Effect.provideContext(decoded, context as Context.Context<any>)
+  return Exit.isExit(decoded) ? decoded : within(decoded, context)
 }
 
 /** What the outside completed a callback with. Nothing that it can send is a fault of the program. */
