@@ -22,13 +22,13 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
 const budget = { minified: 160.0, gzip: 57.6 }
 
 /** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly, with what requires AWS's client. */
-const budgetAsDeployed = { minified: 151.3, gzip: 54.8 }
+const budgetAsDeployed = { minified: 151.3, gzip: 54.9 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition
  * `aws-in-bundle`, and 119 KB more with all ways to find credentials.
  */
-const budgetWithClient = { minified: 393.4, gzip: 131.6 }
+const budgetWithClient = { minified: 393.4, gzip: 131.7 }
 
 const sizesOf = (code: Buffer) => ({ minified: code.length / 1000, gzip: gzipSync(code, { level: 9 }).length / 1000 })
 
