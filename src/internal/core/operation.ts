@@ -2,7 +2,7 @@
  * What all durable operations share: finding the workflow they run in, parking on an outcome, and the
  * transform that a `Serdes` layer applies to payloads.
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -14,7 +14,7 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
 import { DurableContext } from "../../DurableContext.ts"
-import { type Fatal, InvalidOperation, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
+import { type Fatal, InvalidOperation, PayloadFailed, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
 import { clip, isTerminal, Limits } from "../wire.ts"
 import { doneOf, payloadCodec, type PayloadContext, Serdes, unlayered } from "../../Serdes.ts"
@@ -180,11 +180,14 @@ export const transform = (
             : Effect.fail(failed(action === "decode" ? fault : "it begins as what Serdes layers write."))
         }
         const context = { executionArn: core.executionArn, operationId: op.id, operation: op.spec.name, kind }
-        return Effect.suspend(() => layer[action](text, context)).pipe(
-          Effect.catchDefect((defect) => Effect.fail(`it died: ${failures.textOf(defect)}`)),
-          Effect.mapError((reason) =>
-            failed(typeof reason === "string" ? `the Serdes layer failed: ${reason}` : reason)
-          )
+        // whatever it ends with, also by interrupting itself: what is thrown on looks like a fault of the core
+        return Effect.catchCause(
+          Effect.suspend(() => layer[action](text, context)),
+          (cause) => {
+            const reason = Cause.squash(cause)
+            const said = typeof reason === "string" ? reason : `it died: ${failures.textOf(reason)}`
+            return Effect.fail(failed(reason instanceof PayloadFailed ? reason : `the Serdes layer failed: ${said}`))
+          }
         )
       })
 
