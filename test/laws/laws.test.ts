@@ -473,6 +473,27 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     },
     { order: "log" },
     800
+  ],
+  [
+    "an item ends with the fiber that had outlived its context and waits for it",
+    {
+      t: "relay",
+      c: [
+        {
+          t: "timeout",
+          s: 1,
+          b: {
+            t: "map",
+            items: 1,
+            b: { t: "acquire", k: 2, b: { t: "cb", k: 1, mid: null, wait: "once" }, f: { t: "get" } },
+            ...batch({ k: 2 })
+          }
+        }
+      ],
+      b: { t: "seq", c: [step(0, { dur: 0 }), { t: "sleep", s: 1, named: true }] },
+      join: false
+    },
+    { order: "markers", cleanup: true }
   ]
 ]
 

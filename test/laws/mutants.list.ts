@@ -136,7 +136,7 @@ export const mutants: ReadonlyArray<Mutant> = [
 
   // ---- fibers that outlive their context
   { name: "fibers of a context that has ended go on", quick: true, args: fibers, patches: [[CONTEXTS, "    if (world.parked > 0) core.release(world) // fibers that would outlive it\n", ""]] },
-  { name: "what they have begun in contexts goes on", args: fibers, patches: [[CORE, "      if (world !== undefined) waiter.op.lose?.()\n", ""]] },
+  { name: "what they have begun in contexts goes on", args: fibers, directed: "an item ends with the fiber that had outlived its context", patches: [[CORE, "      if (world !== undefined) waiter.op.lose?.()\n", ""]] },
   { name: "those that nothing had parked go on", args: [...fibers, ...hard], patches: [[OPERATION, "place.world.state === \"open\" && !core.tornDown", "!core.tornDown"]], directed: "a fiber that the end of its context moves ends with it" },
   { name: "what was let go of goes on with its cleanup", args: [...fibers, ...cleanup], patches: [[LOSING, "    op.lose = loss.lose // should its parent end meanwhile\n", ""]], directed: "what is let go of ends its cleanup with the context that waits for it" },
   { name: "what they let go of then goes on record", args: [...fibers, ...cleanup], patches: [[CORE, '    root.state = "ended" // what its fibers let go of now is lost, as in any context\n', ""]], directed: "what a fiber that outlives the body lets go of does not go on record after its end" },
