@@ -88,7 +88,10 @@ export interface OfferOptions {
 export interface Checkpoints {
   /** The recorded state: all pages of it. */
   readonly operations: ReadonlyArray<Protocol.Operation>
-  /** Queues an update. Gives the reason when it exceeds a limit; it is then not queued. */
+  /**
+   * Queues an update. Gives the reason when it exceeds a limit; it is then not queued. `sent` belongs to its operation;
+   * without, the queue looks it up by the id.
+   */
   readonly offer: (
     update: Protocol.OperationUpdate,
     options?: OfferOptions,

@@ -108,7 +108,6 @@ export const unlayered = (payload: string | undefined): PayloadFailed | undefine
 
 /** JSON that is not taken for what layers have written: white space before it is nothing to who reads it. */
 const stringify = (value: unknown): string => {
-  if (typeof value === "number") return String(value) // (a finite one; so does JSON)
   const text = JSON.stringify(value) as string | undefined
   return text?.startsWith(ENVELOPE) === true ? ` ${text}` : text!
 }

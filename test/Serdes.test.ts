@@ -330,6 +330,31 @@ describe("Serdes: codecs", () => {
     assert.deepStrictEqual(Serdes.writePlainJson(fickle), Result.fail("its value cannot be read (Error: no more)."))
   })
 
+  it.effect("what is done at once is what is done later, and always JSON", () =>
+    Effect.gen(function* () {
+      const cases: ReadonlyArray<readonly [schema: Schema.Constraint, value: unknown]> = [
+        ...[NaN, Infinity, -0, 1e21, 5, null, "x", { a: NaN }, undefined].map((value) => [Schema.Any, value] as const),
+        [Schema.Number, NaN],
+        [Schema.Date, new Date(0)],
+        [Schema.Void, undefined],
+        [Schema.Number, "no number"],
+        [CardDeclined, new CardDeclined({ reason: "no" })]
+      ]
+      // (to refuse a value may take an effect)
+      const agree = (now: Exit.Exit<unknown, unknown> | undefined, later: Exit.Exit<unknown, unknown>) =>
+        now === undefined ? assert.isTrue(Exit.isFailure(later)) : assert.deepStrictEqual(now, later)
+      for (const [schema, value] of cases) {
+        const { decode, decodeNow, encode, encodeNow } = Serdes.payloadCodec(schema)
+        const written = yield* Effect.exit(encode(value))
+        agree(Serdes.doneOf(encodeNow(value)), written)
+        if (Exit.isFailure(written)) continue
+        const text = written.value as string | undefined
+        assert.doesNotThrow(() => text !== undefined && JSON.parse(text))
+        agree(Serdes.doneOf(decodeNow(text)), yield* Effect.exit(decode(text)))
+      }
+    })
+  )
+
   it("a codec is built once per schema", () => {
     assert.strictEqual(Serdes.payloadCodec(Order), Serdes.payloadCodec(Order))
   })

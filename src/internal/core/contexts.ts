@@ -144,6 +144,8 @@ export interface ContextCodec extends OutcomeCodec {
   readonly unrecorded?: boolean
 }
 
+// (classes, because an execution keeps one of each for every item: V8 puts such literals among its old objects)
+
 /** What a value, or a failure, is on record, before the `Serdes` layer. */
 export class Plain {
   declare readonly text: string | undefined
@@ -153,8 +155,6 @@ export class Plain {
     this.error = error
   }
 }
-
-// (classes, because an execution keeps one for each item: V8 puts such literals among its old objects)
 
 /** The outcome of a context, and what it is on record; `undefined`: it takes the body to make it. */
 export class Read {

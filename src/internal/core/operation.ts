@@ -462,8 +462,6 @@ export const decoder =
   (op, record) => {
     if (isTerminated(record)) return terminated(op, record)
     const { Error: error, Result: result } = detailsOf(record)
-    // services of codecs are in the handler's layer
-    const inLayer = <A, E>(effect: Effect.Effect<A, E, any>) => within(effect, standingIn(core, op.place, context))
     if (record.Status === "SUCCEEDED" && !transforms) {
       const { written } = op
       op.written = undefined
@@ -471,7 +469,7 @@ export const decoder =
       const fault = unlayered(result)
       const value = fault === undefined ? decodeNow(op, codec, result) : Exit.fail(serdesFailed(op, "decode")(fault))
       const done = doneOf(value)
-      if (done === undefined) return inLayer(Effect.map(value, Exit.succeed))
+      if (done === undefined) return within(Effect.map(value, Exit.succeed), standingIn(core, op.place, context))
       // suspended, because a bare failure is an Exit, which would be given to the body
       return Exit.isSuccess(done) ? done : Effect.suspend(() => Exit.failCause(done.cause))
     }
@@ -482,7 +480,7 @@ export const decoder =
       : Effect.flatMap(transform("decode", core, op, result), (text) =>
           Effect.map(decodeNow(op, codec, text), Exit.succeed)
         )
-    return inLayer(read)
+    return within(read, standingIn(core, op.place, context)) // services of codecs are in the handler's layer
   }
 
 /** What to record of a success. */
