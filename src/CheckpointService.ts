@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { CheckpointFailed, OperationLimitExceeded, PayloadTooLarge } from "./DurableError.ts"
 import { DurableExecutionClient, type ServiceCallFailed } from "./DurableExecutionClient.ts"
 import * as Line from "./internal/line.ts"
@@ -481,7 +481,8 @@ export const make = (
       ? yield* loadPages(client, options.resendAfter ?? RESEND_AFTER, executionArn, checkpointToken, nextMarker)
       : []
     const queue = makeQueue(client, context, options, invocation, [...operations, ...rest])
-    yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()))
+    // (not Effect.addFinalizer, which makes a context for it: most of what an invocation costs is contexts)
+    yield* Scope.addFinalizerExit(yield* Scope.Scope, () => Effect.sync(() => queue.close()))
     return queue
   })
 })

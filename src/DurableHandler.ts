@@ -184,7 +184,7 @@ const describeExecution = (
 const deadlineOf = (lambda: LambdaContext | undefined, input: Duration.Input | undefined) => {
   const left = lambda?.getRemainingTimeInMillis?.()
   if (left === undefined) return undefined
-  const wanted = millisOf(input ?? Math.max(left / 20, 500))
+  const wanted = input === undefined ? Math.max(left / 20, 500) : millisOf(input)
   return wanted > 0 ? { left, margin: Math.min(wanted, left / 2) } : undefined
 }
 
@@ -234,15 +234,15 @@ const answered = /*#__PURE__*/ Effect.fnUntraced(
   ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
     const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
     const outcome = yield* run(
-      Effect.scoped(Effect.suspend(() => body(payload))),
+      Effect.suspend(() => body(payload)),
       checkpoints,
       { arn, startTimestamp: startTime },
       {
         order: options.order ?? "markers",
         pace: options.pace ?? 1,
-        startDelay: millisOf(options.startDelay ?? 50),
+        startDelay: options.startDelay === undefined ? 50 : millisOf(options.startDelay),
         unvisited: options.unvisited ?? "fail",
-        finalizerGrace: millisOf(options.finalizerGrace ?? 250),
+        finalizerGrace: options.finalizerGrace === undefined ? 250 : millisOf(options.finalizerGrace),
         updated,
         deadline: deadlineOf(lambda, options.deadlineMargin),
         observer

@@ -262,14 +262,15 @@ class OutsideOf implements Outside {
 const outsideIn = (core: Core, place: Place, of: Context.Context<never>): Outside => {
   if (place.steps?.of === of) return place.steps
   const { above, around } = place
-  if (above === undefined || around === undefined || place.inner !== of) {
-    const transforms = Context.get(of, Serdes) !== undefined
-    place.steps = new OutsideOf(of, mergeOutside(core, of, new Standing(core, place, true)), transforms)
-  } else {
-    const { context, transforms } = outsideIn(core, above, around)
-    place.steps = new OutsideOf(of, context, transforms)
+  if (place.inner === of && above !== undefined) {
+    const { context, transforms } = outsideIn(core, above, around!)
+    return (place.steps = new OutsideOf(of, context, transforms))
   }
-  return place.steps
+  // the workflow's own body: what was around it has the services of steps
+  const inStep = new Standing(core, place, true)
+  const context =
+    place.inner === of ? Context.addUnsafe(around!, DurableContext.key, inStep) : mergeOutside(core, of, inStep)
+  return (place.steps = new OutsideOf(of, context, Context.get(of, Serdes) !== undefined))
 }
 
 const mergeOutside = (core: Core, context: Context.Context<never>, inStep: DurableContext["Service"]) => {

@@ -5,6 +5,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { DurableContext } from "../../DurableContext.ts"
 import type { Observer } from "../observer.ts"
@@ -38,15 +39,16 @@ export interface RunOptions extends Options {
 }
 
 /**
- * Runs a body over the recorded state, up to the outcome of this invocation. Nothing of it runs afterwards. (No generator:
- * what one yields is handed on in an object that V8, when there are many, puts among its old ones. It would lead to the core.)
+ * Runs a body, with a scope of its own, over the recorded state, up to the outcome of this invocation. Nothing of it runs
+ * afterwards. (No generator: what one yields is handed on in an object that V8, when there are many, puts among its old
+ * ones. It would lead to the core.)
  */
 export const run = <A, E, R>(
   body: Effect.Effect<A, E, R>,
   checkpoints: Checkpoints,
   execution: { readonly arn: string; readonly startTimestamp: number },
   options: RunOptions
-): Effect.Effect<Outcome, never, Exclude<R, DurableContext>> =>
+): Effect.Effect<Outcome, never, Exclude<R, DurableContext | Scope.Scope>> =>
   Effect.withFiber((fiber) => {
     const context = fiber.context as Context.Context<never>
     const clock = Context.get(context, Clock.Clock)
@@ -78,8 +80,11 @@ export const run = <A, E, R>(
       core.start(
         () => {
           const { place } = core.root
-          const services = bodyContext(context, core, place, undefined)
-          root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>)) // R is in `context`
+          const scope = Scope.makeUnsafe()
+          // not Effect.scoped: the body's fiber is to begin with these services, of which those of its steps are made
+          const services = bodyContext(Context.addUnsafe(context, Scope.Scope.key, scope), core, place, undefined)
+          const scoped = Effect.onExitPrimitive(body, (exit) => Scope.closeUnsafe(scope, exit))
+          root = Effect.runForkWith(services)(ending(place, scoped as Effect.Effect<A, E, DurableContext>)) // R is in `context`
           return root
         },
         (outcome) => resume(Effect.succeed(outcome))
