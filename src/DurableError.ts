@@ -514,7 +514,8 @@ export class CheckpointFailed
 
 /**
  * Lambda's deadline came near, and nothing that the service could go on with is on record: the workflow waits for
- * something that is not an operation, or never comes to rest. Thrown, so that Lambda invokes again.
+ * something that is not an operation, or never comes to rest; or what comes before and after it does (the handler's layer,
+ * a codec, the service). Thrown, so that Lambda invokes again.
  * @see [Troubleshooting](../docs/troubleshooting.md#outoftime)
  */
 export class OutOfTime extends /*#__PURE__*/ Data.TaggedError("OutOfTime")<Explained> {}

@@ -22,6 +22,7 @@ import { answer, answerFatal } from "./internal/answer.ts"
 import type { OrderPolicy } from "./internal/core/order.ts"
 import { run, Settle } from "./internal/core/run.ts"
 import { decodeInvocationEvent } from "./internal/decode.ts"
+import { GIVE_UP, inTime, UNANSWERED } from "./internal/inTime.ts"
 import type { Observer } from "./internal/observer.ts"
 import { fromEnvironment } from "./internal/pluginModules.ts"
 import { type CurrentStep, step } from "./operations/step.ts"
@@ -190,13 +191,13 @@ const deadlineOf = (lambda: LambdaContext | undefined, input: Duration.Input | u
 
 /** No input is `{}`, as for AWS's SDKs; a function that declares no payload takes whatever comes. */
 const decodePayload = (definition: DurableFunction.Any, input: string | undefined) => {
-  const codec = Serdes.payloadCodec(definition.payload)
+  const { decodeNow } = Serdes.payloadCodec(definition.payload)
   const decoded = Serdes.isNothing(input)
-    ? Effect.catch(codec.decode(undefined), () => codec.decode("{}"))
+    ? Effect.catchEager(decodeNow(undefined), () => decodeNow("{}"))
     : input === "{}"
-      ? Effect.catch(codec.decode(input), (reason) => Effect.mapError(codec.decode(undefined), () => reason))
-      : codec.decode(input)
-  return Effect.mapError(decoded, (fault) =>
+      ? Effect.catchEager(decodeNow(input), (reason) => Effect.mapErrorEager(decodeNow(undefined), () => reason))
+      : decodeNow(input)
+  return Effect.mapErrorEager(decoded, (fault) =>
     typeof fault === "string"
       ? new DurableError.InvalidPayload({
           message: `The payload of "${definition.name}" is not what its definition declares: ${fault}`
@@ -232,7 +233,13 @@ const answered = /*#__PURE__*/ Effect.fnUntraced(
     checkpoints: CheckpointService.Checkpoints,
     observer: Observer | undefined
   ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
-    const payload = yield* decodePayload(definition, execution.ExecutionDetails?.InputPayload)
+    const deadline = () => deadlineOf(lambda, options.deadlineMargin)
+    const payload = yield* inTime(
+      decodePayload(definition, execution.ExecutionDetails?.InputPayload),
+      deadline(),
+      `The payload of "${definition.name}" was still being decoded`,
+      GIVE_UP
+    )
     const outcome = yield* run(
       Effect.suspend(() => body(payload)),
       checkpoints,
@@ -244,11 +251,11 @@ const answered = /*#__PURE__*/ Effect.fnUntraced(
         unvisited: options.unvisited ?? "fail",
         finalizerGrace: options.finalizerGrace === undefined ? 250 : millisOf(options.finalizerGrace),
         updated,
-        deadline: deadlineOf(lambda, options.deadlineMargin),
+        deadline: deadline(),
         observer
       }
     )
-    return yield* answer(definition, checkpoints, outcome)
+    return yield* answer(definition, checkpoints, outcome, deadline)
   },
   (answering) => Effect.catch(answering, answerFatal)
 )
@@ -277,15 +284,16 @@ export const invocation: <R>(
     lambda: LambdaContext | undefined,
     named?: ReturnType<typeof fromEnvironment>
   ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
-    const loaded = named === undefined ? [] : yield* named(deadlineOf(lambda, options.deadlineMargin))
+    const deadline = () => deadlineOf(lambda, options.deadlineMargin)
+    const loaded = named === undefined ? [] : yield* named(deadline())
     const event = yield* Effect.fromResult(Result.mapError(decodeInvocationEvent(rawEvent), malformed))
     const service = yield* CheckpointService.CheckpointService
-    const checkpoints = yield* service.open({
-      executionArn: event.DurableExecutionArn,
-      checkpointToken: event.CheckpointToken,
-      operations: event.InitialExecutionState?.Operations ?? [],
-      nextMarker: event.InitialExecutionState?.NextMarker
-    })
+    const { Operations: operations = [], NextMarker: nextMarker } = event.InitialExecutionState ?? {}
+    const { CheckpointToken: checkpointToken, DurableExecutionArn: executionArn } = event
+    const opened = service.open({ executionArn, checkpointToken, operations, nextMarker })
+    const checkpoints = yield* nextMarker === undefined
+      ? opened
+      : inTime(opened, deadline(), `The state of ${executionArn} was still being loaded`, UNANSWERED)
     const execution = checkpoints.operations.find((operation) => operation.Type === "EXECUTION")
     if (execution === undefined) {
       return yield* malformed("its state holds no EXECUTION operation, on no page")
@@ -418,10 +426,14 @@ export const make: {
   // Built at the first invocation and kept: one set of services per sandbox. A build that failed is tried again.
   const scope = Scope.makeUnsafe()
   let listens = false
-  let services: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
+  let services: Context.Context<CheckpointService.CheckpointService> | undefined
+  let building: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
   const build = () => {
     const built = Effect.runPromise(buildServices(options, scope, lambda))
-    built.catch(() => (services = undefined))
+    built.then(
+      (built) => (services = built),
+      () => (building = undefined)
+    )
     // Lambda sends SIGTERM only to functions with an extension, and only there a sandbox ends in an orderly way
     if (inLambda && !listens) {
       listens = true
@@ -429,12 +441,21 @@ export const make: {
     }
     return built
   }
-  const handler: LambdaHandler = (event, context) =>
-    (services ??= build()).then((services) =>
+  const handler: LambdaHandler = (event, context) => {
+    const invoke = (services: Context.Context<CheckpointService.CheckpointService>) =>
       Effect.runPromiseWith(services)(
         invocation(definition, body as AnyBody<never>, options, event, context, named) // the layer has what it needs
       )
+    if (services !== undefined) return invoke(services)
+    const built = (building ??= build())
+    const inBuild = inTime(
+      Effect.promise(() => built),
+      deadlineOf(context, options.deadlineMargin),
+      `The layer of the handler of "${definition.name}" was still being built`,
+      "What it waits for does not come: perhaps a network that the function's VPC does not reach. Give that a timeout of its own, or raise the function's timeout. The next invocation in this sandbox goes on waiting for it."
     )
+    return Effect.runPromise(inBuild).then(invoke)
+  }
   if (inLambda) rehearse()
   // the name of its definition, for who finds it among a file's exports: the dev server
   return Object.assign(handler, { "~effect-durable-lambda/DurableHandler": definition.name })

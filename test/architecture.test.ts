@@ -29,7 +29,7 @@ const floors: ReadonlyArray<readonly [floor: number, tower: Tower, files: string
   [
     1,
     "ground",
-    "BatchResult DurableError Serdes Serdes* Redact KeyProvider KeyProviderKms PayloadStore* internal/awsCall internal/bytes internal/seal internal/operationError internal/operationId internal/requestSize internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/options internal/views internal/whenEnded internal/line"
+    "BatchResult DurableError Serdes Serdes* Redact KeyProvider KeyProviderKms PayloadStore* internal/awsCall internal/bytes internal/seal internal/operationError internal/operationId internal/requestSize internal/completion internal/random internal/retry internal/retries internal/failure internal/warn internal/acknowledged internal/hooks internal/options internal/views internal/whenEnded internal/inTime internal/line"
   ],
   [0, "ground", "Protocol History internal/wire internal/decode internal/envelope"]
 ]

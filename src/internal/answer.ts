@@ -10,6 +10,7 @@ import type * as Protocol from "../Protocol.ts"
 import * as Serdes from "../Serdes.ts"
 import type { Outcome } from "./core/host.ts"
 import * as failures from "./failure.ts"
+import { type Deadline, GIVE_UP, inTime, UNANSWERED } from "./inTime.ts"
 import { operationId } from "./operationId.ts"
 import { logDefects } from "./warn.ts"
 import { jsonBytes, Limits } from "./wire.ts"
@@ -36,27 +37,35 @@ export const answerFatal = (
 export const answer = (
   definition: DurableFunction.Any,
   checkpoints: Checkpoints,
-  outcome: Outcome
+  outcome: Outcome,
+  deadline: () => Deadline | undefined
 ): Effect.Effect<Protocol.InvocationOutput, DurableError.Fatal, any> => {
+  const { drain, inFlight, queued } = checkpoints
+  const recorded = inFlight() || queued() > 0 ? answered(drain, deadline()) : drain
   switch (outcome._tag) {
     case "Suspended":
-      return Effect.as(checkpoints.drain, { Status: "PENDING" })
+      return Effect.as(recorded, { Status: "PENDING" })
     case "Fatal":
       return outcome.error._tag === "CheckpointFailed" || outcome.error._tag === "OutOfTime"
         ? Effect.fail(outcome.error)
-        : Effect.andThen(checkpoints.drain, Effect.fail(outcome.error))
+        : Effect.andThen(recorded, Effect.fail(outcome.error))
     case "Completed":
       return Effect.andThen(
-        checkpoints.drain,
+        recorded,
         Exit.isSuccess(outcome.exit)
-          ? succeeded(definition, checkpoints, outcome.exit.value)
+          ? succeeded(definition, checkpoints, outcome.exit.value, deadline)
           : Effect.map(
               Effect.andThen(
                 logDefects(`the body of "${definition.name}"`, outcome.exit.cause),
-                failures.encodeFailure(
-                  outcome.exit.cause,
-                  { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
-                  `The error of "${definition.name}"`
+                inTime(
+                  failures.encodeFailure(
+                    outcome.exit.cause,
+                    { operation: definition.name, schema: definition.error, Wrapper: DurableError.ChildContextFailed },
+                    `The error of "${definition.name}"`
+                  ),
+                  deadline(),
+                  `The error of "${definition.name}" was still being encoded`,
+                  GIVE_UP
                 )
               ),
               (error): Protocol.InvocationOutput => ({ Status: "FAILED", Error: fitting(error) })
@@ -65,24 +74,32 @@ export const answer = (
   }
 }
 
+/** What the service has to say yet. */
+const answered = <A, E>(wait: Effect.Effect<A, E>, deadline: Deadline | undefined) =>
+  inTime(wait, deadline, "The service had not answered the last checkpoint", UNANSWERED)
+
 /** A result that is too large for a function's answer is recorded by a checkpoint instead. */
 const succeeded = /*#__PURE__*/ Effect.fnUntraced(function* (
   definition: DurableFunction.Any,
   checkpoints: Checkpoints,
-  value: unknown
+  value: unknown,
+  deadline: () => Deadline | undefined
 ): Effect.fn.Return<Protocol.InvocationOutput, DurableError.Fatal, any> {
-  const result = yield* Effect.mapError(
-    Serdes.payloadCodec(definition.success).encode(value),
-    DurableError.serdesFailed(`The result of "${definition.name}"`, "encode")
+  const what = `The result of "${definition.name}"`
+  const encoded = Effect.mapErrorEager(
+    Serdes.payloadCodec(definition.success).encodeNow(value),
+    DurableError.serdesFailed(what, "encode")
   )
+  const result = yield* inTime(encoded, deadline(), `${what} was still being encoded`, GIVE_UP)
   if (result === undefined) return { Status: "SUCCEEDED" }
   if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
-  yield* checkpoints.commit({
+  const ending: Protocol.OperationUpdate = {
     Id: operationId("", "execution", definition.name, 1),
     Type: "EXECUTION",
     Action: "SUCCEED",
     Payload: result
-  })
+  }
+  yield* answered(checkpoints.commit(ending), deadline())
   return { Status: "SUCCEEDED", Result: "" }
 })
 

@@ -3,9 +3,10 @@
  * with commas between them. Each exports `durableExecutionPluginProvider`, whose `createPlugin` makes a plugin.
  */
 import * as Effect from "effect/Effect"
-import { InvalidOperation, OutOfTime } from "../DurableError.ts"
+import { InvalidOperation, type OutOfTime } from "../DurableError.ts"
 import type { DurablePlugin } from "../DurablePlugin.ts"
 import { textOf } from "./failure.ts"
+import { type Deadline, inTime } from "./inTime.ts"
 
 interface Provider {
   readonly pluginApiVersion?: unknown
@@ -31,12 +32,6 @@ const make = (name: string): Promise<DurablePlugin> =>
       )
     return plugin
   })
-
-/** Milliseconds until Lambda's, and how long before it an invocation has to end. */
-interface Deadline {
-  readonly left: number
-  readonly margin: number
-}
 
 /**
  * The plugins that the environment names, made once; nothing when it names none. A module may wait while it loads, for
@@ -65,13 +60,10 @@ export const fromEnvironment = ():
   return (deadline) =>
     made !== undefined
       ? Effect.succeed(made)
-      : Effect.timeoutOrElse(loaded, {
-          duration: deadline === undefined ? Infinity : deadline.left - deadline.margin,
-          orElse: () =>
-            Effect.fail(
-              new OutOfTime({
-                message: `DURABLE_EXECUTION_PLUGINS names "${names}", which was still being loaded near Lambda's deadline. Let no module wait for anything, or raise the function's timeout.`
-              })
-            )
-        })
+      : inTime(
+          loaded,
+          deadline,
+          `DURABLE_EXECUTION_PLUGINS names "${names}", which was still being loaded`,
+          "Let no module wait for anything, or raise the function's timeout."
+        )
 }
