@@ -19,7 +19,10 @@ export const GIVE_UP = "What its codec waits for does not come: give that a time
 export const UNANSWERED =
   "What is not on record is done again by the next invocation; if this is no passing fault, raise the function's timeout."
 
-/** Fails near the deadline, if there is one. `what` is said before, `toDo` after "near Lambda's deadline". */
+/**
+ * Fails near the deadline, if there is one: as late as the core gives up on what was still to be recorded. `what` is said
+ * before, `toDo` after "near Lambda's deadline".
+ */
 export const inTime = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   deadline: Deadline | undefined,
@@ -29,6 +32,6 @@ export const inTime = <A, E, R>(
   deadline === undefined || Exit.isExit(effect)
     ? effect
     : Effect.timeoutOrElse(effect, {
-        duration: deadline.left - deadline.margin,
+        duration: deadline.left - deadline.margin / 2,
         orElse: () => Effect.fail(new OutOfTime({ message: `${what} near Lambda's deadline. ${toDo}` }))
       })

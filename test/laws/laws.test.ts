@@ -254,6 +254,12 @@ const found: ReadonlyArray<readonly [name: string, program: Node, options: Optio
     30
   ],
   [
+    "a wait was over by a stamp that its context has taken along, of a clock that was ahead",
+    { t: "retry", times: 2, s: 1, b: { t: "child", k: 1, keep: "plain", typed: false, b: step(1, { pf: 0.7 }) } },
+    { order: "markers", profile: { skew: 1, pace: 3, unit: 1, prune: true, crash: 0.15, latency: 0.3 } },
+    300
+  ],
+  [
     "the order of a flat item goes on record before the next item starts",
     { t: "map", items: 3, ...batch({ n: 1, flat: true }), b: choice },
     { order: "markers", profile: { externalLag: 10, crash: 0.1 } }

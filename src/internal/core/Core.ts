@@ -264,7 +264,7 @@ export const make = (
             pump()
           })
         }
-        if (!atRest.some((move) => move())) break
+        if (!atRest.some((move) => move()) && !outrun()) break
         settled = false
         continue
       }
@@ -276,6 +276,10 @@ export const make = (
     }
     if (!closed) edge()
   }
+
+  /** Clocks that stamp may be off by `pace`, one this way, one that. */
+  const outrun = (): boolean =>
+    visits.missing() > 0 && gate.held.size < 1 && gate.outrun(2 * options.pace, visits.isBehind)
 
   const deliver = (waiter: Waiter): void => {
     const { op, world } = waiter

@@ -52,6 +52,11 @@ export interface Gate {
   readonly settle: (op: Op) => void
   /** The service has answered; everything up to and including this instant is known. */
   readonly advance: (complete: number) => void
+  /**
+   * A body that has more on record has been past a wait that ends within so many milliseconds, when stamps were seen that
+   * are none of this invocation's (of what a finished context pruned, by a clock that was ahead). Gives whether there was one.
+   */
+  readonly outrun: (skew: number, isBehind: (world: World) => boolean) => boolean
   /** The invocation is over: nothing leads to its operations any more. */
   readonly dispose: () => void
   /**
@@ -191,6 +196,20 @@ export const make = (
     }
   }
 
+  const outrun: Gate["outrun"] = (skew, isBehind) => {
+    const others: Array<Waiter> = []
+    let found: Waiter | undefined
+    for (let first = top(timers); found === undefined && first !== undefined && first.time <= maxSeen + skew; ) {
+      timers.pop()
+      if (isBehind(first.world)) arrives((found = first))
+      else others.push(first)
+      first = top(timers)
+    }
+    for (const waiter of others) timers.push(waiter)
+    if (found !== undefined) wake(found.world)
+    return found !== undefined
+  }
+
   const next = (turn = Infinity): Waiter | undefined => {
     while (ready.length > 0) {
       const world = ready[0]!
@@ -232,6 +251,7 @@ export const make = (
     update,
     settle,
     advance,
+    outrun,
     dispose: () => {
       opened.clear()
       timers.clear()

@@ -19,6 +19,8 @@ export interface Visits {
   readonly leave: (world: World) => void
   /** How many recorded operations the bodies that run have not asked for yet. */
   readonly missing: () => number
+  /** Whether the body of this world has not come to all of its records, and waits for nothing that was added. */
+  readonly isBehind: (world: World) => boolean
   /** The body asks for an operation. */
   readonly visit: (world: World, id: string) => void
   /** The body says that operations have gone from its code. */
@@ -54,7 +56,6 @@ export const make = (
   const told = new Set<Op>()
   let missingCount = 0
 
-  /** Whether its body has not come to all of its records, and waits for nothing that was added. */
   const isBehind = (world: World): boolean => {
     if (!worlds.has(world) || leftOf(world) === 0) return false
     for (const { op } of parked) if (op.place.world.unvisited === world.unvisited && isAdded(op)) return false
@@ -135,6 +136,7 @@ export const make = (
       world.unvisited = undefined
     },
     missing: () => missingCount,
+    isBehind,
     visit: (world, id) => {
       if (world.unvisited?.delete(id) === true) missingCount--
     },
