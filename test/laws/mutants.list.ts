@@ -253,5 +253,5 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "further pages of the initial state are not read", args: ["--profile", '{"pageSize":2}'], patches: [[QUEUE, "const rest = nextMarker\n", "const rest = nextMarker === ''\n"]] },
   { name: "one request updates an operation twice", sound: "the core waits for an answer before it has more to say: CheckpointService.test.ts covers others", patches: [[QUEUE, "if (sent.sentIn === batches && (sent.sentMore || update.Action === \"START\")) break", ""]] },
   { name: "the old token is used again", patches: [[QUEUE, "if (response.token !== undefined) token = response.token\n    else if (", "if (response.token === undefined && "]] },
-  { name: "answered before everything is durable", patches: [["internal/answer.ts", 'Effect.as(checkpoints.drain, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
+  { name: "answered before everything is durable", patches: [["internal/answer.ts", 'Effect.as(recorded, { Status: "PENDING" })', 'Effect.succeed({ Status: "PENDING" })']], sound: "the core suspends only when nothing is queued; the drain is a second bolt" }
 ]

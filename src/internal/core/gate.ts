@@ -199,7 +199,7 @@ export const make = (
   const outrun: Gate["outrun"] = (skew, isBehind) => {
     const others: Array<Waiter> = []
     let found: Waiter | undefined
-    for (let first = top(timers); found === undefined && first !== undefined && first.time <= maxSeen + skew; ) {
+    for (let first = top(timers); found === undefined && first !== undefined && first.time <= maxSeen + skew;) {
       timers.pop()
       if (isBehind(first.world)) arrives((found = first))
       else others.push(first)
