@@ -1,9 +1,21 @@
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
 import type { DurableContext } from "../DurableContext.ts"
 import type { ChildContextFailed, Operation } from "../DurableError.ts"
 import * as contexts from "../internal/core/contexts.ts"
-import { bodyContext, ending, halt, type Here, invalid, open, park, withHere } from "../internal/core/operation.ts"
+import {
+  bodyContext,
+  ending,
+  halt,
+  type Here,
+  invalid,
+  newScope,
+  open,
+  park,
+  within,
+  withHere
+} from "../internal/core/operation.ts"
 import { leaving } from "../internal/core/losing.ts"
 import { isAdded, mustRun, type Op, Place, type World } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
@@ -43,7 +55,7 @@ export type Surfaced<E, SE> = SE extends { readonly Type: infer S }
 export type ChildContext<A, E, R, SA, SE, V = false> = Effect.Effect<
   V extends true ? A : TypeOf<SA, A>,
   V extends true ? E : Surfaced<E, SE>,
-  DurableContext | R | StepServices<CodecServices<SA> | CodecServices<SE>>
+  DurableContext | Exclude<R, Scope.Scope> | StepServices<CodecServices<SA> | CodecServices<SE>>
 >
 
 /**
@@ -55,7 +67,7 @@ export type ChildContext<A, E, R, SA, SE, V = false> = Effect.Effect<
  * A child context must not write memory that others read (a Ref, Deferred, Queue or variable of the parent): a
  * finished context does not run again, so the write is not repeated. Return the value instead. Its own clock
  * starts with its parent's and moves with its own operations; its end does not move the parent's clock. Fibers that
- * would outlive it (`Effect.forkDetach`) end with it.
+ * would outlive it (`Effect.forkDetach`) end with it. So do resources: it has a `Scope` of its own, which closes with it.
  *
  * A context that is interrupted (it lost a race, timed out, or a sibling failed) does its durable cleanup
  * (`Durable.addFinalizer`), for which its parent waits. Other durable operations cannot work in it any more, also not
@@ -173,7 +185,8 @@ const runVirtual = ({ core, fiber, place }: Here, name: string, subType: string,
   const virtual = { title: `virtual context "${name}"`, added: isAdded({ place, spec }) }
   const inner = new Place(id, place.parentId, place.world, virtual)
   const op = { id, spec: { type: "CONTEXT", subType, name }, place: inner, record: undefined } as const
-  const whole = ending(inner, body)
+  const scope = newScope()
+  const whole = ending(inner, body, scope)
   const observed = core.host.observer?.virtual(op, whole) ?? whole
-  return Effect.provideContext(observed, bodyContext(fiber.context, core, inner, place))
+  return within(observed, bodyContext(fiber.context, core, inner, place, scope))
 }

@@ -1,5 +1,6 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
 import type { BatchResult } from "../BatchResult.ts"
 import type { DurableContext } from "../DurableContext.ts"
 import { invalid, withHere } from "../internal/core/operation.ts"
@@ -31,7 +32,7 @@ export type HasItemCodec<A, SA> = [A] extends [TypeOf<SA, unknown>]
 export type Batch<V, B, E, R, M, SR> = Effect.Effect<
   M extends "result" ? TypeOf<SR, B> : V,
   M extends "result" ? never : E,
-  DurableContext | R | StepServices<CodecServices<SR>>
+  DurableContext | Exclude<R, Scope.Scope> | StepServices<CodecServices<SR>>
 >
 
 /**

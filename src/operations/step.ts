@@ -12,16 +12,18 @@ import type { DurableContext } from "../DurableContext.ts"
 import { DeadlineExceeded, type Fatal, type StepFailed, StepInterrupted, StepTimedOut } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
 import {
+  closing,
   decoder,
   encodeError,
   encodeNow,
   halt,
   invalid,
+  newScope,
   open,
   type OutcomeCodec,
+  outsideAt,
   park,
   readDuration,
-  outsideAt,
   succeeded,
   transform,
   withHere,
@@ -315,12 +317,6 @@ export class StepAttempt implements StepService {
   }
 }
 
-/**
- * What the scope of every attempt begins as. To make each takes as long as all the rest of an attempt, so they inherit from
- * this one: what Effect registers in a scope, or closes it with, it assigns to `state`, which is the attempt's own from then on.
- */
-const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
-
 /** One attempt: what to run, and what to record of how it ends. (A class: there may be ten thousand steps at a time.) */
 class StepRun implements Run {
   declare readonly effect: AnyEffect
@@ -333,16 +329,15 @@ class StepRun implements Run {
 
   constructor(asked: AskedStep, attempt: Attempt) {
     const { core, effect, op, outside } = asked
-    // as Effect.scoped does it, but for a fiber that begins with its scope
-    const scope: Scope.Closeable = Object.create(NEW_SCOPE)
+    const scope = newScope()
     this.asked = asked
     this.attempt = attempt
     this.began = attempt.startedAt ?? core.host.clock.currentTimeMillisUnsafe()
     this.services = Context.addUnsafe(outside.context, CurrentStep.key, new StepAttempt(core, op, attempt))
     this.context = Context.addUnsafe(this.services, Scope.Scope.key, scope)
-    this.effect = Effect.onExitPrimitive(
+    this.effect = closing(
       attempt.interrupted ? Effect.fail(new StepInterrupted({ operation: op.spec.name })) : effect,
-      (exit) => Scope.closeUnsafe(scope, exit)
+      scope
     )
   }
   ending(exit: Exit.Exit<unknown, unknown>): Ending | Effect.Effect<Ending, Fatal> {

@@ -15,7 +15,7 @@
  */
 import type * as Clock from "effect/Clock"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import type * as Random from "effect/Random"
 import type * as Types from "effect/Types"
 import type { Checkpoints } from "../../CheckpointService.ts"
@@ -88,6 +88,8 @@ export interface Core extends Worlds.Owner {
   readonly abort: () => void
   /** What is left of the body is being torn down (core/run.ts). */
   tornDown: boolean
+  /** The invocation answers: nothing of its body may go on. */
+  disposed: boolean
   /** All of it has ended: what still leads to it (services that somebody keeps) leads to nothing of it any more. */
   readonly dispose: () => void
   /** Lets go of the fibers that still wait (detached, or in uninterruptible regions), so that they can end. */
@@ -346,10 +348,13 @@ export const make = (
     alarm.arm()
   }
 
+  /** What a fiber does that was let go of, or belongs to a body that was torn down, decides nothing: finalizers take their time. */
+  const isLeft = (fiber: Fiber.Fiber<unknown, unknown> | undefined): boolean =>
+    closed || (fiber !== undefined && host.worldOf(fiber)?.state === "lost")
+
   /** A body fiber runs or wants to run, and nothing was delivered. */
   const moved = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void => {
-    if (closed) {
-      // finalizers of a body that was torn down
+    if (isLeft(fiber ?? Fiber.getCurrent())) {
       if (!scheduler.idle) host.settle(() => scheduler.drain())
       return
     }
@@ -474,7 +479,9 @@ export const make = (
     start,
     fail,
     abort,
+    disposed: false,
     dispose: () => {
+      if (core !== undefined) core.disposed = true
       gate.dispose()
       records.clear()
       root.forget()

@@ -23,6 +23,7 @@ import {
   encodeNow,
   ending,
   type Here,
+  newScope,
   type OutcomeCodec,
   outsideAt,
   stepContext,
@@ -81,10 +82,11 @@ export class Running implements Link<Running>, Task {
   run(): void {
     const { context, core, op, place, world } = this
     if (core.closed || world.state !== "open") return
-    const whole = ending(world.place, this.body!)
+    const scope = newScope()
+    const whole = ending(world.place, this.body!, scope)
     this.body = undefined
     const observed = (op === undefined ? op : core.host.observer?.context(op, isReplaying(world), whole)) ?? whole
-    const services = bodyContext(context, core, world.place, place)
+    const services = bodyContext(context, core, world.place, place, scope)
     const fiber = Effect.runForkWith(services)(observed as Effect.Effect<unknown, unknown, DurableContext>)
     this.fiber = fiber
     core.bodies.add(this)

@@ -89,7 +89,13 @@ export const make = (
   const outOfTime = (): void => {
     // (before, attempts may still run, and the body spins)
     const busy = isOver ? [...work.fibers.values()].filter((op) => op !== undefined) : []
-    const asked = family(bodies()).map(host.lastAsked)
+    // what each asked for last, if it was one of the last of its context
+    const lastAsked = (fiber: Fiber.Fiber<unknown, unknown>) =>
+      host
+        .worldOf(fiber)
+        ?.lastAsked()
+        .findLast((op) => op.fiber === fiber)
+    const asked = family(bodies()).map(lastAsked)
     const message =
       busy.length > 0
         ? explain.outsideTooSlow(busy)

@@ -7,7 +7,7 @@ import type * as Fiber from "effect/Fiber"
 import type { Fatal } from "../../DurableError.ts"
 import type { Observer } from "../observer.ts"
 import type { OrderPolicy } from "./order.ts"
-import type { Op } from "./world.ts"
+import type { World } from "./world.ts"
 
 /** How an invocation is run. */
 export interface Options {
@@ -40,8 +40,8 @@ export interface Host {
   readonly warn: (message: string) => void
   /** Observers, if there are any. */
   readonly observer: Observer | undefined
-  /** The operation that a fiber of the body asked for last, if it was one of the last of its context. For messages. */
-  readonly lastAsked: (fiber: Fiber.Fiber<unknown, unknown>) => Op | undefined
+  /** Where a fiber of the body runs. */
+  readonly worldOf: (fiber: Fiber.Fiber<unknown, unknown>) => World | undefined
   /** Ends the fiber that runs it. */
   readonly leave: Effect.Effect<never>
   /** Calls `f` when all microtasks have run. */

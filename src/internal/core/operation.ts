@@ -13,6 +13,7 @@ import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Scheduler from "effect/Scheduler"
+import * as Scope from "effect/Scope"
 import { DurableContext } from "../../DurableContext.ts"
 import { type Fatal, InvalidOperation, PayloadFailed, type SerdesFailed, serdesFailed } from "../../DurableError.ts"
 import type * as Protocol from "../../Protocol.ts"
@@ -285,13 +286,18 @@ export const bodyContext = (
   context: Context.Context<never>,
   core: Core,
   place: Place,
-  around: Place | undefined
+  around: Place | undefined,
+  scope: Scope.Scope
 ): Context.Context<DurableContext> => {
   const shared = around?.shared === context ? context : withBodyServices(context, core)
   if (around !== undefined && shared === context) around.shared = context
-  const inner = Context.addUnsafe(shared, DurableContext.key, new Standing(core, place, false))
+  // without what the body around has of its own: what is added to a context makes all that follow it slower
+  const bare = around?.inner === context ? around.bare! : shared
+  const scoped = Context.addUnsafe(bare, Scope.Scope.key, scope)
+  const inner = Context.addUnsafe(scoped, DurableContext.key, new Standing(core, place, false))
   place.around = context
   place.above = around
+  place.bare = bare
   place.inner = inner
   place.shared = inner
   return inner
@@ -305,9 +311,24 @@ const withBodyServices = (context: Context.Context<never>, core: Core): Context.
   return give(give(give(context, Scheduler.Scheduler, core.scheduler), Clock.Clock, own), Random.Random, own)
 }
 
-/** A body that has ended when what was registered at its place is done, too. */
-export const ending = <A, E, R>(place: Place, body: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.onExitPrimitive(body, (exit) => {
+/**
+ * What the scope of every body and attempt begins as. To make each takes as long as all the rest of an attempt, so they
+ * inherit from this one: what Effect registers in a scope, or closes it with, it assigns to `state`, which is then their own.
+ */
+const NEW_SCOPE = /*#__PURE__*/ Scope.makeUnsafe()
+export const newScope = (): Scope.Closeable => Object.create(NEW_SCOPE) as Scope.Closeable
+
+/** What begins with a scope, which closes when it ends. (As `Effect.scoped`, which gives a fiber that runs another context.) */
+export const closing = <A, E, R>(effect: Effect.Effect<A, E, R>, scope: Scope.Closeable): Effect.Effect<A, E, R> =>
+  Effect.onExitPrimitive(effect, (exit) => Scope.closeUnsafe(scope, exit))
+
+/** A body that has ended when its scope is closed, and what was registered at its place is done, too. */
+export const ending = <A, E, R>(
+  place: Place,
+  body: Effect.Effect<A, E, R>,
+  scope: Scope.Closeable
+): Effect.Effect<A, E, R> =>
+  Effect.onExitPrimitive(closing(body, scope), (exit) => {
     place.exit = exit
     // it may fail, but with defects where the body's type knows of no failure
     return place.atEnd?.(exit) as Effect.Effect<void> | undefined
@@ -324,7 +345,7 @@ const currentPlace = (core: Core): Place => {
 
 /**
  * Clock and random numbers of all bodies. The clock stands still between the deliveries to a world, and its sleep is
- * a durable wait; each place has a row of numbers of its own.
+ * a durable wait, but for finalizers of what was let go of, whose time is nobody's; each place has a row of numbers of its own.
  */
 class BodyServices implements Clock.Clock, Random.Random {
   declare private readonly core: Core
@@ -354,8 +375,15 @@ class BodyServices implements Clock.Clock, Random.Random {
     return Duration.toMillis(duration) <= 0
       ? Effect.yieldNow // records nothing, so retry({ times }) costs nothing extra
       : Duration.isFinite(duration)
-        ? // the fibers that see this clock have a DurableContext
-          (withHere("sleep", "sleep", (here) => waitHere(here, "sleep", "sleep", duration)) as Effect.Effect<void>)
+        ? Effect.suspend(() => {
+            const { core } = this
+            if (core.disposed) return halt
+            if (core.closed || currentPlace(core).world.state === "lost") return core.host.clock.sleep(duration)
+            // the fibers that see this clock have a DurableContext
+            return withHere("sleep", "sleep", (here) =>
+              waitHere(here, "sleep", "sleep", duration)
+            ) as Effect.Effect<void>
+          })
         : halt
   }
   private numbers(): Random.Random {

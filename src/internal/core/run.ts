@@ -5,14 +5,14 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import type { Checkpoints } from "../../CheckpointService.ts"
 import { DurableContext } from "../../DurableContext.ts"
 import type { Observer } from "../observer.ts"
 import { warn } from "../warn.ts"
 import { type Core, make as makeCore } from "./Core.ts"
 import type { Options, Outcome } from "./host.ts"
-import { bodyContext, ending, leave, outsideOf } from "./operation.ts"
+import { bodyContext, ending, leave, newScope, outsideOf } from "./operation.ts"
 
 /**
  * Calls back when every microtask has run. What a microtask hands to `nextTick` comes when that queue is empty, and
@@ -59,10 +59,8 @@ export const run = <A, E, R>(
         fork: (effect, other) => Effect.runForkWith((other ?? context) as Context.Context<any>)(effect),
         warn: (message) => warn(context, message),
         observer: options.observer,
-        lastAsked: (fiber) =>
-          Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)
-            ?.place.world.lastAsked()
-            .findLast((op) => op.fiber === fiber),
+        worldOf: (fiber) =>
+          Context.getOrUndefined(fiber.context as Context.Context<DurableContext>, DurableContext)?.place.world,
         leave,
         settle: Context.get(context, Settle)
       },
@@ -80,11 +78,9 @@ export const run = <A, E, R>(
       core.start(
         () => {
           const { place } = core.root
-          const scope = Scope.makeUnsafe()
-          // not Effect.scoped: the body's fiber is to begin with these services, of which those of its steps are made
-          const services = bodyContext(Context.addUnsafe(context, Scope.Scope.key, scope), core, place, undefined)
-          const scoped = Effect.onExitPrimitive(body, (exit) => Scope.closeUnsafe(scope, exit))
-          root = Effect.runForkWith(services)(ending(place, scoped as Effect.Effect<A, E, DurableContext>)) // R is in `context`
+          const scope = newScope()
+          const services = bodyContext(context, core, place, undefined, scope)
+          root = Effect.runForkWith(services)(ending(place, body as Effect.Effect<A, E, DurableContext>, scope)) // R is in `context`
           return root
         },
         (outcome) => resume(Effect.succeed(outcome))

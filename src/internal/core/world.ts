@@ -71,8 +71,9 @@ export class Place {
   atEnd: ((exit: Exit.Exit<unknown, unknown>) => Effect.Effect<void, unknown>) | undefined
   /** The last services of a fiber here that were seen to have the clock and the random numbers of bodies. */
   shared: Context.Context<never> | undefined
-  /** Services of the body that stands here, and of the body around it, which stands `above`. */
+  /** Services of the body that stands here, without those that are its own, and of the body around it, which stands `above`. */
   inner: Context.Context<never> | undefined
+  bare: Context.Context<never> | undefined
   around: Context.Context<never> | undefined
   above: Place | undefined
   changes: Changes | undefined
@@ -415,7 +416,7 @@ export class World {
     this.last = this.trail = undefined
     this.own = this.outside = undefined
     place.steps = undefined
-    place.shared = place.inner = place.around = place.above = undefined
+    place.shared = place.inner = place.bare = place.around = place.above = undefined
   }
 
   /** The place of a delivery in the order is to be recorded. */
