@@ -459,3 +459,44 @@ describe("a wait that lost its race", () => {
       .pipe(Effect.provide(layerMemory))
   )
 })
+
+describe("beside a step that runs for long", () => {
+  const long = Durable.step("long", Effect.sleep("5 minutes"))
+  /** How far apart these were, milliseconds. */
+  const steps = (times: ReadonlyArray<number>) => times.slice(1).map((time, i) => time - times[i]!)
+
+  it.effect("waits and time-outs end when they should, however many there were before", () =>
+    Effect.gen(function* () {
+      const times: Array<number> = []
+      const stamp = Effect.map(Clock.currentTimeMillis, (now) => times.push(now))
+      const beats = Effect.gen(function* () {
+        for (let i = 0; i < 10; i++) {
+          yield* Durable.step("now", stamp)
+          if (i % 2 === 0) yield* Durable.wait("w", "3 seconds")
+          else
+            yield* Effect.timeoutOption(
+              Effect.flatMap(Durable.callback("never"), ({ await: come }) => come),
+              "3 seconds"
+            )
+        }
+        return "beats"
+      })
+      assert.strictEqual(yield* kit.run(Effect.raceFirst(long, beats)), "beats")
+      // (a look may come just before the service has noticed)
+      assert.isTrue(steps(times).every((millis) => millis >= 3_000 && millis <= 3_250), String(steps(times)))
+    }).pipe(Effect.provide(layerMemory))
+  )
+
+  it.effect("delays of retries, too", () =>
+    Effect.gen(function* () {
+      const times: Array<number> = []
+      const flaky = Durable.step(
+        "flaky",
+        Effect.flatMap(Clock.currentTimeMillis, (now) => (times.push(now) < 8 ? Effect.fail("no") : Effect.void)),
+        { retry: Schedule.spaced("2 seconds") }
+      )
+      yield* kit.run(Effect.all([long, flaky], { concurrency: 2 }))
+      assert.isTrue(steps(times).every((millis) => millis >= 2_000 && millis <= 2_250), String(steps(times)))
+    }).pipe(Effect.provide(layerMemory))
+  )
+})

@@ -16,6 +16,8 @@ export type Need = "start" | "pace" | "poll" | "deadline"
 export interface Alarm {
   /** Rings at this time of the clock (epoch milliseconds), or soon after, once armed. */
   readonly set: (need: Need, at: number) => void
+  /** The same, unless it rings before. */
+  readonly sooner: (need: Need, at: number) => void
   /** Nothing more happens by itself for now: what is still needed needs the timer. */
   readonly arm: () => void
   readonly clear: (need: Need) => void
@@ -55,6 +57,9 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
   return {
     set: (need, at) => {
       needs[need] = at
+    },
+    sooner: (need, at) => {
+      needs[need] = Math.min(needs[need], at)
     },
     arm: () => {
       if (earliest() < armedFor) arm()

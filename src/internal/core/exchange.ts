@@ -14,9 +14,10 @@ import * as Order from "./order.ts"
 import type { Work } from "./work.ts"
 import { Op, type Waiter, waitsForService } from "./world.ts"
 
-/** While steps keep the invocation alive: first look at the service after this long, then ever less often. */
+/** While steps keep the invocation alive: first look at the service after this long. */
 const POLL_FIRST = 1_000
-const POLL_LONGEST = 10_000
+/** After so many looks in vain, then: soon after the first (its timers may be a little late), then ever less often. */
+const pauseAfter = (polls: number): number => (polls === 0 ? POLL_FIRST : Math.min(250 * polls ** 2, 10_000))
 
 export interface Exchange {
   /** Queues an update, of an operation that the body asked for. A lazy one waits for another reason to send. */
@@ -134,6 +135,12 @@ export const make = (
     if (op === undefined) return void records.set(record.Id, record)
     gate.update(op, record)
     if (record.Status === "READY") plan(op, "attempt")
+    // what ends before the next look at the service is looked for when it ends
+    if (running() === 0 || !waitsForService(op)) return
+    const at = dueAt(record)
+    if (at === undefined || at <= clock.currentTimeMillisUnsafe()) return
+    polls = 0
+    alarm.sooner("poll", at)
   }
 
   /** Our own update is durable. */
@@ -143,7 +150,11 @@ export const make = (
     else if (update.Action === "START" && op.atMostOnce) plan(op, "begin")
   }
 
-  /** Whether something that the body waits for is due at the service by now. */
+  /** When the service ends it, of what ends by itself. */
+const dueAt = (record: Protocol.Operation | undefined): number | undefined =>
+  record?.WaitDetails?.ScheduledEndTimestamp ?? record?.StepDetails?.NextAttemptTimestamp
+
+/** Whether something that the body waits for is due at the service by now. */
   const look = (now: number): void => {
     if (running() === 0) return
     const { due, next } = dueAtService(gate.parked, now)
@@ -151,7 +162,7 @@ export const make = (
       polls++
       checkpoints.poll()
     }
-    alarm.set("poll", now + Math.min(Math.max(next, 1), Math.min((polls + 1) * POLL_FIRST, POLL_LONGEST)))
+    alarm.set("poll", now + Math.min(Math.max(next, 1), pauseAfter(polls)))
   }
 
   checkpoints.listen({ responded, failed: fail })
@@ -174,13 +185,17 @@ export const make = (
   }
 }
 
+/** When the service ends it, of what ends by itself. */
+const dueAt = (record: Protocol.Operation | undefined): number | undefined =>
+  record?.WaitDetails?.ScheduledEndTimestamp ?? record?.StepDetails?.NextAttemptTimestamp
+
 /** Whether something that the body waits for is due at the service by now, and the milliseconds until the next that is not. */
 const dueAtService = (parked: Iterable<Waiter>, now: number): { readonly due: boolean; readonly next: number } => {
   let due = false
   let next = Infinity
   for (const { op } of parked) {
     if (!waitsForService(op)) continue
-    const at = op.record?.WaitDetails?.ScheduledEndTimestamp ?? op.record?.StepDetails?.NextAttemptTimestamp
+    const at = dueAt(op.record)
     if (at === undefined || at <= now) due = true
     else next = Math.min(next, at - now)
   }
