@@ -12,7 +12,7 @@ const machine = [
   "test/engine/{killed,speed}.test.ts",
   "test/examples/{11,12,16,18,21}-*.test.ts",
   "test/examples/{demo,deploy}.test.ts",
-  "test/{operations/deadline,testing/layers}.test.ts",
+  "test/{operations/deadline,operations/payloadTime,DurableHandler.inTime,testing/layers}.test.ts",
   "test/{bundle,garbage,package,DurableClient,DurableExecutionClient,DurableHandler.loading}.test.ts"
 ]
 

@@ -28,7 +28,7 @@ import { fromEnvironment } from "./internal/pluginModules.ts"
 import { type CurrentStep, step } from "./operations/step.ts"
 import type * as Protocol from "./Protocol.ts"
 import * as Serdes from "./Serdes.ts"
-import type { First, GivesEffect, StepServices, StepServicesIn } from "./StepServices.ts"
+import type { CodecServices, First, GivesEffect, StepServices, StepServicesIn } from "./StepServices.ts"
 
 // ---- the checks of the body's type ---------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ export type Declares<E, SE extends Schema.Constraint> = [Exclude<E, SE["Type"] |
 /** The layer provides what the steps need. */
 export type Provides<R, ROut> = [Exclude<R, ROut>] extends [never]
   ? unknown
-  : `The layer does not provide \`${KeyOf<Exclude<R, ROut>>}\`, which a step needs.`
+  : `The layer does not provide \`${KeyOf<Exclude<R, ROut>>}\`, which a step or schema needs.`
 
 /** A body that a handler, or a test, can run: services only in steps, value and errors as declared. */
 export type Body<
@@ -135,7 +135,11 @@ export interface Options<ROut, LE> extends RunOptions {
     Layer.Layer<CheckpointService.CheckpointService, never, DurableExecutionClient.DurableExecutionClient> | undefined
 }
 
-/** What options must have when steps need services. */
+/** What the schemas of a definition need to read a payload, and to write what the function ends with, where it is known. */
+export type SchemaServices<P, SA, SE> = Known<CodecServices<P> | CodecServices<SA> | CodecServices<SE>>
+type Known<R> = unknown extends R ? never : R
+
+/** What options must have when steps, or the definition's schemas, need services. */
 type WithLayer<R, ROut, LE> = [R] extends [never]
   ? unknown
   : { readonly layer: Layer.Layer<ROut, LE> & Provides<R, ROut> }
@@ -143,7 +147,7 @@ type WithLayer<R, ROut, LE> = [R] extends [never]
 /** Without options there is no layer. */
 type NeedsNoLayer<R> = [R] extends [never]
   ? unknown
-  : `A step needs \`${KeyOf<R>}\`: give the handler \`{ layer }\`, a layer that provides it.`
+  : `A step or schema needs \`${KeyOf<R>}\`: give the handler \`{ layer }\`, a layer that provides it.`
 
 /** What of Lambda's context object is used. Everything is optional, so that any emulator will do. */
 export interface LambdaContext {
@@ -401,7 +405,7 @@ const rehearse = (): void => {
 export const make: {
   <P extends Schema.Constraint, SA extends Schema.Constraint, SE extends Schema.Constraint, A, E, R>(
     definition: DurableFunction.DurableFunction<P, SA, SE>,
-    body: Body<P, SA, SE, A, E, R, NeedsNoLayer<StepServicesIn<R>>>
+    body: Body<P, SA, SE, A, E, R, NeedsNoLayer<StepServicesIn<R> | SchemaServices<P, SA, SE>>>
   ): LambdaHandler
   <
     P extends Schema.Constraint,
@@ -415,7 +419,7 @@ export const make: {
   >(
     definition: DurableFunction.DurableFunction<P, SA, SE>,
     body: Body<P, SA, SE, A, E, R>,
-    options: Options<ROut, LE> & WithLayer<StepServicesIn<R>, ROut, LE>
+    options: Options<ROut, LE> & WithLayer<StepServicesIn<R> | SchemaServices<P, SA, SE>, ROut, LE>
   ): LambdaHandler
 } = <LE>(definition: DurableFunction.Any, body: AnyBody<any>, options: Options<unknown, LE> = {}): LambdaHandler => {
   const named = fromEnvironment()

@@ -182,18 +182,23 @@ const fromSchema = (schema: Schema.Constraint): PayloadCodec => {
  */
 export const NO_SCHEMA = "is no Schema. Write Schema.Struct({ ... }) around fields."
 
-const refuse = () => Effect.fail(`its schema ${NO_SCHEMA}`)
-const refusing: PayloadCodec = { encode: refuse, decode: refuse, encodeNow: refuse, decodeNow: refuse }
+const refusing = (reason: string): PayloadCodec => {
+  const refuse = () => Effect.fail(`its schema ${reason}`)
+  return { encode: refuse, decode: refuse, encodeNow: refuse, decodeNow: refuse }
+}
 
 const codecs = new WeakMap<object, PayloadCodec>()
 
 /** The codec of a schema, built once per schema; without a schema, that of plain JSON. */
 export const payloadCodec = (schema: Schema.Constraint | undefined): PayloadCodec => {
   if (schema === undefined) return plainJson
-  if (!(schema as Partial<Schema.Constraint>).ast) return refusing
+  if (!(schema as Partial<Schema.Constraint>).ast) return refusing(NO_SCHEMA)
   const known = codecs.get(schema)
   if (known !== undefined) return known
-  const made = fromSchema(schema)
+  const made = Result.getOrElse(
+    Result.try(() => fromSchema(schema)),
+    (defect) => refusing(`has no JSON: ${String(defect)}`)
+  )
   codecs.set(schema, made)
   return made
 }

@@ -46,7 +46,8 @@ export const answer = (
     case "Suspended":
       return Effect.as(recorded, { Status: "PENDING" })
     case "Fatal":
-      return outcome.error._tag === "CheckpointFailed" || outcome.error._tag === "OutOfTime"
+      // what is to be done again must not put on record what followed from an order that is not: the queue is left as it is
+      return outcome.error._tag === "CheckpointFailed" || DurableError.scopeOf(outcome.error) === "invocation"
         ? Effect.fail(outcome.error)
         : Effect.andThen(recorded, Effect.fail(outcome.error))
     case "Completed":

@@ -173,11 +173,17 @@ export const CONTEXTS = {
   }
 }
 
+const readBy = ({ Wrapper }: FailureCodec) =>
+  Wrapper === StepFailed ? STEPS : Wrapper === ConditionFailed ? CONDITIONS : CONTEXTS
+
 /** Whether an operation lets a failure through as it is: a context does so with all of ours, others with their own. */
-const keeps = ({ Wrapper }: FailureCodec, failure: unknown): failure is Operation =>
+const keeps = ({ operation, Wrapper }: FailureCodec, failure: unknown): failure is Operation =>
   isOperation(failure) &&
   (Wrapper === ChildContextFailed ||
-    (Wrapper === StepFailed ? Object.hasOwn(STEPS.operations, failure._tag) : failure._tag === "ConditionExhausted"))
+    (Wrapper === StepFailed
+      ? // its own: what its effect has run, as a client does, may have failed with one of another
+        Object.hasOwn(STEPS.operations, failure._tag) && property(failure, "operation") === operation
+      : failure._tag === "ConditionExhausted"))
 
 const decoders = new WeakMap<object, (failure: unknown) => Exit.Exit<unknown, unknown>>()
 
@@ -236,6 +242,11 @@ export const encodeFailure = (
     return Effect.succeed({ ...named(failure), ErrorData: JSON.stringify(toFields(failure)) })
   }
   if (covers(codec.schema, failure)) {
+    if (classOf(readBy(codec).operations, failure) !== undefined && !isOperation(failure)) {
+      return Effect.fail(
+        failed(`its \`_tag\` is that of an error of this library, as which it would be read. Rename it.`)
+      )
+    }
     return Effect.mapError(
       Effect.map(Serdes.payloadCodec(codec.schema).encode(failure), (data) => ({
         ...named(failure),

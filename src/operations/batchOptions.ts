@@ -62,7 +62,7 @@ export interface BatchOptions<B, M, SR> {
    */
   readonly nesting?: "nested" | "flat" | undefined
   /** What the batch gives. Default: `"values"`. */
-  readonly mode?: M
+  readonly mode?: M | undefined
   /** When the batch ends before all of its items have. Default: at the first failure. Needs `mode: "result"`. */
   readonly completion?: CompletionIn<M>
   /** Codec of the whole `BatchResult`, for a record of your own making. Needs `mode: "result"`. */

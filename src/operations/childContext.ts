@@ -34,7 +34,7 @@ export interface ChildContextOptions<A, SA, SE, V = boolean> {
    * Records nothing of the context itself: it only keeps the names inside apart from those outside. Value and
    * failures then pass as they are. Default: false.
    */
-  readonly virtual?: V
+  readonly virtual?: V | undefined
   /** How the console classifies it: up to 32 of `[a-zA-Z0-9-_]`. Default: `RunInChildContext`. */
   readonly subType?: string | undefined
   /** What the console shows in place of a value that is too large to record. */
@@ -46,10 +46,13 @@ export type HasContextCodec<A, SA> = [A] extends [TypeOf<SA, unknown>]
   ? unknown
   : "The `success` schema does not accept every value of this context."
 
+/** The failures of operations among these, also where they are written as something wider, such as `Error`. */
+type Kept<E> = Extract<E, Operation> | (E extends unknown ? Extract<Operation, E> : never)
+
 /** Covered failures and operation failures keep their class, others surface as ChildContextFailed. */
 export type Surfaced<E, SE> = SE extends { readonly Type: infer S }
-  ? Extract<E, Operation> | Extract<E, S> | ([Exclude<E, S | Operation>] extends [never] ? never : ChildContextFailed)
-  : Extract<E, Operation> | ([Exclude<E, Operation>] extends [never] ? never : ChildContextFailed)
+  ? Kept<E> | Extract<E, S> | ([Exclude<E, S | Operation>] extends [never] ? never : ChildContextFailed)
+  : Kept<E> | ([Exclude<E, Operation>] extends [never] ? never : ChildContextFailed)
 
 /** A child context as its parent sees it. */
 export type ChildContext<A, E, R, SA, SE, V = false> = Effect.Effect<

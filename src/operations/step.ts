@@ -117,9 +117,9 @@ export interface StepOptions<E, SA, SE, M, T, RX> {
   /** Codec of failures. It may cover some of them: those keep their class, the others surface as `StepFailed`. */
   readonly error?: SE
   /** When to try again. Default: `Durable.defaultRetry` (6 attempts, 5 s, x2, up to 60 s, full jitter). */
-  readonly retry?: Retry<E | Interrupted<M> | TimedOut<T>, RX>
+  readonly retry?: Retry<E | Interrupted<M> | TimedOut<T>, RX> | undefined
   /** Default: `"AtLeastOncePerRetry"`. `"AtMostOncePerRetry"` adds `StepInterrupted` to the errors. */
-  readonly semantics?: M
+  readonly semantics?: M | undefined
   /** Interrupts an attempt that runs longer, in this invocation; adds `StepTimedOut` to the errors. */
   readonly timeout?: T
   /** Retry defects (thrown exceptions) like failures. Default: false, a defect fails the step at once. */

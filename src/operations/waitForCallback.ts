@@ -15,7 +15,7 @@ import { type CurrentStep, type Retry, step } from "./step.ts"
 /** Options of `waitForCallback`. */
 export interface WaitForCallbackOptions<E, SA, SE, T, H, RX> extends CallbackOptions<SA, SE, T, H> {
   /** When to submit again after a failure. Default: `Durable.defaultRetry`, as for any step. */
-  readonly retry?: Retry<E, RX>
+  readonly retry?: Retry<E, RX> | undefined
 }
 
 /**

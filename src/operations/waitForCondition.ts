@@ -59,7 +59,7 @@ export interface WaitForConditionOptions<S extends Schema.Constraint, SE, RX> {
    * When to check again while the condition is not met; its input is the state. Default:
    * `Durable.defaultPolling` (60 checks, 5 s, x1.5, up to 300 s, full jitter).
    */
-  readonly schedule?: Retry<S["Type"], RX>
+  readonly schedule?: Retry<S["Type"], RX> | undefined
   /** Codec of failures of the check. It may cover some of them: the others surface as `ConditionFailed`. */
   readonly error?: SE
 }

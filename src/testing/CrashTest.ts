@@ -23,7 +23,7 @@ import { SeededRandom } from "../internal/random.ts"
 import { isTerminal } from "../internal/wire.ts"
 import { step } from "../operations/step.ts"
 import type * as Protocol from "../Protocol.ts"
-import type { CodecServices, StepServicesIn } from "../StepServices.ts"
+import type { StepServicesIn } from "../StepServices.ts"
 import type { End } from "./Driver.ts"
 import { show } from "./execution.ts"
 import type { Watch } from "./instrument.ts"
@@ -457,7 +457,11 @@ export const crashEverywhere = <
   body: DurableHandler.Body<P, SA, SE, A, E, R>,
   payload: P["~type.make.in"],
   options: Options<ROut, LE> = {}
-): Effect.Effect<Report, CrashDivergence | LE, Exclude<StepServicesIn<R> | CodecServices<P>, ROut>> =>
+): Effect.Effect<
+  Report,
+  CrashDivergence | LE,
+  Exclude<StepServicesIn<R> | DurableHandler.SchemaServices<P, SA, SE>, ROut>
+> =>
   Effect.gen(function* () {
     yield* probes.watching
     const { name } = definition

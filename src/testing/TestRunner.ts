@@ -65,7 +65,11 @@ export const start = <P extends Schema.Constraint, SA extends Schema.Constraint,
   body: DurableHandler.Body<P, SA, SE, A, E, R>,
   payload: P["~type.make.in"],
   options: Options = {}
-): Effect.Effect<execution.Of<SA, SE>, never, TestRunner | StepServicesIn<R> | CodecServices<P>> =>
+): Effect.Effect<
+  execution.Of<SA, SE>,
+  never,
+  TestRunner | StepServicesIn<R> | CodecServices<P> | CodecServices<SA> | CodecServices<SE>
+> =>
   Effect.flatMap(TestRunner, (driver) =>
     Effect.map(driver.start(definition, body as DurableHandler.AnyBody<unknown>, payload, options), (arn) =>
       execution.make(driver, definition, arn)

@@ -112,6 +112,10 @@ describe("failure: round trips", () => {
         assert.instanceOf(back, Mine)
         assert.strictEqual(back.reason, "busy")
       }
+      // as which it would be read
+      const exit = yield* Effect.exit(roundTrip(new Mine({ reason: "busy" }), { ...context, schema: Mine }))
+      assert(Exit.isFailure(exit))
+      assert.include(String(Cause.squash(exit.cause)), "its `_tag` is that of an error of this library")
     })
   )
 
@@ -156,11 +160,15 @@ describe("failure: round trips", () => {
   it.effect("operation errors pass as they are, through contexts and steps", () =>
     Effect.gen(function* () {
       const errors = [
-        new StepFailed({ operation: "x", type: "T", message: "m", data: { a: [1, null] } }),
-        new StepFailed({ operation: "x", type: "T", message: "m" }),
-        new StepInterrupted({ operation: "x" }),
-        new StepTimedOut({ operation: "x", timeoutMillis: 5 })
+        new StepFailed({ operation: "s", type: "T", message: "m", data: { a: [1, null] } }),
+        new StepFailed({ operation: "s", type: "T", message: "m" }),
+        new StepInterrupted({ operation: "s" }),
+        new StepTimedOut({ operation: "s", timeoutMillis: 5 })
       ]
+      // what another step failed with is a failure of this one's effect, as its type says
+      const others = yield* roundTrip(new StepTimedOut({ operation: "x", timeoutMillis: 5 }), step)
+      assert.instanceOf(others, StepFailed)
+      assert.deepInclude(others, { operation: "s", type: "StepTimedOut" })
       for (const error of errors) {
         assert.deepStrictEqual(yield* roundTrip(error, step), error)
         assert.deepStrictEqual(yield* roundTrip(error, context), error)

@@ -39,6 +39,9 @@ export interface Profile {
   readonly waitEnds: boolean
   /** How far the invocation's clock is off. */
   readonly offset: number
+  /** There is a `Serdes` layer, by which so many payloads take a while; and how many it cannot read or write for now. */
+  readonly layer: number
+  readonly unreadable: number
   // options of the library
   readonly batchUpdates: number
   readonly startDelay: number
@@ -73,6 +76,8 @@ export const profileOf = (seed: number, order: Order, over: Partial<Profile> = {
     startDelay: [0, 2, 50][int(r, 3)]!,
     pace: skewed ? 3 : 1,
     deadline: r() < 0.9 ? 0 : 30 + r() * 70,
+    layer: 0,
+    unreadable: 0,
     ...over
   }
 }

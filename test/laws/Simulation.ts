@@ -30,6 +30,7 @@ import * as Random from "effect/Random"
 import * as Scheduler from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import * as CheckpointService from "../../src/CheckpointService.ts"
+import { PayloadFailed } from "../../src/DurableError.ts"
 import type * as Durable from "../../src/Durable.ts"
 import { DurableContext } from "../../src/DurableContext.ts"
 import type { DurableExecutionClient } from "../../src/DurableExecutionClient.ts"
@@ -42,6 +43,7 @@ import type { World } from "../../src/internal/core/world.ts"
 import type { StepServices } from "../../src/StepServices.ts"
 import type * as Protocol from "../../src/Protocol.ts"
 import { isTerminal } from "../../src/Protocol.ts"
+import { Serdes, type Transform } from "../../src/Serdes.ts"
 import type { Eff, Env } from "./interpret.ts"
 import { type Caller, client, isLost } from "./Network.ts"
 import type { Order, Profile } from "./Profile.ts"
@@ -309,6 +311,7 @@ export class Simulation {
       Context.add(Scheduler.Scheduler, schedulerOf(loop, alive)),
       Context.add(Random.Random, { nextIntUnsafe: () => Math.floor(rand() * 1e9), nextDoubleUnsafe: rand }),
       Context.add(Console.Console, SILENT),
+      Context.add(Serdes, this.layer(verify)),
       Context.add(Settle, (f: () => void) => {
         loop.after(0, () => {
           if (inv.alive) f()
@@ -339,6 +342,20 @@ export class Simulation {
         if (inv.alive) this.ended(inv, exit)
       })
     })
+  }
+
+  /** A layer for payloads that changes nothing. */
+  private layer(verify: boolean): Transform | undefined {
+    const { layer, unreadable } = this.setting.profile
+    if (layer === 0) return undefined
+    const pass = (text: string) => {
+      const done =
+        !verify && this.rand() < unreadable
+          ? Effect.fail(new PayloadFailed({ problem: "unavailable", reason: "a store is away" }))
+          : Effect.succeed(text)
+      return this.rand() < layer ? Effect.andThen(Effect.sleep(this.rand() * 3), done) : done
+    }
+    return { encode: pass, decode: pass }
   }
 
   private envOf(inv: Invocation): Env {
@@ -500,7 +517,9 @@ export class Simulation {
       const failure = exit.cause.reasons[0]
       // lost beyond all resending: Lambda invokes again. Anything else is a bug. (Pages of the state may take all of its time.)
       const isLate = this.isLate(inv)
-      if (failure?._tag === "Fail" && (isLost(failure.error) || (isLate && isOutOfTime(failure.error)))) {
+      const passes = (error: unknown) =>
+        isLost(error) || (isLate && isOutOfTime(error)) || (error as { readonly _tag?: string })._tag === "SerdesFailed"
+      if (failure?._tag === "Fail" && passes(failure.error)) {
         // (these programs do nothing by themselves, so the service always has something to go on with)
         if (isOutOfTime(failure.error) && this.loop.now < inv.began + this.setting.profile.deadline - MARGIN / 2 - 1)
           return this.report("OUT OF TIME, while it could still record something")

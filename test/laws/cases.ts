@@ -13,6 +13,8 @@ export interface Options {
   readonly cleanup?: boolean
   /** With fibers of every kind. */
   readonly fibers?: boolean
+  /** With a `Serdes` layer that takes its time, and fails now and then. */
+  readonly serdes?: boolean
   readonly size?: number | undefined
   /** The code changes under the running execution. */
   readonly edits?: Kind | undefined
@@ -26,8 +28,11 @@ export const programOf = (seed: number, { cleanup, fibers, hard, size }: Options
 }
 
 export const runCase = (seed: number, options: Options, program = programOf(seed, options)): Result => {
-  const { edits, order } = options
-  const setting = { seed, order, profile: profileOf(seed, order, options.profile), cleans: cleans(program) }
+  const { edits, order, serdes } = options
+  // (state in small pages and slow payloads may need more time than an invocation has)
+  const layer = serdes ? { layer: 0.6, unreadable: seed % 2 === 0 ? 0 : 0.02, pageSize: 0 } : {}
+  const profile = profileOf(seed, order, { ...layer, ...options.profile })
+  const setting = { seed, order, profile, cleans: cleans(program) }
   if (edits === undefined) return simulate(interpret(program), { ...setting, mayChoose: mayChoose(program, order) })
   const r = rng(seed ^ 0x7ed17)
   const { after, before, secret } = edit(program, edits, r)

@@ -26,7 +26,7 @@ const seeds = (from: number, n: number, options: Options, program?: Node) => {
     if (error === undefined) continue
     assert.fail(
       `seed ${seed}: ${error}\n${JSON.stringify({ ...options, program: program ?? programOf(seed, options) })}\nRepeat with: ` +
-        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.cleanup ? " --cleanup" : ""}${options.fibers ? " --fibers" : ""}${options.size ? ` --size ${options.size}` : ""}`
+        `npm run test:laws -- --n 1 --from ${seed} --order ${options.order}${options.hard ? " --hard" : ""}${options.cleanup ? " --cleanup" : ""}${options.fibers ? " --fibers" : ""}${options.serdes ? " --serdes" : ""}${options.size ? ` --size ${options.size}` : ""}`
     )
   }
 }
@@ -51,18 +51,23 @@ const random: ReadonlyArray<readonly [n: number, options: Options]> = [
   [400, { order: "markers", profile: { slow: 20, deadline: 50 } }],
   [200, { order: "markers", hard: true, profile: { slow: 20, deadline: 50 } }],
   [150, { order: "timestamps", profile: { slow: 20, deadline: 50 } }],
-  [150, { order: "log", profile: { slow: 600, deadline: 80 } }]
+  [150, { order: "log", profile: { slow: 600, deadline: 80 } }],
+  [300, { order: "markers", serdes: true }],
+  [200, { order: "markers", serdes: true, hard: true, cleanup: true }],
+  [150, { order: "log", serdes: true, fibers: true }],
+  [150, { order: "timestamps", serdes: true, hard: true }]
 ]
 
 describe("laws: random programs in hostile worlds run as one run", () => {
   for (const [all, options] of random) {
     const n = shareOf(all)
-    const { cleanup, fibers, hard, order, profile, size } = options
+    const { cleanup, fibers, hard, order, profile, serdes, size } = options
     const words = [
       hard ? "hard" : "",
       size ? `${size} nodes` : "",
       cleanup ? "cleanup" : "",
       fibers ? "fibers" : "",
+      serdes ? "a Serdes layer" : "",
       profile ? JSON.stringify(profile) : ""
     ]
     it([`${n} programs`, `order ${order}`, ...words.filter((word) => word !== "")].join(", "), () =>

@@ -7,6 +7,7 @@
  *   --size   nodes per program (2 to 15)             --hard     races, contexts and finalizers in each other
  *   --max    how many failures to make smaller (3)   --program  JSON: this one, under all seeds
  *   --cleanup  with durable cleanup                  --fibers   with fibers of every kind
+ *   --serdes   with a Serdes layer that takes its time, and fails now and then
  *   --edits  calm | partly | declared | undeclared: the code changes under the running execution
  *   --until  stop after so many failures             --counts   which operations the world has met, how often
  */
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     hard: { type: "boolean", default: false },
     cleanup: { type: "boolean", default: false },
     fibers: { type: "boolean", default: false },
+    serdes: { type: "boolean", default: false },
     max: { type: "string", default: "3" },
     until: { type: "string", default: "Infinity" },
     counts: { type: "boolean", default: false },
@@ -41,6 +43,7 @@ const options: Options = {
   hard: values.hard,
   cleanup: values.cleanup,
   fibers: values.fibers,
+  serdes: values.serdes,
   size: values.size === undefined ? undefined : Number(values.size),
   edits: values.edits as Options["edits"],
   profile: JSON.parse(values.profile)
@@ -53,6 +56,7 @@ const command = (seed: number, program: Node | undefined) =>
     ...(options.hard ? ["--hard"] : []),
     ...(options.cleanup ? ["--cleanup"] : []),
     ...(options.fibers ? ["--fibers"] : []),
+    ...(options.serdes ? ["--serdes"] : []),
     ...(options.size === undefined ? [] : [`--size ${options.size}`]),
     ...(options.edits === undefined ? [] : [`--edits ${options.edits}`]),
     ...(values.profile === "{}" ? [] : [`--profile '${values.profile}'`]),

@@ -11,8 +11,9 @@ export interface Mutant {
   readonly patches: ReadonlyArray<Patch>
   /** Arguments of main.ts under which it shows best. */
   readonly args?: ReadonlyArray<string>
-  /** Random programs are blind for it; this test of laws.test.ts is not. */
+  /** Random programs are blind for it; this test of laws.test.ts, or of another file, is not. */
   readonly directed?: string
+  readonly file?: string
   /** Why taking it out breaks no law. */
   readonly sound?: string
   /** Dies within a second or two: laws.test.ts runs it. */
@@ -62,6 +63,16 @@ const chance =
   '{"t":"each","items":2,"n":2,"b":{"t":"timeout","s":1,"b":{"t":"child","k":0,"keep":"odd","typed":false,"b":' +
   '{"t":"child","k":1,"keep":"odd","typed":true,"b":{"t":"step","k":2,"dur":1.1,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false}}}}}'
 
+/** Requests that a timer sends in the middle of a turn, while a payload is read. */
+const midTurn = [
+  "--serdes",
+  "--profile",
+  '{"deadline":40}',
+  "--program",
+  '{"t":"retry","times":2,"s":1,"b":{"t":"each","items":3,"n":2,"b":{"t":"fork","a":{"t":"each","items":4,"n":4,"b":{"t":"step","k":0,"dur":3.0035323589108884,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false}},"b":{"t":"fork","a":{"t":"invoke","slow":false,"k":1,"typed":false},"b":{"t":"step","k":3,"dur":0,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false},"join":true,"now":false,"loop":false},"join":false,"now":false,"loop":false}}}'
+]
+const PAYLOADS = "test/operations/payloadTime.test.ts"
+
 const STEP =
   '{"t":"step","k":0,"dur":0,"pf":0,"end":"fail","retry":0,"form":"recurs","amo":false,"timeout":false,"typed":false}'
 
@@ -97,10 +108,14 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "microtasks are not waited for", directed: "a promise chain of the body belongs to the instant in which it began", patches: [[CORE, "if (!settled) {", "if (false) {"]] },
   { name: "no hold at the horizon", args: timestamps, patches: [[ORDER, 'return outside.time > horizon.complete && world.unknownOutside > 0 ? "hold" : outside', "return outside"]] },
   { name: "held worlds are not looked at again", args: [...timestamps, "--n", "40000"], directed: "timestamps: a held completion is delivered after one more look", patches: [[GATE, "for (const world of held) wake(world)", ""]] },
+  { name: "a timer sends in the middle of a turn", args: midTurn, directed: "no timer sends a request", file: PAYLOADS, patches: [[EXCHANGE, "if (idle()) flush()", "flush()"]] },
+  { name: "a context that is being written has no order", args: ["--serdes"], directed: "keeps its order while its value is written", file: PAYLOADS, patches: [[WORLDS, "    for (const one of [world, ...parts]) if (one.unrecorded !== undefined) gate.unwritten.add(one)\n", ""]] },
+  { name: "what is thrown is drained before", args: ["--serdes"], directed: "puts nothing on record", file: PAYLOADS, patches: [["internal/answer.ts", 'DurableError.scopeOf(outcome.error) === "invocation"', 'outcome.error._tag === "OutOfTime"']] },
+  { name: "a wait that is over by a stamp of a clock that was ahead", directed: "a clock that was ahead", patches: [[CORE, " && !outrun()", ""]] },
   { name: "side effects while held", args: timestamps, patches: [[CORE, " && gate.held.size === 0", ""]] },
   { name: "no pacing", patches: [[EXCHANGE, "if (ambiguous) {", "if (false) {"]] },
   { name: "a choice does not ask for pacing", args: timestamps, patches: [[CORE, "if (world.parked > 1) choice()", ""]] },
-  { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[EXCHANGE, "if (marked) choice()", ""]] },
+  { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[EXCHANGE, "if (markers.size > 0 && acknowledged.filter((update) => markers.delete(update)).length > 0) choice()", ""]] },
   { name: "delivered before it is acknowledged", quick: true, patches: [[EXCHANGE, "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined, op)\n", "    const refused = checkpoints.offer(update, lazy ? LAZY : undefined, op)\n    const now = gate.maxSeen()\n    if (update.Type === 'STEP' && update.Action === 'SUCCEED') merge({ Id: update.Id, Type: 'STEP', Name: update.Name, Status: 'SUCCEEDED', StartTimestamp: now, EndTimestamp: now, StepDetails: { Attempt: 1, Result: update.Payload! } })\n"]] },
   { name: "steps are launched when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (!waiter.known && waiter.op.spec.type === 'STEP') work.perform(() => false)\n      return waiter\n    },\n"]] },
   { name: "fast path: known and alone, delivered when asked for", patches: [[CORE, "    park: gate.park,\n", "    park: (...args) => {\n      const waiter = gate.park(...args)\n      if (waiter.known && parked.size === 1 && phase === 'running') { const w = gate.next(); if (w === waiter) deliver(w) }\n      return waiter\n    },\n"]] },

@@ -33,7 +33,8 @@ export interface Outcome {
 /** A copy of what the laws need, to work on; node_modules is shared. */
 const copy = (from: string): string => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "laws-mutant-"))
-  for (const tree of ["src", "test/laws"]) fs.cpSync(path.join(from, tree), path.join(dir, tree), { recursive: true })
+  for (const tree of ["src", "test/laws", "test/operations", "test/wire"])
+    fs.cpSync(path.join(from, tree), path.join(dir, tree), { recursive: true })
   for (const file of ["package.json", "vitest.config.ts", "vitest.setup.ts"])
     fs.copyFileSync(path.join(from, file), path.join(dir, file))
   fs.symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"))
@@ -109,7 +110,13 @@ export const runDirected = async (mutant: Mutant, base = root): Promise<boolean>
   try {
     const { out } = await start(
       dir,
-      [path.join(root, "node_modules/vitest/vitest.mjs"), "run", "test/laws/laws.test.ts", "-t", mutant.directed!],
+      [
+        path.join(root, "node_modules/vitest/vitest.mjs"),
+        "run",
+        mutant.file ?? "test/laws/laws.test.ts",
+        "-t",
+        mutant.directed!
+      ],
       120_000
     )
     return /Tests .*[1-9]\d* failed/.test(out)

@@ -483,7 +483,10 @@ describe("beside a step that runs for long", () => {
       })
       assert.strictEqual(yield* kit.run(Effect.raceFirst(long, beats)), "beats")
       // (a look may come just before the service has noticed)
-      assert.isTrue(steps(times).every((millis) => millis >= 3_000 && millis <= 3_250), String(steps(times)))
+      assert.isTrue(
+        steps(times).every((millis) => millis >= 3_000 && millis <= 3_250),
+        String(steps(times))
+      )
     }).pipe(Effect.provide(layerMemory))
   )
 
@@ -496,7 +499,10 @@ describe("beside a step that runs for long", () => {
         { retry: Schedule.spaced("2 seconds") }
       )
       yield* kit.run(Effect.all([long, flaky], { concurrency: 2 }))
-      assert.isTrue(steps(times).every((millis) => millis >= 2_000 && millis <= 2_250), String(steps(times)))
+      assert.isTrue(
+        steps(times).every((millis) => millis >= 2_000 && millis <= 2_250),
+        String(steps(times))
+      )
     }).pipe(Effect.provide(layerMemory))
   )
 })

@@ -36,7 +36,7 @@ const NO_EFFECT =
   '"A step takes an Effect. Make one of a promise with Effect.tryPromise, of a function with Effect.sync, of a generator with Effect.gen."'
 const NO_BODY =
   '"The body must return an Effect: write it with Effect.fnUntraced or Effect.gen. An async function, a generator, or a handler is no body."'
-const NO_LAYER = '"A step needs `app/Payments`: give the handler `{ layer }`, a layer that provides it."'
+const NO_LAYER = '"A step or schema needs `app/Payments`: give the handler `{ layer }`, a layer that provides it."'
 const NOT_PLAIN = (fault: string) =>
   `"The value of this step is not plain JSON: ${fault}. Give the step a \`success\` schema."`
 
@@ -145,7 +145,7 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
   ],
   "a layer that lacks a service": [
     `DurableHandler.make(Fn, () => Effect.asVoid(Effect.all([Durable.step("a", charge), Durable.step("b", Mail.use((mail) => mail.send))])), { layer: Layer.mock(Payments, {}) })`,
-    '"The layer does not provide `app/Mail`, which a step needs."'
+    '"The layer does not provide `app/Mail`, which a step or schema needs."'
   ],
   "a durable operation in a submitter": [
     `Durable.waitForCallback("a", () => Durable.step("b", Effect.succeed(1)))`,
@@ -165,7 +165,7 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
   ],
   "a layer that lacks what a submitter needs": [
     `DurableHandler.make(Fn, () => Effect.asVoid(Durable.waitForCallback("a", () => Mail.use((mail) => mail.send))), { layer: Layer.mock(Payments, {}) })`,
-    '"The layer does not provide `app/Mail`, which a step needs."'
+    '"The layer does not provide `app/Mail`, which a step or schema needs."'
   ],
   "an invoked payload of another type": [
     `Durable.invoke("a", Fn, 5, { functionName: "f:live" })`,

@@ -156,6 +156,7 @@ export const make = (
     gate,
     alarm,
     closed: isClosed,
+    idle: () => scheduler.phase === "idle",
     fail,
     running: () => work.running(),
     plan: (op, act) => work.plan(op, act),

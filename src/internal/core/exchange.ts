@@ -38,6 +38,8 @@ export interface Surroundings {
   readonly gate: Gate
   readonly alarm: Alarm
   readonly closed: () => boolean
+  /** Nothing that was delivered has yet to go on: a request between may be answered with what belongs before it. */
+  readonly idle: () => boolean
   readonly fail: (error: Fatal) => void
   /** How much works outside the body, for it. */
   readonly running: Work["running"]
@@ -53,7 +55,7 @@ export const make = (
   { order, pace, startDelay }: Options,
   checkpoints: Checkpoints,
   records: Map<string, Protocol.Operation>,
-  { alarm, closed, fail, gate, host: { clock }, plan, pump, running }: Surroundings
+  { alarm, closed, fail, gate, host: { clock }, idle, plan, pump, running }: Surroundings
 ): Exchange => {
   /** Milliseconds of a clock that never runs backwards, with fractions. */
   const monotonic = (): number => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -65,7 +67,9 @@ export const make = (
   /** When the last response came. The snapshot may be of this very instant. */
   let lastReceived = byTime ? monotonic() : 0
   /** What to conclude from the response to the request in flight. */
-  let beforeResponse = { marked: false, complete: -Infinity }
+  let complete = -Infinity
+  /** Updates of markers that are not acknowledged: what does not fit into one request travels in the next. */
+  const markers = new Set<Protocol.OperationUpdate>()
   let polls = 0
 
   const offer = (update: Protocol.OperationUpdate, op?: Op, lazy = false): void => {
@@ -91,11 +95,10 @@ export const make = (
     }
     alarm.clear("pace")
     alarm.clear("start")
-    const marked = gate.unwritten.size > 0
     writeMarkers()
     if (closed()) return
     const paced = byTime && monotonic() - lastReceived >= pace
-    beforeResponse = { marked, complete: paced ? gate.maxSeen() : -Infinity }
+    complete = paced ? gate.maxSeen() : -Infinity
     checkpoints.send({ force: true })
   }
 
@@ -104,6 +107,7 @@ export const make = (
       for (const update of Order.writeMarker(world)) {
         const refused = checkpoints.offer(update, { first: true })
         if (refused !== undefined) return fail(refused) // no execution goes on from an order that is not on record
+        markers.add(update)
       }
     }
     gate.unwritten.clear()
@@ -115,10 +119,10 @@ export const make = (
     sent: ReadonlyArray<Sent | undefined>
   ): void => {
     if (closed()) return
-    const { complete, marked } = beforeResponse
     if (byTime) lastReceived = monotonic()
     ambiguous = false
-    if (marked) choice() // what follows a marker must be stamped later than the marker
+    // what follows a marker must be stamped later than the marker
+    if (markers.size > 0 && acknowledged.filter((update) => markers.delete(update)).length > 0) choice()
     operations.forEach(merge)
     acknowledged.forEach((update, i) => {
       const noted = sent[i]
@@ -151,10 +155,10 @@ export const make = (
   }
 
   /** When the service ends it, of what ends by itself. */
-const dueAt = (record: Protocol.Operation | undefined): number | undefined =>
-  record?.WaitDetails?.ScheduledEndTimestamp ?? record?.StepDetails?.NextAttemptTimestamp
+  const dueAt = (record: Protocol.Operation | undefined): number | undefined =>
+    record?.WaitDetails?.ScheduledEndTimestamp ?? record?.StepDetails?.NextAttemptTimestamp
 
-/** Whether something that the body waits for is due at the service by now. */
+  /** Whether something that the body waits for is due at the service by now. */
   const look = (now: number): void => {
     if (running() === 0) return
     const { due, next } = dueAtService(gate.parked, now)
@@ -180,7 +184,7 @@ const dueAt = (record: Protocol.Operation | undefined): number | undefined =>
       if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()
       if (isDue("poll")) look(now)
       isDue("pace")
-      flush()
+      if (idle()) flush()
     }
   }
 }

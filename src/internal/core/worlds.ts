@@ -116,7 +116,7 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
     const closing = encode()
     const done = (closing: Closing) => finished(op, [world, ...parts], closing)
     if ("ending" in closing) done(closing)
-    else conclude(op, world, closing, isLost, done)
+    else conclude(op, world, closing, isLost, done, parts)
   }
 
   const finishItem: Worlds["finishItem"] = (op, world, exit, item, how) => {
@@ -152,10 +152,13 @@ const make = ({ closed, delivery, enter, gate, host, moving, visits, work }: Sur
     world: World,
     closing: Effect.Effect<C, Fatal>,
     isLost: () => boolean,
-    done: (closing: C) => void
+    done: (closing: C) => void,
+    parts: ReadonlyArray<World> = []
   ): void => {
     const again = world.rebuilding || visits.missing() > 0
     if (again) remade++
+    // what was queued in it may be sent before it is known whether it will be rebuilt: not without its order
+    for (const one of [world, ...parts]) if (one.unrecorded !== undefined) gate.unwritten.add(one)
     work.encode(op, closing, (closing: C) => {
       if (again) remade--
       if (isLost()) return
