@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import { CheckpointFailed, OperationLimitExceeded, PayloadTooLarge } from "./DurableError.ts"
 import { DurableExecutionClient, type ServiceCallFailed } from "./DurableExecutionClient.ts"
@@ -151,8 +152,11 @@ const makeQueue = (
   const limits: CheckpointLimits = { ...Limits, ...options.limits }
   const resendAfter = options.resendAfter ?? RESEND_AFTER
   let token = checkpointToken
-  /** Of all requests of this invocation; those of one that resumes from the same token are called the same. */
-  const batchesOf = uniqueKey(checkpointToken)
+  /**
+   * Of the requests of this invocation only: were an event delivered twice, the second would be answered what the first had
+   * asked for, and take that for its own.
+   */
+  const batchesOf = uniqueKey(`${checkpointToken}#${Context.get(context, Random.Random).nextDoubleUnsafe()}`)
   let requests = 0
   let batches = 0
 
@@ -166,7 +170,7 @@ const makeQueue = (
   let drained: Array<Done> = []
 
   /** Operations that count as such (children of finished contexts are not in the state, so this is a lower bound). */
-  let count = operations.length
+  let count = operations.filter(({ Type }) => Type !== "EXECUTION").length
   /** What is noted of those whose updates come without. */
   let noted: Map<string, Line.Sent> | undefined
   let stored = 0

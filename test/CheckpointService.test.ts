@@ -254,22 +254,26 @@ describe("CheckpointService: tokens", () => {
     })
   )
 
-  it.effect("a batch has a ClientToken of its own, the same in every invocation that resumes from its token", () =>
-    Effect.gen(function* () {
-      const tokens = Effect.gen(function* () {
+  it.effect(
+    "a batch has a ClientToken of its own, in every invocation another, also in one that resumes from the same token",
+    () =>
+      Effect.gen(function* () {
+        const tokens = Effect.gen(function* () {
+          const service = FakeService.make()
+          const queue = yield* open(service)
+          for (const id of ["1", "2", "3"]) yield* queue.commit(update(id))
+          return service.requests.map(({ ClientToken }) => ClientToken)
+        })
+        const first = yield* tokens
+        assert.strictEqual(new Set(first).size, 3)
+        for (const token of first) assert.match(token, /^[\x21-\x7E]{1,64}$/)
+        const again = yield* tokens // an event that is delivered twice: its requests are none that were answered before
+        assert.strictEqual(new Set([...first, ...again]).size, 6)
         const service = FakeService.make()
-        const queue = yield* open(service)
-        for (const id of ["1", "2", "3"]) yield* queue.commit(update(id))
-        return service.requests.map(({ ClientToken }) => ClientToken)
+        const other = yield* open(service, {}, { checkpointToken: "another" })
+        yield* other.commit(update("1"))
+        assert.notInclude(first, service.requests[0]!.ClientToken)
       })
-      const first = yield* tokens
-      assert.strictEqual(new Set(first).size, 3)
-      for (const token of first) assert.match(token, /^[\x21-\x7E]{1,64}$/)
-      const service = FakeService.make()
-      const other = yield* open(service, {}, { checkpointToken: "another" })
-      yield* other.commit(update("1"))
-      assert.notInclude(first, service.requests[0]!.ClientToken)
-    })
   )
 
   it.effect("a resend repeats the request to the letter, after 200 and 400 ms", () =>

@@ -277,7 +277,12 @@ const readError = Schema.decodeUnknownOption(Protocol.ErrorObject)
 
 const isAbsent = (value: unknown) => value === undefined || value === null
 
-const isTooLarge = (text: string) => Buffer.byteLength(text) > Protocol.Limits.responseBytes
+/** (A character takes three bytes at most.) */
+const isTooLarge = (answer: object) => {
+  const text = JSON.stringify(answer)
+  const most = Protocol.Limits.responseBytes + Protocol.Limits.envelopeBytes
+  return text.length * 3 > most && Buffer.byteLength(text) > most
+}
 
 const TOO_LARGE = faulty(
   "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
@@ -296,12 +301,12 @@ export const judge = (exit: Exit.Exit<unknown, InvocationError>, mayBePending: b
       if (!isAbsent(answer.Error)) return faulty("Cannot provide an Error for SUCCEEDED status.")
       if (isAbsent(answer.Result)) return { _tag: "Succeeded", result: undefined }
       if (typeof answer.Result !== "string") return faulty("Invalid Result in invocation output.")
-      return isTooLarge(answer.Result) ? TOO_LARGE : { _tag: "Succeeded", result: answer.Result }
+      return isTooLarge(answer) ? TOO_LARGE : { _tag: "Succeeded", result: answer.Result }
     }
     case "FAILED": {
       if (!isAbsent(answer.Result)) return faulty("Cannot provide a Result for FAILED status.")
       const error = Option.getOrElse(readError(answer.Error), () => ({}))
-      return isTooLarge(JSON.stringify(error)) ? TOO_LARGE : { _tag: "Failed", error }
+      return isTooLarge({ Status: answer.Status, Error: error }) ? TOO_LARGE : { _tag: "Failed", error }
     }
     default:
       return faulty("Invalid Status in invocation output.")

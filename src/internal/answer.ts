@@ -79,6 +79,12 @@ export const answer = (
 const answered = <A, E>(wait: Effect.Effect<A, E>, deadline: Deadline | undefined) =>
   inTime(wait, deadline, "The service had not answered the last checkpoint", UNANSWERED)
 
+/** In the answer a text is quoted once more: one that is full of quotes may grow to twice its size. */
+const fits = (answer: Protocol.InvocationOutput, result: string): boolean =>
+  result.length * 3 <= Limits.responseBytes || // a character takes three bytes at most
+  (Buffer.byteLength(result) <= Limits.responseBytes &&
+    jsonBytes(answer) <= Limits.responseBytes + Limits.envelopeBytes)
+
 /** A result that is too large for a function's answer is recorded by a checkpoint instead. */
 const succeeded = /*#__PURE__*/ Effect.fnUntraced(function* (
   definition: DurableFunction.Any,
@@ -93,7 +99,8 @@ const succeeded = /*#__PURE__*/ Effect.fnUntraced(function* (
   )
   const result = yield* inTime(encoded, deadline(), `${what} was still being encoded`, GIVE_UP)
   if (result === undefined) return { Status: "SUCCEEDED" }
-  if (Buffer.byteLength(result) <= Limits.responseBytes) return { Status: "SUCCEEDED", Result: result }
+  const answer: Protocol.InvocationOutput = { Status: "SUCCEEDED", Result: result }
+  if (fits(answer, result)) return answer
   const ending: Protocol.OperationUpdate = {
     Id: operationId("", "execution", definition.name, 1),
     Type: "EXECUTION",

@@ -346,7 +346,7 @@ const known = (error: Protocol.ErrorObject | undefined, note = ""): Omit<Uncover
     type: first(error?.ErrorType ?? "Failure", TYPE_LENGTH),
     message: cut(`${error?.ErrorMessage ?? "It failed without a message."}${note}`),
     // its own fields again stand in JSON within JSON wherever this failure is recorded
-    ...(data === undefined || jsonBytes(data) > DATA_BYTES ? undefined : { data: data as Schema.Json })
+    ...(data === undefined || jsonBytes(JSON.stringify(data)) > DATA_BYTES ? undefined : { data: data as Schema.Json })
   }
 }
 

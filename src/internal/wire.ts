@@ -44,6 +44,8 @@ export const Limits = {
   errorBytes: 32 * 1024,
   /** Largest answer of a function; larger results are recorded by a checkpoint. */
   responseBytes: 6 * 1024 * 1024 - 50,
+  /** What the rest of that answer may have. */
+  envelopeBytes: 50,
   /** Longest wait, retry delay and execution: 366 days, in seconds. */
   durationSeconds: 31_622_400,
   /** Characters of an operation's name, printable ASCII. */

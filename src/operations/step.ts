@@ -254,7 +254,7 @@ const run = (name: string, effect: AnyEffect, options: AnyOptions): Effect.Effec
       timeout === undefined ? effect : limited(name, effect, timeout),
       options
     )
-    op.atMostOnce = options.semantics === "AtMostOncePerRetry"
+    op.atMostOnce = op.startsFirst = options.semantics === "AtMostOncePerRetry"
     op.attempts = asked
     return park(core, op, "ended", decoder(core, outside, asked))
   })

@@ -486,6 +486,25 @@ describe("deadline: requests", () => {
     })
   )
 
+  it.effect("at the limit of operations there is no wait to rest in: it is thrown, and goes on", () =>
+    Effect.gen(function* () {
+      const minutes = (name: string) => Durable.step(name, Effect.sleep("3 minutes"))
+      const many = Array.from({ length: 2_998 }, () => Durable.step("s", Effect.void))
+      const body = Effect.gen(function* () {
+        yield* Effect.all(many, { discard: true, concurrency: "unbounded" })
+        yield* minutes("first")
+        yield* minutes("long")
+        return "done"
+      })
+      const execution = yield* kit.start(body, { functionTimeout: "5 minutes" })
+      assert.strictEqual(yield* execution.result, "done")
+      assert.deepStrictEqual(
+        (yield* failuresOf(execution)).map(({ ErrorType }) => ErrorType),
+        ["OutOfTime"]
+      )
+    }).pipe(Effect.provide(layerMemory))
+  )
+
   it.effect("what reads a result for the body is stopped with it", () =>
     Effect.gen(function* () {
       const reads: Array<string> = []

@@ -321,6 +321,23 @@ describe("waitForCallback: misuse, racing, crashing", () => {
     }).pipe(Effect.provide(layerClock))
   )
 
+  it.effect("a failure whose data is full of quotes can be caught as any other", () =>
+    Effect.gen(function* () {
+      const caught = Effect.catchTag(
+        Durable.waitForCallback("c", () => Effect.void),
+        "CallbackFailed",
+        ({ message, type }) => Effect.succeed([type, message.length > 1_000] as const)
+      )
+      const execution = yield* kit.start(caught)
+      yield* outside.fail(execution, "c", {
+        ErrorType: "Refused",
+        ErrorMessage: 'said "no" '.repeat(400),
+        ErrorData: '"'.repeat(8_000)
+      })
+      assert.deepStrictEqual(yield* execution.result, ["Refused", true])
+    }).pipe(Effect.provide(outside.layerSkipping))
+  )
+
   for (const fault of ["CrashBefore", "CrashAfter", "DropResponse", "StaleToken"] as const) {
     for (const call of [1, 2, 3, 4]) {
       it.effect(`${fault} at call ${call}`, () =>

@@ -65,6 +65,16 @@ describe("wire-protocol section 25.3: the execution's result", () => {
     })
   )
 
+  it.effect("what grows beyond 6 MB by being quoted is recorded, too", () =>
+    Effect.gen(function* () {
+      const service = FakeService.make()
+      const many = Array.from({ length: 1_200_000 }, () => "a")
+      const handler = DurableHandler.make(Anything, () => Effect.succeed(many), service.handlerOptions)
+      assert.deepStrictEqual(yield* service.invoke(handler), { Status: "SUCCEEDED", Result: "" })
+      assert.strictEqual(service.updates[0]?.Payload?.length, 4_800_001)
+    })
+  )
+
   it.effect("one byte more is recorded by an EXECUTION update without Name, SubType or ParentId", () =>
     Effect.gen(function* () {
       const service = FakeService.make()

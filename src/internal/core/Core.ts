@@ -162,8 +162,8 @@ export const make = (
     plan: (op, act) => work.plan(op, act),
     pump: () => pump()
   })
-  const { choice, flush, offer } = exchange
-  const work = Work.make(options.startDelay, { host, closed: isClosed, fail, offer, pump: () => pump() })
+  const { choice, flush, isUnsettled, offer } = exchange
+  const work = Work.make(options.startDelay, { host, closed: isClosed, fail, isUnsettled, offer, pump: () => pump() })
   /** Those within the execution's own world, if there are any. */
   let worlds: Worlds.Worlds | undefined
   const surroundings: Worlds.Surroundings = {
@@ -193,7 +193,7 @@ export const make = (
     work,
     arn: execution.arn,
     fail,
-    offer,
+    offer: (update) => checkpoints.offer(update) === undefined,
     recordOf,
     ringAt: (at) => alarm.set("deadline", at),
     inFlight: checkpoints.inFlight,

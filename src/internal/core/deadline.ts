@@ -27,7 +27,7 @@ export interface Deadline {
   readonly fail: () => void
   /**
    * Queues a wait of a second where work was left that need not wait for the service: it then invokes again. (A throw
-   * would do, too, but counts as an error and is backed off from.)
+   * would do, too, and does where no operation is left, but counts as an error and is backed off from.)
    */
   readonly rest: () => boolean
   /** This invocation has asked for such a wait, and it has not ended. */
@@ -42,7 +42,8 @@ export interface Surroundings {
   readonly work: Work
   readonly arn: string
   readonly fail: (error: Fatal) => void
-  readonly offer: (update: Protocol.OperationUpdate) => void
+  /** Queues an update, if there may be another operation. */
+  readonly offer: (update: Protocol.OperationUpdate) => boolean
   readonly recordOf: (id: string) => Protocol.Operation | undefined
   readonly ringAt: (at: number) => void
   /** Whether a request has not been answered yet. */
@@ -119,15 +120,10 @@ export const make = (
     },
     rest: () => {
       if (!work.left() || rests()) return false
-      resting = `rest-${++count}`
-      offer({
-        Id: resting,
-        Name: REST_NAME,
-        Type: "WAIT",
-        SubType: "Wait",
-        Action: "START",
-        WaitOptions: { WaitSeconds: 1 }
-      })
+      const Id = `rest-${++count}`
+      const wait = { Type: "WAIT", SubType: "Wait", Action: "START", WaitOptions: { WaitSeconds: 1 } } as const
+      if (!offer({ Id, Name: REST_NAME, ...wait })) return false
+      resting = Id
       return true
     },
     rests,

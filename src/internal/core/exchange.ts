@@ -12,7 +12,7 @@ import type { Gate } from "./gate.ts"
 import type { Host, Options } from "./host.ts"
 import * as Order from "./order.ts"
 import type { Work } from "./work.ts"
-import { Op, type Waiter, waitsForService } from "./world.ts"
+import { Op, type Waiter, waitsForService, type World } from "./world.ts"
 
 /** While steps keep the invocation alive: first look at the service after this long. */
 const POLL_FIRST = 1_000
@@ -28,6 +28,8 @@ export interface Exchange {
   readonly flush: () => void
   /** Nothing is left to do but what steps do: from now on, look whether what the body waits for is due. */
   readonly watch: () => void
+  /** An order by which the body came here is not on record yet. */
+  readonly isUnsettled: (world: World) => boolean
   /** The alarm rings: does what is due here. */
   readonly ring: (isDue: (need: Need) => boolean, now: number) => void
 }
@@ -151,7 +153,7 @@ export const make = (
   const acknowledge = (op: Op, update: Protocol.OperationUpdate): void => {
     if (op.record === undefined || !reflects(op.record, update)) merge(recordOf(op.record, update, gate.maxSeen()))
     if (op.waiters === 0) gate.release(op)
-    else if (update.Action === "START" && op.atMostOnce) plan(op, "begin")
+    else if (update.Action === "START" && op.startsFirst) plan(op, "begin")
   }
 
   /** When the service ends it, of what ends by itself. */
@@ -179,6 +181,12 @@ export const make = (
       if (gate.parked.size > running() && !alarm.isSet("poll")) {
         alarm.set("poll", clock.currentTimeMillisUnsafe() + POLL_FIRST)
       }
+    },
+    isUnsettled: (world) => {
+      for (let at: World | undefined = world; at !== undefined; at = at.parent) {
+        if (at.unrecorded !== undefined) return true
+      }
+      return markers.size > 0
     },
     ring: (isDue, now) => {
       if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()

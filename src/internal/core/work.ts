@@ -41,6 +41,8 @@ export interface Surroundings {
   readonly fail: (error: Fatal) => void
   /** Queues an update. A lazy one waits for another reason to send. */
   readonly offer: (update: Protocol.OperationUpdate, op: Op, lazy?: boolean) => void
+  /** An order by which the body came here is not on record yet. */
+  readonly isUnsettled: (world: World) => boolean
   /** Something has ended: the body may move. */
   readonly pump: () => void
 }
@@ -75,7 +77,7 @@ export interface Work {
   readonly encode: <C extends Closing>(op: Op, closing: Effect.Effect<C, Fatal>, done: (closing: C) => void) => void
 }
 
-export const make = (startDelay: number, { closed, fail, host, offer, pump }: Surroundings): Work => {
+export const make = (startDelay: number, { closed, fail, host, isUnsettled, offer, pump }: Surroundings): Work => {
   const fibers = new Map<Fiber.Fiber<unknown, unknown>, Op | undefined>()
   const attempts = new Map<Op, RunningAttempt>()
   let planned: Array<Planned> = []
@@ -117,13 +119,15 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     const isStep = op.spec.type === "STEP"
     if (op.record === undefined) {
       if (isStep && tooLate()) return
+      // after a crash it might be another step's: of two of one name, what they are to the outside is who was first
+      if (isStep && isUnsettled(op.place.world)) op.startsFirst = true
       if (op.place.world.rebuilding) {
         return fail(new NonDeterministic({ message: explain.inFinishedContext(op) }))
       }
-      if (isStep) offer(op.update("START"), op, !op.atMostOnce && startDelay > 0)
+      if (isStep) offer(op.update("START"), op, !op.startsFirst && startDelay > 0)
       else start(op)
     }
-    if (isStep && op.record?.Status !== "PENDING" && !(op.atMostOnce && op.record === undefined)) attempt(op)
+    if (isStep && op.record?.Status !== "PENDING" && !(op.startsFirst && op.record === undefined)) attempt(op)
   }
 
   /** A START may carry a payload, which is encoded only where there is no record yet. */
@@ -155,6 +159,7 @@ export const make = (startDelay: number, { closed, fail, host, offer, pump }: Su
     if (closed() || tooLate()) return // (closed: its START was refused, for a limit)
     const number = (op.record?.StepDetails?.Attempt ?? 0) + 1
     op.attempt = number
+    op.startsFirst = op.atMostOnce
     const asked = op.attempts!.begin(new Attempt(number, op.record?.StartTimestamp, interrupted))
     const run = host.observer?.attempt(op, { number, interrupted }, asked) ?? asked
     running++

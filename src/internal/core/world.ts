@@ -161,8 +161,10 @@ export class Op implements Sent {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** What its START carries besides the common fields; a payload may have to be encoded first. */
   start: Partial<Protocol.OperationUpdate> | Effect.Effect<Partial<Protocol.OperationUpdate>, Fatal> | undefined
-  /** START is acknowledged before the body runs. */
+  /** Each attempt runs once at most. */
   atMostOnce = false
+  /** START is acknowledged before the attempt begins. */
+  startsFirst = false
   /** Its record hands a state from attempt to attempt. START wipes it out, so it is sent with what replaces it. */
   carriesState = false
   launched = false
