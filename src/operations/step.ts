@@ -284,10 +284,19 @@ class AskedStep implements Attempts, OutcomeCodec {
   }
 }
 
+/** Fibers that run what an attempt is to do, beside its time-out. (The time of tests asks.) */
+export const limitedFibers = /*#__PURE__*/ new WeakSet<object>()
+
 const limited = (operation: string, effect: AnyEffect, timeout: Duration.Duration): AnyEffect =>
-  Effect.timeoutOrElse(effect, {
+  Effect.timeoutOrElse(noted(effect), {
     duration: timeout,
     orElse: () => Effect.fail(new StepTimedOut({ operation, timeoutMillis: Duration.toMillis(timeout) }))
+  })
+
+const noted = (effect: AnyEffect): AnyEffect =>
+  Effect.withFiber((fiber) => {
+    limitedFibers.add(fiber)
+    return effect
   })
 
 type StepService = CurrentStep["Service"]

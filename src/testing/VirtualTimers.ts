@@ -10,6 +10,7 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import { Timers } from "../engine/Timers.ts"
 import { Heap, type Node } from "../internal/core/heap.ts"
+import { limitedFibers } from "../operations/step.ts"
 
 /** Time, and what may sleep in it. */
 export interface VirtualTimers {
@@ -199,8 +200,9 @@ export const make = Effect.fnUntraced(function* (start: number, patient = false)
 /** Things that run, one of which alone keeps the time from jumping: an invocation and the attempts of its steps. */
 export interface Party {
   /**
-   * Runs one of them. It counts as asleep while the very fiber that runs it sleeps, for then nothing else is under
-   * way; where it waits for other fibers of its own, nobody can tell what those wait for, and time goes on as ever.
+   * Runs one of them. It counts as asleep while the very fiber that runs it sleeps, also beside the `timeout` of its step,
+   * for then nothing else is under way; where it waits for other fibers of its own, nobody can tell what those wait for, and
+   * time goes on as ever.
    */
   readonly run: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
@@ -225,7 +227,8 @@ export const makeParty = ({ doze, sleep, timers }: VirtualTimers): Party => {
           ...timers.clock,
           sleep: (duration) =>
             Effect.suspend(() => {
-              if (Fiber.getCurrent() !== root) return sleep(duration)
+              const fiber = Fiber.getCurrent()
+              if (fiber !== root && !(fiber !== undefined && limitedFibers.has(fiber))) return sleep(duration)
               asleep++
               update()
               return Effect.ensuring(

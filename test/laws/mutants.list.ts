@@ -188,7 +188,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "at most once: the body does not wait for its START", quick: true, patches: [[WORK, " && !(op.startsFirst && op.record === undefined))", ")"]] },
   { name: "at most once: an interrupted attempt runs again", patches: [[WORK, 'begin(op, op.atMostOnce && status === "STARTED")', "begin(op, false)"]] },
   { name: "START of a step that exists is sent again", patches: [[WORK, "    if (isStep && op.record?.Status", "    else if (isStep && op.record.Status === 'STARTED') offer(op.update('START'), true)\n    if (isStep && op.record?.Status"]] },
-  { name: "a lazy START is never sent", patches: [[WORK, 'if (isStep) offer(op.update("START"), op, !op.startsFirst && startDelay > 0)', 'if (isStep) void (op.atMostOnce && offer(op.update("START"), op))'], [WORK, '      offer(op.update("START"), op, true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
+  { name: "a lazy START is never sent", patches: [[WORK, 'if (isStep) offer(op.update("START"), op, !op.startsFirst && startDelay > 0)', 'if (isStep) void (op.startsFirst && offer(op.update("START"), op))'], [WORK, '      offer(op.update("START"), op, true)\n', ""]], sound: "the service takes a SUCCEED of a step that it does not know" },
   { name: "a lazy START waits for ever", sound: "START is only for those who look at the console", patches: [[EXCHANGE, 'if (isDue("start") && checkpoints.queued() > 0) checkpoints.poll()', 'isDue("start")']] },
 
   // ---- deadlines

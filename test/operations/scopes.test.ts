@@ -141,6 +141,16 @@ const runLive = (body: Effect.Effect<unknown, unknown, Durable.Requires | Scope.
     }
   })
 
+describe("uninterruptible regions", () => {
+  it.live("a loop that takes the suspension for a failure keeps no invocation from ending", () =>
+    Effect.gen(function* () {
+      const wait = Effect.exit(Durable.wait("w", "1 hour"))
+      const body = Effect.uninterruptible(Effect.as(Effect.repeat(wait, { until: Exit.isSuccess }), "done"))
+      assert.deepStrictEqual(yield* runLive(body), { Status: "SUCCEEDED", Result: '"done"' })
+    })
+  )
+})
+
 describe("finalizers that take time", () => {
   for (const [how, release] of slowly) {
     it.live(`at a suspension: ${how}`, () =>

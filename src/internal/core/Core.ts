@@ -96,6 +96,9 @@ export interface Core extends Worlds.Owner {
   readonly release: (world?: World) => void
 }
 
+/** Operations of fibers after the end: finalizers need a few. */
+const MOST_AFTER_END = 100_000
+
 /** The core of an invocation over its recorded state. Closures, not a class: bundlers shorten their names. */
 export const make = (
   host: Host,
@@ -349,6 +352,8 @@ export const make = (
     alarm.arm()
   }
 
+  let afterEnd = 0
+
   /** What a fiber does that was let go of, or belongs to a body that was torn down, decides nothing: finalizers take their time. */
   const isLeft = (fiber: Fiber.Fiber<unknown, unknown> | undefined): boolean =>
     closed || (fiber !== undefined && host.worldOf(fiber)?.state === "lost")
@@ -356,6 +361,8 @@ export const make = (
   /** A body fiber runs or wants to run, and nothing was delivered. */
   const moved = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void => {
     if (isLeft(fiber ?? Fiber.getCurrent())) {
+      // in an uninterruptible region, a loop that takes its interruption for a failure and tries again
+      if (closed && ++afterEnd > MOST_AFTER_END) return scheduler.stop()
       if (!scheduler.idle) host.settle(() => scheduler.drain())
       return
     }
