@@ -1,6 +1,7 @@
 /**
  * The Lambda handler of a durable function: from the event of one invocation to its answer.
  */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -22,6 +23,7 @@ import { answer, answerFatal } from "./internal/answer.ts"
 import type { OrderPolicy } from "./internal/core/order.ts"
 import { run, Settle } from "./internal/core/run.ts"
 import { decodeInvocationEvent } from "./internal/decode.ts"
+import * as failures from "./internal/failure.ts"
 import { GIVE_UP, inTime, UNANSWERED } from "./internal/inTime.ts"
 import type { Observer } from "./internal/observer.ts"
 import { fromEnvironment } from "./internal/pluginModules.ts"
@@ -337,22 +339,29 @@ const buildServices = /*#__PURE__*/ Effect.fnUntraced(function* <ROut, LE>(
   scope: Scope.Scope,
   lambda: DurableExecutionClient.DurableExecutionClient["Service"]
 ): Effect.fn.Return<Context.Context<CheckpointService.CheckpointService>, LE> {
+  const memoMap = Layer.makeMemoMapUnsafe() // what is part of several layers is built once
+  const build = <A, E, R>(part: Layer.Layer<A, E, R>) => Layer.buildWithMemoMap(part, memoMap, scope)
   const clients =
-    client === undefined
-      ? Context.make(DurableExecutionClient.DurableExecutionClient, lambda)
-      : yield* Layer.buildWithScope(client, scope)
+    client === undefined ? Context.make(DurableExecutionClient.DurableExecutionClient, lambda) : yield* build(client)
   const queues =
     checkpoints === undefined
       ? Context.make(
           CheckpointService.CheckpointService,
           CheckpointService.make(Context.get(clients, DurableExecutionClient.DurableExecutionClient))
         )
-      : yield* Effect.provideContext(Layer.buildWithScope(checkpoints, scope), clients)
+      : yield* Effect.provideContext(build(checkpoints), clients)
   const level = DurableLogger.levelFromEnvironment()
   const logged = Context.add(queues, DurableLogger.CurrentLoggers, DurableLogger.loggers())
   const own = level === undefined ? logged : Context.add(logged, References.MinimumLogLevel, level)
-  return layer === undefined ? own : Context.merge(own, yield* Layer.buildWithScope(layer, scope))
+  return layer === undefined ? own : Context.merge(own, yield* build(layer))
 })
+
+/** Lambda shows name and message of what is thrown, of an Error only. */
+const notBuilt = (definition: DurableFunction.Any, cause: Cause.Cause<unknown>): Error => {
+  const reason = Cause.squash(cause)
+  const message = `The layer of the handler of "${definition.name}" could not be built: ${failures.explained(reason)}`
+  return Object.assign(new Error(message, { cause: reason }), { name: failures.typeOf(reason) })
+}
 
 /**
  * Runs a step that does nothing, on a service that says yes: what most invocations run has been compiled then. All of it
@@ -433,7 +442,9 @@ export const make: {
   let services: Context.Context<CheckpointService.CheckpointService> | undefined
   let building: Promise<Context.Context<CheckpointService.CheckpointService>> | undefined
   const build = () => {
-    const built = Effect.runPromise(buildServices(options, scope, lambda))
+    const built = Effect.runPromise(
+      Effect.catchCause(buildServices(options, scope, lambda), (cause) => Effect.die(notBuilt(definition, cause)))
+    )
     built.then(
       (built) => (services = built),
       () => (building = undefined)

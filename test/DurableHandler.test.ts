@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Durable, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import * as CheckpointService from "effect-durable-lambda/CheckpointService"
 import { DurableExecutionClient } from "effect-durable-lambda/DurableExecutionClient"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -344,10 +345,39 @@ describe("DurableHandler: services", () => {
       const service = FakeService.make()
       const handler = DurableHandler.make(Count, next, { ...service.handlerOptions, layer: flaky })
       const { error } = yield* Effect.flip(service.invoke(handler))
-      assert.strictEqual(error.message, "no database")
+      assert.strictEqual(error.message, 'The layer of the handler of "count" could not be built: no database')
       assert.deepStrictEqual(service.requests, [])
       assert.deepStrictEqual(yield* service.invoke(handler), { Status: "SUCCEEDED", Result: "7" })
       assert.strictEqual(tries, 2)
+    })
+  )
+
+  it.effect("a layer that does not build is thrown as an Error, whatever it failed with", () =>
+    Effect.gen(function* () {
+      const url = Layer.effect(
+        Counter,
+        Effect.map(Config.String("DATABASE_URL"), () => ({ next: () => 7 }))
+      )
+      const service = FakeService.make()
+      const handler = DurableHandler.make(Count, next, { ...service.handlerOptions, layer: url })
+      const { error } = yield* Effect.flip(service.invoke(handler))
+      assert.instanceOf(error, Error)
+      assert.strictEqual((error as Error).name, "ConfigError")
+      assert.match(error.message, /^The layer of the handler of "count" could not be built: [^]*DATABASE_URL/)
+    })
+  )
+
+  it.effect("what is part of several layers is built once", () =>
+    Effect.gen(function* () {
+      let builds = 0
+      const shared = Layer.effectDiscard(Effect.sync(() => builds++))
+      const service = FakeService.make()
+      const handler = DurableHandler.make(Count, next, {
+        client: Layer.provideMerge(service.layer, shared),
+        layer: Layer.provideMerge(Layer.succeed(Counter, { next: () => 7 }), shared)
+      })
+      assert.strictEqual((yield* service.invoke(handler)).Status, "SUCCEEDED")
+      assert.strictEqual(builds, 1)
     })
   )
 

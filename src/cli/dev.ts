@@ -7,7 +7,6 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Functions from "../dev/Functions.ts"
@@ -19,8 +18,9 @@ import * as Timers from "../engine/Timers.ts"
 import * as History from "../History.ts"
 import { badUsage, CommandFailed, EXIT } from "./failures.ts"
 import { answers, functionName } from "./find.ts"
+import { logLine } from "./logLine.ts"
 import * as target from "./target.ts"
-import { clock, Json, note, type Paint, paintFor, plain, safe, safeOutput, toggle } from "./terminal.ts"
+import { clock, Json, note, type Paint, paintFor, plain, safe, toggle } from "./terminal.ts"
 import * as timeline from "./timeline.ts"
 
 // ---- flags ---------------------------------------------------------------------------------------
@@ -141,42 +141,10 @@ const printer = (isJson: boolean) => (message: Message, text: string | undefined
 
 type Print = ReturnType<typeof printer>
 
-const LEVELS: Readonly<Record<string, Parameters<Paint>[0]>> = { WARN: "yellow", ERROR: "red", FATAL: "red" }
-
-const readLog = Schema.decodeUnknownOption(
-  Schema.fromJsonString(
-    Schema.Struct({
-      level: Schema.String,
-      message: Schema.String,
-      errorType: Schema.optionalKey(Schema.String),
-      errorMessage: Schema.optionalKey(Schema.String),
-      stackTrace: Schema.optionalKey(Schema.Array(Schema.String))
-    })
-  )
-)
-
-/** Lines of a stack that are shown: those in the user's own files. */
-const MAX_FRAMES = 5
-const isOwn = (line: string): boolean => /^\s+at /.test(line) && !/node_modules|node:|<anonymous>/.test(line)
-
-/** What a function has written. Of a log line in JSON, as Lambda's format is, what people read. */
-const written = (text: string, paint: Paint): string =>
-  Option.match(readLog(text), {
-    onNone: () => safeOutput(text),
-    onSome: ({ errorMessage, errorType, level, message, stackTrace = [] }) => {
-      const error = errorMessage === undefined ? "" : `: ${safe(`${errorType ?? "Error"}: ${errorMessage}`)}`
-      const frames = stackTrace.filter(isOwn).slice(0, MAX_FRAMES)
-      return [
-        paint(LEVELS[level] ?? "dim", `${safe(level)} `) + safe(message) + error,
-        ...frames.map((frame) => paint("dim", `${" ".repeat(18)}${safe(frame.trim())}`))
-      ].join("\n")
-    }
-  })
-
 const functionLine = (event: Functions.FunctionEvent, paint: Paint): string | undefined => {
   switch (event._tag) {
     case "Line":
-      return `${paint("dim", `${" ".repeat(14)}${safe(event.functionName)} |`)} ${written(event.text, paint)}`
+      return `${paint("dim", `${" ".repeat(14)}${safe(event.functionName)} |`)} ${logLine(event.text, paint)}`
     case "ProcessEnded":
       return event.reason === undefined
         ? undefined

@@ -225,22 +225,22 @@ const status = Flag.ChoiceWithValue("status", [
 )
 
 /** A moment: a date, or how long ago. */
+const readInstant = (text: string, now: number): Option.Option<DateTime.Utc> =>
+  Option.orElse(
+    Option.map(parseDuration(text), (ago) => DateTime.makeUnsafe(now - Duration.toMillis(ago))),
+    () => DateTime.make(text)
+  )
+
 const instant = (name: string, description: string) =>
   Flag.String(name).pipe(
     Flag.withMetavar("TIME"),
     Flag.withDescription(description),
-    Flag.mapEffect((text) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
-        const ago = Option.map(parseDuration(text), (parsed) => now - Duration.toMillis(parsed))
-        return Option.orElse(
-          Option.map(ago, (millis) => DateTime.makeUnsafe(millis)),
-          () => DateTime.make(text)
-        )
-      })
-    ),
-    Flag.filterMap(
-      (parsed) => parsed,
+    Flag.filter(
+      (text) => Option.isSome(readInstant(text, 0)),
       () => `--${name} takes a date (2026-11-24, 2026-11-24T12:00:00Z) or how long ago ("10 minutes")`
+    ),
+    Flag.mapEffect(
+      (text) => Effect.map(Clock.currentTimeMillis, (now) => Option.getOrThrow(readInstant(text, now))) // (it has been read above)
     ),
     Flag.optional
   )

@@ -31,7 +31,7 @@ interface Entry extends Node<Entry> {
 }
 
 /** The real clock, also where tests have put another in its place. */
-const real: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
+export const real: Clock.Clock = Context.get(Context.empty(), Clock.Clock)
 
 /**
  * Turns of the event loop without anything new before time jumps: what was woken has had its chance to go on, and

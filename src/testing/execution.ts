@@ -2,6 +2,8 @@
  * An execution as a test sees it, wherever it runs.
  */
 import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
@@ -19,6 +21,7 @@ import type { CodecServices, MaybeSchema, TypeOf } from "../StepServices.ts"
 import * as answers from "./answers.ts"
 import type { Driver, End } from "./Driver.ts"
 import { render } from "./timeline.ts"
+import { real } from "./VirtualTimers.ts"
 
 // ---- shapes ------------------------------------------------------------------------------------------------
 
@@ -166,6 +169,19 @@ const PATIENCE_MILLIS = 2_000
 
 // ---- making it ---------------------------------------------------------------------------------------------
 
+/** A test that is interrupted after so many milliseconds has run out of time: vitest's are 5,000. */
+const TOO_LONG_MILLIS = 4_000
+
+/** Lines of a timeline that are shown of one that goes on for ever: half of them from its beginning, half from its end. */
+const SHOWN_LINES = 60
+
+const clipped = (text: string): string => {
+  const lines = text.split("\n")
+  if (lines.length <= SHOWN_LINES) return text
+  const half = SHOWN_LINES / 2
+  return [...lines.slice(0, half), `… ${lines.length - SHOWN_LINES} lines …`, ...lines.slice(-half)].join("\n")
+}
+
 /** Makes an execution of a driver. Its types are those of the definition. */
 export const make = (
   driver: Driver,
@@ -213,14 +229,23 @@ export const make = (
 
   /** Waits for something, and dies with the timeline instead of hanging, where one can know. */
   const orStuck = <A, E, R>(effect: Effect.Effect<A, E, R>, what: string): Effect.Effect<A, E, R> =>
-    Effect.raceFirst(
-      effect,
-      Effect.gen(function* () {
+    Effect.suspend(() => {
+      const began = real.currentTimeMillisUnsafe()
+      const tell = Effect.gen(function* () {
+        // (not the console of the test, which may keep what it is told)
+        Context.get(Context.empty(), Console.Console).error(
+          `${what}, and ${yield* waitsFor}:\n\n${clipped(yield* timeline)}`
+        )
+      })
+      const stuck = Effect.gen(function* () {
         yield* driver.standstill(PATIENCE_MILLIS)
         const message = `${what}: nothing goes on any more, and ${yield* waitsFor}. Answer it, or declare an answer.`
         return yield* Effect.die(new Error(`${message}\n\n${yield* timeline}`))
       })
-    )
+      return Effect.onInterrupt(Effect.raceFirst(effect, stuck), () =>
+        real.currentTimeMillisUnsafe() - began < TOO_LONG_MILLIS ? Effect.void : tell
+      )
+    })
   const result = orStuck(end, `${definition.name} does not end`)
 
   const differences = (expected: Expected<unknown, unknown>) =>

@@ -208,6 +208,12 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
   const outside = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     virtual === undefined ? effect : makeParty(virtual).run(effect)
 
+  /** A defect of what stands in for the outside is one of the test: nobody would see it otherwise, but be invoked again. */
+  const ofTest = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.tapCause(effect, (cause) =>
+      Cause.hasDies(cause) ? Deferred.failCause(mistaken, Cause.die(Cause.squash(cause))) : Effect.void
+    )
+
   const onInvoke = (
     reference: string,
     target: Target,
@@ -222,6 +228,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
         const execution = InitialExecutionState?.Operations?.find(({ Type }) => Type === "EXECUTION")
         return Effect.orDie(payload.decode(execution?.ExecutionDetails?.InputPayload)).pipe(
           Effect.flatMap((input) => outside(answer(input))),
+          ofTest,
           Effect.matchEffect({
             onSuccess: (value) =>
               Effect.map(writeValue(name, definition.success, value), (Result) => ({ Status: "SUCCEEDED", Result })),
@@ -234,6 +241,7 @@ export const make = Effect.fnUntraced(function* ({ answered, move, virtual, watc
     return engine.registerPlain(name, (event) =>
       Effect.orDie(payload.decode(event === null ? undefined : JSON.stringify(event))).pipe(
         Effect.flatMap((input) => outside(answer(input))),
+        ofTest,
         Effect.matchEffect({
           onSuccess: (value) =>
             Effect.map(writeValue(name, target.success, value), (text) =>
