@@ -39,10 +39,13 @@ export type Qualified<F extends string> = F extends `arn:${string}`
 type Unqualified =
   "A durable function is started by a version or an alias: add it to the name, as in `order:live`, or assert a checked string as DurableFunction.QualifiedName."
 
-/** The fields of a struct are no schema yet. */
+/** The fields of a struct are no schema yet, nor is a class. */
 type IsSchema<S, Option extends string> = S extends Schema.Constraint
   ? unknown
-  : `\`${Option}\` takes a Schema: write Schema.Struct({ ... }) around its fields.`
+  : // any: every class
+    S extends abstract new (...args: any) => any
+    ? `\`${Option}\` takes a Schema: make the class with Schema.TaggedError or Schema.Class, not with Data.`
+    : `\`${Option}\` takes a Schema: write Schema.Struct({ ... }) around its fields.`
 
 // ---- definitions ---------------------------------------------------------------------------------
 

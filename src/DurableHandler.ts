@@ -65,9 +65,11 @@ export type Declares<E, SE extends Schema.Constraint> = [Exclude<E, SE["Type"] |
   never
 ]
   ? unknown
-  : `The error \`${TagOf<
-      Exclude<E, SE["Type"] | DurableError.Operation>
-    >}\` is not declared: add it to the definition's \`error\` schema, or handle it.`
+  : Extract<Exclude<E, SE["Type"] | DurableError.Operation>, { readonly _tag: "ConfigError" }> extends never
+    ? `The error \`${TagOf<
+        Exclude<E, SE["Type"] | DurableError.Operation>
+      >}\` is not declared: add it to the definition's \`error\` schema, or handle it.`
+    : "Config is read in the handler's layer, or in a step: a replay must not depend on the environment."
 
 /** The layer provides what the steps need. */
 export type Provides<R, ROut> = [Exclude<R, ROut>] extends [never]

@@ -89,9 +89,11 @@ export const make = Effect.fnUntraced(function* (start: number, patient = false)
       for (const listener of standstill) listener()
       return
     }
-    now = Math.max(now, first.at)
+    const at = Math.max(now, first.at)
+    // a look at the service takes no time of its own: what it finds must not be later than in a run that did not look
+    if (heap === entries) now = at
     since = real.currentTimeMillisUnsafe()
-    for (let entry = top(heap); entry !== undefined && entry.at <= now; entry = top(heap)) {
+    for (let entry = top(heap); entry !== undefined && entry.at <= at; entry = top(heap)) {
       heap.pop()
       entry.cancelled = true
       const release = hold()

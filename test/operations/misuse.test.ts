@@ -72,9 +72,9 @@ describe("misuse: names", () => {
   const names: ReadonlyArray<readonly [what: string, name: string, has: number | string]> = [
     ["an empty one", "", 0],
     ["one of 257 characters", "n".repeat(257), 257],
-    ["one with a line break", "two\nlines", 9],
-    ["one beyond ASCII", "grün", 4],
-    ["one with a control character", "a\u0000b", 3],
+    ["one with a line break", "two\nlines", '"\n" at 4'],
+    ["one beyond ASCII", "grün", '"ü" at 3'],
+    ["one with a control character", "a\u0000b", '"\u0000" at 2'],
     ["none", undefined as never, 0]
   ]
   for (const [what, name, has] of names) {

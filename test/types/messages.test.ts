@@ -14,10 +14,13 @@ const folder = path.join(root, ".tmp/types")
 const PRELUDE = `
 import { Durable, DurableClient, DurableFunction, DurableHandler } from "effect-durable-lambda"
 import { TestRunner } from "effect-durable-lambda/testing"
+import * as Config from "effect/Config"
 import * as Context from "effect/Context"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
 class Receipt extends Schema.Class<Receipt>("Receipt")({ id: Schema.String }) {}
 class CardDeclined extends Schema.TaggedError<CardDeclined>()("CardDeclined", { reason: Schema.String }) {}
 class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", { retryable: Schema.Boolean }) {}
@@ -27,7 +30,10 @@ class Payments extends Context.Service<Payments, {
 class Mail extends Context.Service<Mail, { readonly send: Effect.Effect<void> }>()("app/Mail") {}
 const Fn = DurableFunction.make("f", { payload: Schema.String })
 const charge = Payments.use((payments) => payments.charge)
-export { Context, Durable, DurableClient, DurableFunction, DurableHandler, Effect, Layer, Schema, TestRunner, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
+class Down extends Data.TaggedError("Down")<{ readonly host: string }> {}
+const keyed = SchemaGetter.transformEffect((text: string) => Effect.as(Effect.service(Payments), text))
+const Keyed = Schema.String.pipe(Schema.decodeTo(Schema.String, { decode: keyed, encode: keyed }))
+export { Config, Down, Keyed, Context, Durable, DurableClient, DurableFunction, DurableHandler, Effect, Layer, Schema, TestRunner, Receipt, CardDeclined, Unavailable, Payments, Mail, Fn, charge }
 `
 
 const IN_STEP =
@@ -138,6 +144,18 @@ const cases: Record<string, readonly [code: string, sentence: string]> = {
   "an undeclared error": [
     `DurableHandler.make(Fn, () => Effect.asVoid(Durable.step("a", charge, { error: CardDeclined })), { layer: Layer.mock(Payments, {}) })`,
     '"The error `CardDeclined` is not declared: add it to the definition\'s `error` schema, or handle it."'
+  ],
+  "Config in the body": [
+    `DurableHandler.make(Fn, () => Effect.asVoid(Effect.andThen(Config.String("URL"), Durable.wait("w", "1 day"))))`,
+    '"Config is read in the handler\'s layer, or in a step: a replay must not depend on the environment."'
+  ],
+  "an error class that is no schema": [
+    `DurableFunction.make("g", { payload: Schema.String, error: Down })`,
+    '"`error` takes a Schema: make the class with Schema.TaggedError or Schema.Class, not with Data."'
+  ],
+  "a definition's schema that needs a service, and no layer": [
+    `DurableHandler.make(DurableFunction.make("g", { payload: Keyed }), () => Durable.wait("w", "1 day"))`,
+    '"A step or schema needs `app/Payments`: give the handler `{ layer }`, a layer that provides it."'
   ],
   "a result that is not declared": [
     `DurableHandler.make(DurableFunction.make("g", { payload: Schema.String, success: Receipt }), () => Durable.step("a", Effect.succeed(1)))`,

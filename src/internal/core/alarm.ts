@@ -43,8 +43,8 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
     whenEnded(fiber, (exit) => {
       if (stopped || Exit.isFailure(exit)) return
       disarm = undefined
+      const now = Math.max(clock.currentTimeMillisUnsafe(), armedFor) // (a timer may be early, and the time of tests patient)
       armedFor = Infinity
-      const now = clock.currentTimeMillisUnsafe()
       ring((need) => {
         if (needs[need] > now) return false
         needs[need] = Infinity

@@ -85,15 +85,18 @@ export const invalid = (core: Core, reason: string): Effect.Effect<never> => {
   return halt
 }
 
-const NAME = /^[\x20-\x7E]+$/
+const NOT_IN_NAMES = /[^\x20-\x7E]/u
 
 /** What is wrong with a name, after "the name". */
 export const nameFault = (name: string): string | undefined => {
-  if (typeof name === "string" && name.length <= Limits.nameLength && NAME.test(name)) return undefined
-  const shown = typeof name === "string" ? `"${clip(name)}"` : String(name)
+  const isText = typeof name === "string"
+  const bad = isText ? NOT_IN_NAMES.exec(name) : null
+  if (isText && bad === null && name.length > 0 && name.length <= Limits.nameLength) return undefined
+  const shown = isText ? `"${clip(name)}"` : String(name)
+  const why = bad === null ? `this one has ${name?.length ?? 0}` : `this one has "${bad[0]}" at ${bad.index + 1}`
   return (
-    `${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} printable ASCII characters; ` +
-    `this one has ${name?.length ?? 0}. Put what varies into the payload, not into the name.`
+    `${shown} is not usable. The service takes names of 1 to ${Limits.nameLength} printable ASCII characters; ${why}. ` +
+    "Of what varies take an id or an index."
   )
 }
 
@@ -424,7 +427,8 @@ export const waitHere = (
     return invalid(
       here.core,
       `Durable.${call}("${name}"): the service waits 1 second to 366 days (${Limits.durationSeconds} seconds), not ` +
-        `${Duration.toMillis(duration)} ms. Leave the wait out when there is nothing to wait for.`
+        `${Duration.toMillis(duration)} ms. ` +
+        (seconds > 0 ? "Split it into several." : "Leave the wait out when there is nothing to wait for.")
     )
   }
   const op = open(here, call, "WAIT", "Wait", name)
