@@ -12,20 +12,16 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Random from "effect/Random"
 import type * as Schema from "effect/Schema"
-import * as util from "node:util"
 import type * as DurableFunction from "../DurableFunction.ts"
 import type * as DurableHandler from "../DurableHandler.ts"
 import * as Engine from "../engine/Engine.ts"
 import { type Call, type Fault, Faults } from "../engine/Faults.ts"
-import type * as History from "../History.ts"
 import type { Observed } from "../internal/observer.ts"
 import { SeededRandom } from "../internal/random.ts"
 import { isTerminal } from "../internal/wire.ts"
 import { step } from "../operations/step.ts"
-import type * as Protocol from "../Protocol.ts"
 import type { StepServicesIn } from "../StepServices.ts"
-import type { End } from "./Driver.ts"
-import { show } from "./execution.ts"
+import { compare, FAULTS, isAtWork, type Ran, sites, SLOW, why } from "./crashRuns.ts"
 import type { Watch } from "./instrument.ts"
 import * as probes from "./probes.ts"
 import { makeVirtual, TestRunner } from "./TestRunner.ts"
@@ -77,7 +73,7 @@ export class CrashDivergence extends Data.TaggedError("CrashDivergence")<{
   /** Where it crashed. Absent: it differs without a crash, when it suspends and goes on. */
   readonly boundary: Boundary | undefined
   /** Why, most likely, and what to do. */
-  readonly cause: string
+  readonly likelyCause: string
   readonly differences: ReadonlyArray<string>
   readonly message: string
 }> {}
@@ -89,27 +85,6 @@ const START = Date.UTC(2026, 0, 1)
 const NAME = "crash-everywhere"
 /** The step that keeps an invocation alive, so that it never has to be replayed. */
 const KEEP_ALIVE = "crash-everywhere: no replay"
-
-/** What one run was. */
-interface Ran {
-  readonly end: Pick<End, "Status" | "Result" | "Error"> | string
-  readonly events: ReadonlyArray<History.Event>
-  readonly operations: ReadonlyArray<Protocol.Operation>
-  /** The runs of steps, in order, by the step's name and attempt. */
-  readonly runs: ReadonlyArray<{ readonly key: string; readonly name: string }>
-  readonly calls: number
-  readonly invocations: number
-  readonly impure: ReadonlyArray<probes.ImpureCall>
-  /** Steps that ran although their outcome was on record. */
-  readonly again: ReadonlyArray<string>
-  readonly world: unknown
-  /** It was made to crash. */
-  readonly crashed: boolean
-  /** A step that runs at most once was cut off: what it gives then is what it gives only after a crash. */
-  readonly cutOff: boolean
-  /** Its time was over, in real time, before it had come to rest. */
-  readonly tooSlow: boolean
-}
 
 interface Plan {
   readonly definition: DurableFunction.Any
@@ -256,98 +231,7 @@ const runOnce = (
     )
   }).pipe(Effect.scoped)
 
-// ---- comparing ---------------------------------------------------------------------------------------------
-
-/** What the end is, whatever the stack of an error. */
-const outcome = (end: Ran["end"]): unknown => {
-  if (typeof end === "string") return end
-  const { StackTrace: _, ...error } = end.Error ?? {}
-  return { Status: end.Status, Result: end.Result, Error: error }
-}
-
-const showEnd = (end: Ran["end"]): string =>
-  typeof end === "string"
-    ? end
-    : end.Status === "SUCCEEDED"
-      ? `result ${end.Result ?? "(nothing)"}`
-      : `${end.Status} ${end.Error?.ErrorType ?? ""}: ${end.Error?.ErrorMessage ?? ""}`
-
-/** Whether each step ran as often as in the other run: then the outside must be the same, too. */
-const ranAlike = (left: Ran, right: Ran): boolean =>
-  util.isDeepStrictEqual(left.runs.map(({ key }) => key).sort(), right.runs.map(({ key }) => key).sort())
-
-const compare = (expected: Ran, got: Ran): ReadonlyArray<string> => {
-  const found: Array<string> = []
-  const mayDiffer = got.cutOff && typeof got.end !== "string"
-  if (!mayDiffer && !util.isDeepStrictEqual(outcome(expected.end), outcome(got.end))) {
-    found.push(`expected ${showEnd(expected.end)}, got ${showEnd(got.end)}`)
-  }
-  for (const name of got.again) found.push(`step "${name}" ran again although its outcome was on record`)
-  if (ranAlike(expected, got) && !util.isDeepStrictEqual(expected.world, got.world)) {
-    found.push(`outside: expected ${show(expected.world)}, got ${show(got.world)}`)
-  }
-  return found
-}
-
-// ---- why ---------------------------------------------------------------------------------------------------
-
-const sites = (calls: ReadonlyArray<probes.ImpureCall>): string => {
-  const texts = new Set(calls.map(({ at, what }) => (at === undefined ? what : `${what} (${at})`)))
-  const [first] = calls
-  return `the body calls ${[...texts].join(", ")}. ${first === undefined ? "" : probes.advice[first.what]}.`
-}
-
-/** Steps and contexts that were on record when it crashed, or suspended: what they did to memory was not repeated. */
-const recordedBefore = (ran: Ran): ReadonlyArray<string> => {
-  const until = ran.events.findIndex(
-    ({ EventType, InvocationCompletedDetails: details }) =>
-      EventType === "InvocationCompleted" && (!ran.crashed || details?.Error !== undefined)
-  )
-  const names = ran.events
-    .slice(0, until < 0 ? undefined : until)
-    .filter(({ EventType }) => EventType === "StepSucceeded" || EventType === "ContextSucceeded")
-    .map(({ EventType, Name }) => `${EventType === "StepSucceeded" ? "step" : "child context"} "${Name ?? ""}"`)
-  return [...new Set(names)].slice(-5)
-}
-
-const isAtWork = ({ operations }: Ran) => operations.some(({ Status, Type }) => Type === "STEP" && Status === "STARTED")
-
-const SLOW =
-  "a step takes its time, which is real where it waits for more than a sleep of its own fiber. Give the steps services that " +
-  "answer at once (`layer`), or more time to each run (`timeout`)."
-
-const why = (expected: Ran, got: Ran, allowed: ReadonlySet<string>): string => {
-  const impure = [...expected.impure, ...got.impure].filter(({ what }) => !allowed.has(what))
-  if (impure.length > 0) return sites(impure)
-  if (typeof got.end === "string") {
-    if (got.tooSlow && isAtWork(got)) return SLOW
-    return (
-      "it waits for something that an earlier invocation did, in memory or in the outside, and that is not done again. " +
-      "Let only durable operations decide how the body goes on."
-    )
-  }
-  const type = got.end.Error?.ErrorType
-  if (type === "NonDeterministic" && typeof expected.end !== "string" && expected.end.Error?.ErrorType !== type) {
-    return (
-      "what the body does next depends on something that is not recorded: memory that a step or a child context has " +
-      `written (on record by then: ${recordedBefore(got).join(", ") || "nothing"}), the environment, or the outside.`
-    )
-  }
-  if (type === "UntrackedAsync") {
-    return "the body waits for something asynchronous outside of a step: a side effect outside a step is done again in every invocation. Move it into Durable.step."
-  }
-  if (util.isDeepStrictEqual(outcome(expected.end), outcome(got.end))) {
-    return got.again.length > 0
-      ? "this is a bug of effect-durable-lambda, please report it."
-      : "a side effect outside a step: no step ran more often than before, but more was done. The body runs again in every invocation; move the effect into Durable.step."
-  }
-  const suspects = recordedBefore(got)
-  return (
-    "a variable, Ref or other memory that is written inside a step or a child context and read outside of it. What is on " +
-    `record does not run again, so its writes are missing (on record by then: ${suspects.join(", ") || "nothing"}). ` +
-    "Return the value instead, and use what the step or context gives."
-  )
-}
+// ---- the report --------------------------------------------------------------------------------------------
 
 const where = (boundary: Boundary | undefined, ran: Ran): string => {
   if (boundary === undefined) return "No crash: it suspended, and went on in another invocation."
@@ -367,18 +251,19 @@ const divergence = (
   expected: Ran,
   got: Ran,
   differences: ReadonlyArray<string>,
-  cause: string
+  likelyCause: string,
+  headline = "is not the same after a crash"
 ) =>
   new CrashDivergence({
     boundary,
-    cause,
+    likelyCause,
     differences,
     message: [
-      `"${name}" is not the same after a crash.`,
+      `"${name}" ${headline}.`,
       "",
       where(boundary, got),
       ...differences.map((line) => `  ${line}`),
-      `Likely cause: ${cause}`,
+      `Likely cause: ${likelyCause}`,
       "",
       render(
         boundary === undefined ? "Timeline in one invocation, without a replay" : "Timeline without a crash",
@@ -469,10 +354,22 @@ export const crashEverywhere = <
     const allowed = new Set<string>(options.allow ?? [])
     const expected = yield* runOnce(plan, undefined, false)
     if (typeof expected.end === "string") {
+      const nothing =
+        "the body waits for nothing that is on record (Effect.never, a Deferred that nobody completes, a deadlock)."
+      if (expected.end.includes("nothing that is on record") && !isAtWork(expected)) {
+        return yield* divergence(name, undefined, expected, expected, [expected.end], nothing, "does not end")
+      }
       const differences = [expected.end]
       const nobody = "nobody answers. Declare answers in `setup`: TestRunner.onCallback, onInvoke or register."
       const cause = expected.tooSlow && isAtWork(expected) ? SLOW : nobody
       return yield* divergence(name, undefined, expected, expected, differences, cause)
+    }
+    const error = expected.end.Error
+    if (error !== undefined && FAULTS.has(error.ErrorType ?? "")) {
+      const wrong =
+        "the program is wrong, with or without a crash: see docs/troubleshooting.md in effect-durable-lambda."
+      const said = [`${error.ErrorType}: ${error.ErrorMessage}`]
+      return yield* divergence(name, undefined, expected, expected, said, wrong, "ends with a fault in every run")
     }
     const fail = (boundary: Boundary | undefined, left: Ran, right: Ran, differences: ReadonlyArray<string>) =>
       divergence(name, boundary, left, right, differences, why(left, right, allowed))

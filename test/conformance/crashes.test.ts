@@ -61,6 +61,9 @@ type Target =
 /** They end their own process, which here is that of the tests. */
 const KILL_THEMSELVES: ReadonlySet<string> = new Set(["1-17", "1-18", "3-12", "10-9"])
 
+/** They are wrong, to show that this is refused. */
+const WRONG: ReadonlySet<string> = new Set(["8-19"])
+
 const inputs: Readonly<Record<string, unknown>> = {
   "1-4": { name: "Alice", tags: ["admin"] },
   "3-2": { name: "child", value: "x" },
@@ -117,7 +120,7 @@ for (const [suite, handlers] of suites) {
       it.effect(id, () => {
         const { body, definition, options } = made.get(handler) as Made
         const { checkpoints: _, client: __, ...rest } = options
-        return Effect.map(
+        const survives = Effect.map(
           crashEverywhere(definition, body as never, inputOf(id, definition), {
             ...rest,
             layer: (options.layer ?? Layer.empty) as Layer.Layer<never>,
@@ -128,6 +131,11 @@ for (const [suite, handlers] of suites) {
             assert.strictEqual(crashes, boundaries)
           }
         )
+        return WRONG.has(id)
+          ? Effect.map(Effect.flip(survives), ({ message }) =>
+              assert.include(message, "ends with a fault in every run")
+            )
+          : survives
       })
     }
   })

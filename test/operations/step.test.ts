@@ -584,7 +584,7 @@ describe("step: idempotency keys", () => {
       const handler = DurableHandler.make(kit.Anything, () => body, service.handlerOptions)
       assert.strictEqual((yield* service.invoke(handler)).Status, "PENDING")
       // both end in the same millisecond, and one is seen at once; then the process dies, and the other is seen, too
-      const EndTimestamp = Date.now() + 5
+      const EndTimestamp = service.record("b").StartTimestamp! + 5
       service.change("b", { Status: "SUCCEEDED", EndTimestamp })
       const lost = FakeService.held()
       service.next(lost.reply)

@@ -11,7 +11,7 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import { randomUUID } from "node:crypto"
 
-const Work = DurableFunction.make("work", { payload: Schema.String, success: Schema.Unknown, error: Schema.Unknown })
+const Work = DurableFunction.make("work", { payload: Schema.String, success: Schema.Any, error: Schema.Unknown })
 type Body = (payload: string) => Effect.Effect<unknown, unknown, Durable.Requires>
 
 const add = (n: number) => Durable.step(`add ${n}`, Effect.succeed(n))
@@ -46,7 +46,10 @@ describe("crashEverywhere", () => {
               Effect.as(Durable.wait("long", "1 hour"), "long")
             )
             const both = yield* Effect.all([add(2), Effect.delay(add(3), "1 minute")], { concurrency: "unbounded" })
-            const { idempotencyKey } = yield* Durable.step("key", Durable.CurrentStep)
+            const { idempotencyKey } = yield* Durable.step(
+              "key",
+              Effect.map(Durable.CurrentStep, ({ idempotencyKey }) => ({ idempotencyKey }))
+            )
             const end = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
             return { chance, flaky, inner, raced, both, idempotencyKey, took: end - start }
           })
@@ -169,7 +172,7 @@ describe("crashEverywhere", () => {
             ),
           { observe: Effect.sync(() => sent.splice(0)) }
         )
-        assert.match(error.cause, /side effect outside a step/)
+        assert.match(error.likelyCause, /side effect outside a step/)
         assert.strictEqual(error.boundary, undefined)
       })
     )
@@ -182,7 +185,7 @@ describe("crashEverywhere", () => {
             add(1)
           )
         )
-        assert.match(error.cause, /fetch \(test\/testing\/CrashTest\.test\.ts:\d+\)/)
+        assert.match(error.likelyCause, /fetch \(test\/testing\/CrashTest\.test\.ts:\d+\)/)
       })
     )
 
@@ -196,8 +199,8 @@ describe("crashEverywhere", () => {
             return yield* heads ? add(1) : add(2)
           })
         )
-        assert.match(error.cause, /the body calls Math\.random \(test\/testing\/CrashTest\.test\.ts:\d+\)/)
-        assert.match(error.cause, /Use Effect's Random/)
+        assert.match(error.likelyCause, /the body calls Math\.random \(test\/testing\/CrashTest\.test\.ts:\d+\)/)
+        assert.match(error.likelyCause, /Use Effect's Random/)
         assert.isAbove(error.differences.length, 0)
       })
     )
@@ -218,7 +221,7 @@ describe("crashEverywhere", () => {
             return start
           })
         )
-        assert.match(error.cause, /Date\.now \(test\/testing\/CrashTest\.test\.ts:\d+\)/)
+        assert.match(error.likelyCause, /Date\.now \(test\/testing\/CrashTest\.test\.ts:\d+\)/)
       })
     )
 
@@ -231,7 +234,7 @@ describe("crashEverywhere", () => {
           [() => performance.now(), "performance.now"]
         ] as const) {
           const error = yield* wrong(() => Effect.map(add(1), () => impure()))
-          assert.include(error.cause, `${name} (test/testing/CrashTest.test.ts:`)
+          assert.include(error.likelyCause, `${name} (test/testing/CrashTest.test.ts:`)
         }
       })
     )
@@ -266,7 +269,7 @@ describe("crashEverywhere", () => {
         )
         assert.deepStrictEqual(error.boundary, { _tag: "Request", when: "after", call: 1 })
         assert.match(error.message, /expected result 5, got result 0/)
-        assert.match(error.cause, /written inside a step or a child context[^]*step "count"/)
+        assert.match(error.likelyCause, /written inside a step or a child context[^]*step "count"/)
       })
     )
 
@@ -286,7 +289,7 @@ describe("crashEverywhere", () => {
         )
         assert.strictEqual(error.boundary, undefined)
         assert.match(error.message, /expected result 5, got result 0/)
-        assert.match(error.cause, /step "count"/)
+        assert.match(error.likelyCause, /step "count"/)
       })
     )
 
@@ -309,7 +312,7 @@ describe("crashEverywhere", () => {
           })
         )
         assert.match(error.message, /expected result \[1\], got result \[\]/)
-        assert.match(error.cause, /child context "child"/)
+        assert.match(error.likelyCause, /child context "child"/)
       })
     )
 
@@ -332,6 +335,26 @@ describe("crashEverywhere", () => {
       })
     )
 
+    it.effect("a program that is wrong in every run is no success", () =>
+      Effect.gen(function* () {
+        const error = yield* wrong(() =>
+          Durable.step("when", Effect.succeed(new Date(0)) as Effect.Effect<unknown> as Effect.Effect<string>)
+        )
+        assert.match(error.message, /^"work" ends with a fault in every run\./)
+        assert.match(error.message, /SerdesFailed: STEP "when" .* is not plain JSON/)
+      })
+    )
+
+    it.effect("a body that waits for nothing that is on record", () =>
+      Effect.gen(function* () {
+        const error = yield* wrong(() => Effect.andThen(Durable.step("a", Effect.void), Effect.never), {
+          timeout: "1 second"
+        })
+        assert.match(error.message, /^"work" does not end\./)
+        assert.match(error.likelyCause, /Effect\.never/)
+      })
+    )
+
     it.effect("a body that waits for ever after a crash", () =>
       Effect.gen(function* () {
         const error = yield* wrong(
@@ -344,7 +367,7 @@ describe("crashEverywhere", () => {
           { timeout: "1 second" }
         )
         assert.match(error.message, /does not end: it waits for nothing that is on record/)
-        assert.match(error.cause, /waits for something that an earlier invocation did, in memory/)
+        assert.match(error.likelyCause, /waits for something that an earlier invocation did, in memory/)
       })
     )
 
@@ -354,7 +377,7 @@ describe("crashEverywhere", () => {
         const error = yield* wrong(() => Durable.step("nap", nap), { timeout: "200 millis" })
         assert.match(error.message, /waits for STEP "nap", and has not ended after 200 ms/)
         assert.match(
-          error.cause,
+          error.likelyCause,
           /^a step takes its time, which is real .*\(`layer`\), or more time to each run \(`timeout`\)/
         )
       })
@@ -364,7 +387,7 @@ describe("crashEverywhere", () => {
       Effect.gen(function* () {
         const error = yield* wrong(() => Durable.waitForCallback("approval", () => Effect.void))
         assert.match(error.message, /waits for CALLBACK "approval"/)
-        assert.match(error.cause, /TestRunner\.onCallback/)
+        assert.match(error.likelyCause, /TestRunner\.onCallback/)
       })
     )
   })
