@@ -64,11 +64,12 @@ export interface FailureCodec {
   readonly schema: Schema.Constraint | undefined
   /** Stands for failures that nothing covers. */
   readonly Wrapper: typeof StepFailed | typeof ChildContextFailed | typeof ConditionFailed
+  /** The failures of operations that are read by their tag. */
+  readonly operations?: Operations
 }
 
 /** How an operation reads the failures that it has written. */
 export interface FailureReader extends FailureCodec {
-  /** The failures of operations that can be among them, by tag. */
   readonly operations: Operations
   /** What a failure without data of ours becomes. Default: the wrapper. */
   readonly otherwise?: ((type: string, message: string) => unknown) | undefined
@@ -173,9 +174,6 @@ export const CONTEXTS = {
   }
 }
 
-const readBy = ({ Wrapper }: FailureCodec) =>
-  Wrapper === StepFailed ? STEPS : Wrapper === ConditionFailed ? CONDITIONS : CONTEXTS
-
 /** Whether an operation lets a failure through as it is: a context does so with all of ours, others with their own. */
 const keeps = ({ operation, Wrapper }: FailureCodec, failure: unknown): failure is Operation =>
   isOperation(failure) &&
@@ -242,7 +240,7 @@ export const encodeFailure = (
     return Effect.succeed({ ...named(failure), ErrorData: JSON.stringify(toFields(failure)) })
   }
   if (covers(codec.schema, failure)) {
-    if (classOf(readBy(codec).operations, failure) !== undefined && !isOperation(failure)) {
+    if (codec.operations !== undefined && classOf(codec.operations, failure) !== undefined && !isOperation(failure)) {
       return Effect.fail(
         failed(`its \`_tag\` is that of an error of this library, as which it would be read. Rename it.`)
       )
