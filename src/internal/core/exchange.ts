@@ -156,10 +156,6 @@ export const make = (
     else if (update.Action === "START" && op.startsFirst) plan(op, "begin")
   }
 
-  /** When the service ends it, of what ends by itself. */
-  const dueAt = (record: Protocol.Operation | undefined): number | undefined =>
-    record?.WaitDetails?.ScheduledEndTimestamp ?? record?.StepDetails?.NextAttemptTimestamp
-
   /** Whether something that the body waits for is due at the service by now. */
   const look = (now: number): void => {
     if (running() === 0) return
