@@ -103,7 +103,8 @@ export interface RunOptions {
   readonly pace?: number | undefined
   /**
    * How long the START of an at-least-once step may wait for another reason to send. Steps that take less
-   * cost one call instead of two. Default: 50 ms; 0 sends it at once.
+   * cost one call instead of two. Default: 50 ms; 0 sends it at once. A step that follows a choice (a race that an answer
+   * from outside has won) always starts first: its id is nobody else's then, whatever happens.
    */
   readonly startDelay?: Duration.Input | undefined
   /**
