@@ -294,8 +294,13 @@ export const bodyContext = (
 ): Context.Context<DurableContext> => {
   const shared = around?.shared === context ? context : withBodyServices(context, core)
   if (around !== undefined && shared === context) around.shared = context
-  // without what the body around has of its own: what is added to a context makes all that follow it slower
-  const bare = around?.inner === context ? around.bare! : shared
+  // without what the body around has of its own, and flat: what is added to a context makes all that follow it slower
+  const bare =
+    around === undefined
+      ? Context.makeUnsafe<never>(new Map(shared.mapUnsafe))
+      : around.inner === context
+        ? around.bare!
+        : shared
   const scoped = Context.addUnsafe(bare, Scope.Scope.key, scope)
   const inner = Context.addUnsafe(scoped, DurableContext.key, new Standing(core, place, false))
   place.around = context
@@ -331,11 +336,17 @@ export const ending = <A, E, R>(
   body: Effect.Effect<A, E, R>,
   scope: Scope.Closeable
 ): Effect.Effect<A, E, R> =>
-  Effect.onExitPrimitive(closing(body, scope), (exit) => {
-    place.exit = exit
-    // it may fail, but with defects where the body's type knows of no failure
-    return place.atEnd?.(exit) as Effect.Effect<void> | undefined
+  Effect.onExitPrimitive(body, (exit) => {
+    const closing = Scope.closeUnsafe(scope, exit)
+    if (closing === undefined) return ended(place, exit)
+    return Effect.onExitPrimitive(closing, (closed) => ended(place, Exit.isSuccess(closed) ? exit : closed))
   })
+
+const ended = (place: Place, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> | undefined => {
+  place.exit = exit
+  // it may fail, but with defects where the body's type knows of no failure
+  return place.atEnd?.(exit) as Effect.Effect<void> | undefined
+}
 
 const nanosOf = (millis: number) => BigInt(millis) * BigInt(1_000_000)
 
