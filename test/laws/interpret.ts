@@ -229,7 +229,7 @@ const step = (n: Step, { env }: Here): Eff =>
       retry: retryOf(n),
       retryDefects: n.typed,
       semantics: n.amo ? "AtMostOncePerRetry" : "AtLeastOncePerRetry",
-      timeout: n.timeout && n.dur * env.slow > 0 ? n.dur * env.slow * 0.6 : undefined
+      timeout: n.timeout && n.dur * env.slow > 1e-3 ? n.dur * env.slow * 0.6 : undefined
     }),
     text
   )

@@ -43,13 +43,14 @@ export const make = ({ clock, fork }: Host, ring: (isDue: (need: Need) => boolea
     whenEnded(fiber, (exit) => {
       if (stopped || Exit.isFailure(exit)) return
       disarm = undefined
-      const now = Math.max(clock.currentTimeMillisUnsafe(), armedFor) // (a timer may be early, and the time of tests patient)
+      const now = clock.currentTimeMillisUnsafe()
+      const rung = Math.max(now, armedFor) // the time of tests is patient: it looks when there is something to see
       armedFor = Infinity
       ring((need) => {
-        if (needs[need] > now) return false
+        if (needs[need] > (need === "deadline" ? now : rung)) return false
         needs[need] = Infinity
         return true
-      }, now)
+      }, rung)
       arm()
     })
   }
