@@ -19,16 +19,16 @@ const outfile = path.join(root, ".tmp/bundle/handler.mjs")
  * of gzip, the logger and Lambda's deadline 0.6 each, plugins by name and layers 0.4 each, schedules 0.2. What contexts,
  * batches, cleanup, plugins and Serdes layers need comes along with their first use.
  */
-const budget = { minified: 162.9, gzip: 58.9 }
+const budget = { minified: 163.0, gzip: 58.9 }
 
 /** The same, as examples/deploy bundles it: without what Effect's Schema keeps needlessly, with what requires AWS's client. */
-const budgetAsDeployed = { minified: 154.2, gzip: 56.1 }
+const budgetAsDeployed = { minified: 154.3, gzip: 56.1 }
 
 /**
  * The same with AWS's client, as examples/deploy bundles it: 241 KB more. 60 KB more than that without the condition
  * `aws-in-bundle`, and 119 KB more with all ways to find credentials.
  */
-const budgetWithClient = { minified: 396.3, gzip: 132.9 }
+const budgetWithClient = { minified: 396.4, gzip: 133.0 }
 
 const sizesOf = (code: Buffer) => ({ minified: code.length / 1000, gzip: gzipSync(code, { level: 9 }).length / 1000 })
 
