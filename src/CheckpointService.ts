@@ -152,10 +152,7 @@ const makeQueue = (
   const limits: CheckpointLimits = { ...Limits, ...options.limits }
   const resendAfter = options.resendAfter ?? RESEND_AFTER
   let token = checkpointToken
-  /**
-   * Of the requests of this invocation only: were an event delivered twice, the second would be answered what the first had
-   * asked for, and take that for its own.
-   */
+  /** Of this invocation only: of an event that is delivered twice, the second would take the first one's answers for its own. */
   const batchesOf = uniqueKey(`${checkpointToken}#${Context.get(context, Random.Random).nextDoubleUnsafe()}`)
   let requests = 0
   let batches = 0

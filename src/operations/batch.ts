@@ -11,19 +11,8 @@ import { type Fatal, InvalidOperation, NonDeterministic, SerdesFailed } from "..
 import * as completions from "../internal/completion.ts"
 import * as payloads from "../internal/core/batchPayload.ts"
 import * as contexts from "../internal/core/contexts.ts"
-import {
-  decodeNow,
-  encodeNow,
-  halt,
-  type Here,
-  invalid,
-  open,
-  park,
-  succeeded,
-  terminated,
-  transform,
-  withHere
-} from "../internal/core/operation.ts"
+import { halt, type Here, invalid, open, park, terminated, withHere } from "../internal/core/operation.ts"
+import { decodeNow, encodeNow, succeeded, transform } from "../internal/core/outcomes.ts"
 import { type Closing, type Decode, mustRun, Op, rebuilds, Spec, type World } from "../internal/core/world.ts"
 import * as Worlds from "../internal/core/worlds.ts"
 import * as failures from "../internal/failure.ts"

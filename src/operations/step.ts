@@ -13,22 +13,17 @@ import { DeadlineExceeded, type Fatal, type StepFailed, StepInterrupted, StepTim
 import type { Core } from "../internal/core/Core.ts"
 import {
   closing,
-  decoder,
-  encodeError,
-  encodeNow,
   halt,
   invalid,
   newScope,
   open,
-  type OutcomeCodec,
   outsideAt,
   park,
   readDuration,
-  succeeded,
-  transform,
   withHere,
   within
 } from "../internal/core/operation.ts"
+import { decoder, encodeError, encodeNow, type OutcomeCodec, succeeded, transform } from "../internal/core/outcomes.ts"
 import type { Attempt, Attempts, Ending, Op, Outside, Place, Run } from "../internal/core/world.ts"
 import * as failures from "../internal/failure.ts"
 import { uniqueKey } from "../internal/operationId.ts"

@@ -16,22 +16,16 @@ import {
   type SerdesFailed
 } from "../DurableError.ts"
 import type { Core } from "../internal/core/Core.ts"
+import { halt, invalid, open, park, outsideAt, withHere, within } from "../internal/core/operation.ts"
 import {
   decoder,
   decodeNow,
   encodeError,
   encodeNow,
-  halt,
-  invalid,
-  open,
   type OutcomeCodec,
-  park,
-  outsideAt,
   succeeded,
-  transform,
-  withHere,
-  within
-} from "../internal/core/operation.ts"
+  transform
+} from "../internal/core/outcomes.ts"
 import type { Attempt, Ending, Op, Run } from "../internal/core/world.ts"
 import { defaultPolling } from "../internal/retries.ts"
 import * as failures from "../internal/failure.ts"

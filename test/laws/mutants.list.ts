@@ -112,7 +112,7 @@ export const mutants: ReadonlyArray<Mutant> = [
   { name: "a context that is being written has no order", args: ["--serdes"], directed: "keeps its order while its value is written", file: PAYLOADS, patches: [[WORLDS, "    for (const one of [world, ...parts]) if (one.unrecorded !== undefined) gate.unwritten.add(one)\n", ""]] },
   { name: "what is thrown is drained before", args: ["--serdes"], directed: "puts nothing on record", file: PAYLOADS, patches: [["internal/answer.ts", 'DurableError.scopeOf(outcome.error) === "invocation"', 'outcome.error._tag === "OutOfTime"']] },
   { name: "a wait that is over by a stamp of a clock that was ahead", directed: "a clock that was ahead", patches: [[CORE, " && !outrun()", ""]] },
-  { name: "side effects while held", args: timestamps, patches: [[CORE, " && gate.held.size === 0", ""]] },
+  { name: "side effects while held", args: timestamps, patches: [[CORE, "parked.size > 0 && gate.held.size === 0", "parked.size > 0"]] },
   { name: "no pacing", patches: [[EXCHANGE, "if (ambiguous) {", "if (false) {"]] },
   { name: "a choice does not ask for pacing", args: timestamps, patches: [[CORE, "if (world.parked > 1) choice()", ""]] },
   { name: "no pacing after a marker (skew 1, pace 3)", args: ["--profile", '{"skew":1,"pace":3}', "--n", "40000"], patches: [[EXCHANGE, "if (markers.size > 0 && acknowledged.filter((update) => markers.delete(update)).length > 0) choice()", ""]] },

@@ -284,8 +284,7 @@ export const make = (
   }
 
   /** Clocks that stamp may be off by `pace`, one this way, one that. */
-  const outrun = (): boolean =>
-    visits.missing() > 0 && gate.held.size < 1 && gate.outrun(2 * options.pace, visits.isBehind)
+  const outrun = () => visits.missing() > 0 && gate.held.size === 0 && gate.outrun(2 * options.pace, visits.isBehind)
 
   const deliver = (waiter: Waiter): void => {
     const { op, world } = waiter
@@ -353,7 +352,6 @@ export const make = (
   }
 
   let afterEnd = 0
-
   /** What a fiber does that was let go of, or belongs to a body that was torn down, decides nothing: finalizers take their time. */
   const isLeft = (fiber: Fiber.Fiber<unknown, unknown> | undefined): boolean =>
     closed || (fiber !== undefined && host.worldOf(fiber)?.state === "lost")

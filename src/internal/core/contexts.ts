@@ -17,22 +17,8 @@ import { whenEnded } from "../whenEnded.ts"
 import type { Task } from "./BodyScheduler.ts"
 import type { Link } from "./chain.ts"
 import type { Core } from "./Core.ts"
-import {
-  bodyContext,
-  decodeNow,
-  encodeNow,
-  ending,
-  type Here,
-  newScope,
-  type OutcomeCodec,
-  outsideAt,
-  stepContext,
-  succeeded,
-  terminated,
-  transform,
-  transformError,
-  within
-} from "./operation.ts"
+import { bodyContext, ending, type Here, newScope, outsideAt, stepContext, terminated, within } from "./operation.ts"
+import { decodeNow, encodeNow, type OutcomeCodec, succeeded, transform, transformError } from "./outcomes.ts"
 import { type Closing, type Decode, type Ending, isReplaying, type Op, type Place, type World } from "./world.ts"
 import * as Worlds from "./worlds.ts"
 
