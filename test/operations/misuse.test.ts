@@ -452,3 +452,22 @@ describe("misuse: schemas that interrupt themselves", () => {
     }).pipe(Effect.provide(layerMemory))
   )
 })
+
+describe("misuse: a schema that has no JSON", () => {
+  it.effect("is said to have none, wherever it stands", () =>
+    Effect.gen(function* () {
+      const symbols = Schema.Struct({ [Symbol.for("k")]: Schema.String })
+      const value = { [Symbol.for("k")]: "x" }
+      const bodies: ReadonlyArray<kit.Body> = [
+        Durable.step("s", Effect.succeed(value), { success: symbols }),
+        Durable.childContext("c", Effect.succeed(value), { success: symbols }),
+        Durable.map("m", [1], () => Effect.succeed(value), { success: symbols })
+      ]
+      for (const body of bodies) {
+        const fault = yield* kit.faultOf(body)
+        assert.strictEqual(fault.type, "SerdesFailed")
+        assert.match(fault.message, /its schema has no JSON: Error: Objects property names must be strings/)
+      }
+    }).pipe(Effect.provide(layerMemory))
+  )
+})
